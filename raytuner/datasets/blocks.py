@@ -1,0 +1,99 @@
+"""The order in which all trials see the questions, and its blocks."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from raytuner.datasets.question import Question
+from raytuner.errors import ConfigError
+
+
+def stratified_order(questions: Sequence[Question], seed: int) -> list[Question]:
+    """Shuffle the questions so that every prefix holds the documents in proportion.
+
+    Any prefix of m questions has more than m * share - 1 and less than m * share + 1 questions of each document,
+    where share is the document's part of all questions. So the mean over the first blocks estimates the mean
+    over all, even if the documents differ in difficulty.
+
+    A question belongs to its first reference's document, else to the first of its documents, else to none.
+
+    Args:
+        questions: The questions; their order does not matter.
+        seed: Another seed gives another order.
+
+    Returns:
+        The same questions, in the same order for the same set and seed.
+    """
+    rng = random.Random(seed)  # noqa: S311 (not for security)
+    slots = sorted(_slots(_by_document(questions), len(questions), rng))
+    # Of the slots that have opened, the one that closes first: on one resource this schedule misses no deadline
+    # (earliest deadline first; Baruah et al., "Proportionate progress", Algorithmica 15, 1996).
+    order: list[Question] = []
+    open_slots: list[tuple[int, int, int, Question]] = []
+    upcoming = iter(slots)
+    slot = next(upcoming, None)
+    for step in range(len(slots)):
+        while slot is not None and slot.opens <= step:
+            heapq.heappush(open_slots, (slot.closes, slot.document, slot.place, slot.question))
+            slot = next(upcoming, None)
+        order.append(heapq.heappop(open_slots)[-1])
+    return order
+
+
+def blocks(questions: Sequence[Question], size: int) -> list[list[Question]]:
+    """Cut an order of questions into blocks.
+
+    Args:
+        questions: The questions in their order.
+        size: Questions in a block; the last block may hold fewer.
+
+    Returns:
+        The blocks.
+
+    Raises:
+        ConfigError: The size is not positive.
+    """
+    if size < 1:
+        raise ConfigError(f"block_size must be 1 or more, not {size}")
+    return [list(questions[start : start + size]) for start in range(0, len(questions), size)]
+
+
+class _Slot(NamedTuple):
+    """The steps between which a question must come for its document to stay in proportion."""
+
+    opens: int
+    closes: int
+    document: int
+    place: int
+    question: Question
+
+
+def _by_document(questions: Iterable[Question]) -> Mapping[str, list[Question]]:
+    groups: dict[str, list[Question]] = defaultdict(list)
+    for question in sorted(questions, key=lambda question: question.id):
+        groups[_document(question)].append(question)
+    return groups
+
+
+def _document(question: Question) -> str:
+    if question.references:
+        return question.references[0].document
+    return question.documents[0] if question.documents else ""
+
+
+def _slots(groups: Mapping[str, list[Question]], total: int, rng: random.Random) -> Iterable[_Slot]:
+    """Shuffled questions with their steps; the number of a document, which breaks ties, is random too."""
+    documents = sorted(groups)
+    rng.shuffle(documents)
+    for number, document in enumerate(documents):
+        group = groups[document]
+        rng.shuffle(group)
+        for place, question in enumerate(group):
+            # With share = len(group) / total: floor(place / share) and ceil((place + 1) / share).
+            opens = place * total // len(group)
+            closes = -(-(place + 1) * total // len(group))
+            yield _Slot(opens, closes, number, place, question)

@@ -1,0 +1,173 @@
+"""From rows to questions: which column is which, and what a cell may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from raytuner.datasets.question import Question, Reference
+from raytuner.datasets.rows import Row, parse_json
+from raytuner.errors import ConfigError, DataError, nearest
+
+# Our name of a column, and the names by which it is found in a file: the first that is there wins.
+COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "id": ("id", "question_id", "qid"),
+        "question": ("question", "query"),
+        "answer": ("answer", "reference_answer", "ground_truth", "response"),
+        "references": ("references",),
+        "document": ("document", "corpus_id", "doc_id", "document_id", "documents"),
+        "start_index": ("start_index",),
+        "end_index": ("end_index",),
+        "content": ("content",),
+    }
+)
+
+
+def to_questions(rows: list[Row], columns: Mapping[str, str] | None, file: str) -> tuple[Question, ...]:
+    """Turn the rows of a file into questions.
+
+    Args:
+        rows: The rows.
+        columns: From our names of columns (`COLUMNS`) to the file's, where they differ.
+        file: The file's name, for messages.
+
+    Returns:
+        The questions; those without an id are named by their place, q01, q02, ...
+
+    Raises:
+        ConfigError: `columns` has a name that is not ours.
+        DataError: A column is missing, or a row does not hold what it should.
+    """
+    names = _find_columns(rows, columns or {}, file)
+    width = len(str(len(rows)))
+    questions = [_question(_Cells(row, names), f"q{number:0{width}}") for number, row in enumerate(rows, 1)]
+    first: dict[str, str] = {}
+    for question, row in zip(questions, rows, strict=True):
+        if question.id in first:
+            raise DataError(
+                f"{row.where}: the question id {question.id!r} is taken ({first[question.id]}); make it unique"
+            )
+        first[question.id] = row.where
+    return tuple(questions)
+
+
+def _find_columns(rows: Iterable[Row], columns: Mapping[str, str], file: str) -> dict[str, str]:
+    """From our names to the file's, for the columns that are there."""
+    there = dict.fromkeys(name for row in rows for name in row.values)
+    for ours, theirs in columns.items():
+        if ours not in COLUMNS:
+            raise ConfigError(f"questions.columns: unknown name {ours!r}; {nearest(ours, COLUMNS)}")
+        if theirs not in there:
+            raise DataError(f"{file}: no column {theirs!r} (for {ours!r}); there are: {', '.join(there)}")
+    found = {ours: next((name for name in names if name in there), None) for ours, names in COLUMNS.items()}
+    names = {ours: theirs for ours, theirs in (found | dict(columns)).items() if theirs is not None}
+    if "question" not in names:
+        raise DataError(
+            f"{file}: no column 'question'; there are: {', '.join(there)}; "
+            f"name it with `questions: {{path: {file}, columns: {{question: NAME}}}}`"
+        )
+    return names
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a row by our names; blank ones are None."""
+
+    row: Row
+    names: Mapping[str, str]
+
+    def get(self, name: str) -> object:
+        value = self.row.values.get(self.names.get(name, ""))
+        return None if isinstance(value, str) and not value.strip() else value
+
+    def text(self, name: str) -> str | None:
+        value = self.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return str(value)
+        raise DataError(f"{self.row.where}: {self.names[name]!r} must be text, not {value!r:.40}")
+
+    def listed(self, name: str) -> list[object] | None:
+        """A list, or the JSON text of one as CSV holds it."""
+        value = self.get(name)
+        if isinstance(value, str):
+            try:
+                value = parse_json(value)
+            except ValueError as error:
+                raise DataError(f"{self.row.where}: {self.names[name]!r} is malformed JSON: {error}") from None
+        if value is None or isinstance(value, list):
+            return value
+        raise DataError(f"{self.row.where}: {self.names[name]!r} must be a list, not {value!r:.40}")
+
+
+def _question(cells: _Cells, default_id: str) -> Question:
+    text = cells.text("question")
+    if text is None:
+        raise DataError(f"{cells.row.where}: the question is empty; write it or remove the row")
+    documents = _documents(cells)
+    references = _references(cells, documents)
+    return Question(
+        id=cells.text("id") or default_id,
+        text=text,
+        answer=cells.text("answer"),
+        references=references,
+        documents=() if references else documents,
+    )
+
+
+def _documents(cells: _Cells) -> tuple[str, ...]:
+    """The documents of a question: a name, a list of names, or its JSON text."""
+    value = cells.get("document")
+    if not isinstance(value, list) and not (isinstance(value, str) and value.lstrip().startswith("[")):
+        name = cells.text("document")
+        return () if name is None else (name,)
+    names = cells.listed("document") or []
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise DataError(
+            f"{cells.row.where}: {cells.names['document']!r} must list names of documents, not {names!r:.60}"
+        )
+    return tuple(dict.fromkeys(str(name) for name in names))
+
+
+def _references(cells: _Cells, documents: tuple[str, ...]) -> tuple[Reference, ...]:
+    """The spans of a question: a list of them, or one in columns of its own."""
+    items = cells.listed("references")
+    if items is None:
+        flat = {name: cells.get(name) for name in ("start_index", "end_index", "content")}
+        has_span = flat["start_index"] is not None or flat["end_index"] is not None
+        items = [flat] if has_span else []
+    return tuple(_reference(item, documents, cells.row.where) for item in items)
+
+
+def _reference(item: object, documents: tuple[str, ...], where: str) -> Reference:
+    if not isinstance(item, dict):
+        raise DataError(f"{where}: a reference is an object with start_index and end_index, not {item!r:.40}")
+    text = item.get("content")
+    if text is not None and not isinstance(text, str):
+        raise DataError(f"{where}: a reference's content must be text, not {text!r:.40}")
+    start, end = (_offset(item.get(name), name, where) for name in ("start_index", "end_index"))
+    return Reference(_document_of(item, documents, where), start, end, text or None)
+
+
+def _document_of(item: Mapping[str, object], documents: tuple[str, ...], where: str) -> str:
+    """The document that a reference names itself, else the question's; empty if neither does."""
+    own = next((item[name] for name in COLUMNS["document"] if item.get(name) not in (None, "")), None)
+    if own is not None:
+        return str(own)
+    if len(documents) > 1:
+        raise DataError(f'{where}: a reference must name one of the {len(documents)} documents: add "document" to it')
+    return documents[0] if documents else ""
+
+
+def _offset(value: object, name: str, where: str) -> int:
+    """A character offset; spreadsheets and data frames may have turned it into text or into 12.0."""
+    try:
+        number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else float("nan")
+    except (ValueError, OverflowError):
+        number = float("nan")
+    if not number.is_integer():
+        raise DataError(f"{where}: {name} must be a whole number of characters, not {value!r:.40}")
+    return int(number)

@@ -1,0 +1,109 @@
+"""The error tree. One line each: the value, the rule, the fix.
+
+RaytunerError              exit code 1: something failed
+├── UserError              exit code 2: something the user can mend
+│   ├── ConfigError        the configuration file or a command-line value
+│   ├── SpaceError         the search space
+│   ├── DataError          documents or question sets
+│   ├── ModelError         a model, its weights or its key
+│   └── SearchError        a search algorithm or one of its options
+├── TrialError             what an objective returned cannot be scored
+└── AllTrialsFailedError   no trial of a search succeeded
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+
+__all__ = [
+    "AllTrialsFailedError",
+    "ConfigError",
+    "DataError",
+    "ModelError",
+    "RaytunerError",
+    "SearchError",
+    "SpaceError",
+    "TrialError",
+    "UserError",
+    "nearest",
+    "redact",
+]
+
+
+class RaytunerError(Exception):
+    """Base of every error that raytuner raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(RaytunerError):
+    """Something the user can mend; the message names the value, the rule and the fix."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A configuration file or a command-line value is wrong."""
+
+
+class SpaceError(UserError):
+    """A search space cannot be used as it is written."""
+
+
+class DataError(UserError):
+    """Documents or questions cannot be read, or do not fit each other."""
+
+
+class ModelError(UserError):
+    """A model is unknown, its weights or its key are missing."""
+
+
+class SearchError(UserError):
+    """A search algorithm is unknown or cannot express the space."""
+
+
+class TrialError(RaytunerError):
+    """An objective returned something that cannot be scored."""
+
+
+class AllTrialsFailedError(RaytunerError):
+    """Every trial of a search failed; the message holds the first error."""
+
+
+def nearest(name: object, valid: Iterable[str]) -> str:
+    """Say which valid name was probably meant, and which there are.
+
+    Args:
+        name: What the user wrote.
+        valid: The names that would have been right.
+
+    Returns:
+        A clause for the end of a message, e.g. ``did you mean 'top_k'? Valid: ...``.
+    """
+    names = sorted(valid)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Valid: {', '.join(names)}"
+
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Replace the values of secret environment variables in a text.
+
+    Tracebacks and messages of other libraries may quote a key; what is logged must not.
+
+    Args:
+        text: Any text that will be stored or shown.
+
+    Returns:
+        The text with each secret value of eight or more characters replaced by its variable's name.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_NAME.search(name) and value in text:
+            text = text.replace(value, f"<{name}>")
+    return text

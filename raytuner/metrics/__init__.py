@@ -1,0 +1,6 @@
+"""Metrics: pure functions from what is known of one question to a number."""
+
+from raytuner.metrics.evidence import Evidence, Span, is_relevant
+from raytuner.metrics.registry import METRICS, Metric, Need, group, metric
+
+__all__ = ["METRICS", "Evidence", "Metric", "Need", "Span", "group", "is_relevant", "metric"]

@@ -1,0 +1,220 @@
+"""Objectives: any function of a configuration, seen as a stream of reports."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raytuner import aio
+from raytuner.errors import TrialError
+
+Values = dict[str, dict[str, float]]  # question id -> metric -> value
+
+
+@dataclass(frozen=True)
+class Block:
+    """The questions that were evaluated together.
+
+    Attributes:
+        index: Its position in the order of blocks, from 0.
+        values: For each question id its value by metric.
+        seconds: How long it took.
+    """
+
+    index: int
+    values: Values
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of a trial so far.
+
+    Attributes:
+        metrics: Means over the questions so far (or what the function returned).
+        block: The block that has just been evaluated, if the objective has questions.
+        metadata: What a function returned beside numbers.
+        params: The parameters in a returned ``RunResult``, those that are fixed stripped.
+    """
+
+    metrics: dict[str, float]
+    block: Block | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Objective:
+    """Any function of a configuration.
+
+    Args:
+        function: Called with one dict, the fixed and the tuned parameters together. It may be a
+            coroutine function. It returns a ``RunResult`` (raytuner's or LlamaIndex's), a number, or a
+            dict of values, or it yields ``{question_id: {metric: value}}`` block by block. An object with
+            a method ``blocks`` (such as `RagObjective`) is asked for its blocks instead of being called.
+        fixed: Parameters that do not vary.
+        metric: The value to optimise.
+    """
+
+    def __init__(
+        self, function: Callable[[dict[str, Any]], Any], fixed: Mapping[str, Any] | None = None, metric: str = "score"
+    ) -> None:
+        self._function = getattr(function, "blocks", function)
+        self.fixed = dict(fixed or {})
+        self.metric = metric
+
+    def reports(self, params: Mapping[str, Any]) -> Iterator[Report]:
+        """Evaluate a configuration.
+
+        Args:
+            params: The tuned parameters.
+
+        Yields:
+            A report after each block of questions; one in all for a function without blocks.
+
+        Raises:
+            TrialError: The function returned something that cannot be scored, or the score is not finite.
+            Exception: Whatever the function raises.
+        """
+        returned = self._function({**self.fixed, **params})
+        if inspect.isawaitable(returned):
+            returned = aio.run(_await(returned))
+        if inspect.isasyncgen(returned):
+            returned = _drain(returned)
+        if inspect.isgenerator(returned):
+            yield from self._block_reports(returned)
+        else:
+            yield self._final_report(returned)
+
+    async def areports(self, params: Mapping[str, Any]) -> AsyncIterator[Report]:
+        """`reports`, the function run on the caller's own event loop."""
+        returned = self._function({**self.fixed, **params})
+        if inspect.isawaitable(returned):
+            returned = await returned
+        if inspect.isasyncgen(returned):
+            blocks = _Blocks(self.metric)
+            async for values in returned:
+                yield blocks.report(values)
+            blocks.end()
+        elif inspect.isgenerator(returned):
+            for report in self._block_reports(returned):
+                yield report
+        else:
+            yield self._final_report(returned)
+
+    def _block_reports(self, returned: Iterator[Any]) -> Iterator[Report]:
+        blocks = _Blocks(self.metric)
+        for values in returned:
+            yield blocks.report(values)
+        blocks.end()
+
+    def _final_report(self, returned: Any) -> Report:
+        """The one report of a function without blocks; what is fixed is stripped from it."""
+        params: dict[str, Any] = {}
+        metadata: dict[str, Any] = {}
+        if hasattr(returned, "score") and hasattr(returned, "params"):
+            score, rest = returned.score, dict(getattr(returned, "metrics", None) or {})
+            params = self._without_fixed(returned.params)
+            metadata = self._without_fixed(getattr(returned, "metadata", None) or {})
+        elif isinstance(returned, Mapping):
+            if self.metric not in returned:
+                raise TrialError(
+                    f"the objective returned {', '.join(map(repr, returned)) or 'nothing'}, but not the metric "
+                    f"{self.metric!r}; return it, or name one of these as metric"
+                )
+            score, rest = returned[self.metric], self._without_fixed(returned)
+        else:
+            score, rest = returned, {}
+        found = {str(name): float(value) for name, value in rest.items() if _is_number(value)}
+        metadata.update({str(name): value for name, value in rest.items() if not _is_number(value)})
+        return Report({**found, self.metric: as_float(score, self.metric)}, metadata=metadata, params=params)
+
+    def _without_fixed(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name not in self.fixed}
+
+
+class _Blocks:
+    """Turns the blocks of one trial into reports."""
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+        self._means = Means()
+        self._index = 0
+        self._started = time.perf_counter()
+
+    def report(self, values: Any) -> Report:
+        checked = _checked_block(values, self._metric)
+        now = time.perf_counter()
+        block = Block(self._index, checked, now - self._started)
+        self._means.add(checked)
+        self._index, self._started = self._index + 1, now
+        return Report(self._means.values(), block)
+
+    def end(self) -> None:
+        if not self._means.count:
+            raise TrialError("the objective yielded no block of questions; yield {question_id: {metric: value}}")
+
+
+class Means:
+    """Running means of the values of questions, metric by metric."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._columns: dict[str, list[float]] = {}
+
+    def add(self, values: Values) -> None:
+        """Take in a block."""
+        self.count += len(values)
+        for row in values.values():
+            for name, value in row.items():
+                self._columns.setdefault(name, []).append(value)
+
+    def values(self) -> dict[str, float]:
+        """The mean of each metric so far, exactly rounded and so independent of the order."""
+        return {name: math.fsum(column) / len(column) for name, column in self._columns.items()}
+
+
+def as_float(value: Any, metric: str) -> float:
+    """A score as a finite Python float.
+
+    Raises:
+        TrialError: It is not a number, or not finite.
+    """
+    if not _is_number(value):
+        raise TrialError(f"{metric} is {value!r}, a {type(value).__name__}; it must be a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise TrialError(f"{metric} is {number}; a score must be finite")
+    return number
+
+
+def _is_number(value: Any) -> bool:
+    """Numbers and numpy scalars and arrays of no dimension."""
+    return isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "shape", None) == ())
+
+
+def _checked_block(values: Any, metric: str) -> Values:
+    if not isinstance(values, Mapping) or not all(isinstance(row, Mapping) for row in values.values()):
+        raise TrialError(f"the objective yielded {str(values)[:80]!r}; yield {{question_id: {{metric: value}}}}")
+    checked = {}
+    for question, row in values.items():
+        if metric not in row:
+            raise TrialError(f"question {question!r} has no {metric!r}, only {', '.join(map(repr, row)) or 'nothing'}")
+        values_of_row = {str(name): float(value) for name, value in row.items() if _is_number(value)}
+        checked[str(question)] = {**values_of_row, metric: as_float(row[metric], f"{metric} of question {question!r}")}
+    return checked
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _drain(blocks: AsyncIterator[Any]) -> Iterator[Any]:
+    """The items of an asynchronous generator, each awaited on the background loop when it is asked for."""
+    end = object()
+    while (block := aio.run(_await(anext(blocks, end)))) is not end:
+        yield block

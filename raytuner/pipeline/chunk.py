@@ -1,0 +1,152 @@
+"""Splitting documents into chunks that know their exact character range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Ge, Gt
+
+from raytuner.errors import ConfigError, RaytunerError
+from raytuner.pipeline.load import Document
+from raytuner.pipeline.nltk_data import use_readable_nltk_data
+from raytuner.pipeline.stage import stage
+
+ChunkSize = Annotated[int, Gt(0)]
+ChunkOverlap = Annotated[float, Ge(0)]
+
+
+class Chunk(NamedTuple):
+    """A piece of a document: ``documents[document].text[start:end] == text``."""
+
+    document: int
+    start: int
+    end: int
+    tokens: int
+    text: str
+
+
+def overlap_tokens(chunk_size: int, chunk_overlap: float) -> int:
+    """The overlap in tokens: a value below 1 is a fraction of the chunk size."""
+    return round(chunk_overlap * chunk_size) if chunk_overlap < 1 else int(chunk_overlap)
+
+
+def check_chunking(params: Mapping[str, Any]) -> None:
+    """Refuse an overlap that is not below the chunk size.
+
+    Raises:
+        ConfigError: With both values.
+    """
+    own = split.own(params)
+    size, overlap = own["chunk_size"], own["chunk_overlap"]
+    if overlap_tokens(size, overlap) >= size:
+        raise ConfigError(
+            f"chunk_overlap {overlap:g} is not below chunk_size {size}; use fewer tokens, or a fraction below 1"
+        )
+
+
+@stage(version=1)
+def split(
+    documents: Sequence[Document],
+    *,
+    splitter: Literal["sentence", "token"] = "sentence",
+    chunk_size: ChunkSize = 512,
+    chunk_overlap: ChunkOverlap = 0.1,
+) -> list[Chunk]:
+    """Split documents with LlamaIndex's splitters.
+
+    Only the bare text is split: LlamaIndex would take the tokens of a document's metadata off the
+    chunk size.
+
+    Args:
+        documents: The documents.
+        splitter: ``sentence`` keeps sentences together, ``token`` cuts at words.
+        chunk_size: The most tokens of a chunk, by LlamaIndex's default tokenizer (cl100k).
+        chunk_overlap: Tokens shared by neighbours; below 1, a fraction of the chunk size.
+
+    Returns:
+        The chunks in the order of the text.
+    """
+    split_text = _splitter(splitter, chunk_size, overlap_tokens(chunk_size, chunk_overlap))
+    count = token_counter()
+    return [
+        Chunk(number, start, end, count(document.text[start:end]), document.text[start:end])
+        for number, document in enumerate(documents)
+        for start, end in locate(document.text, split_text(document.text))
+    ]
+
+
+@cache
+def token_counter() -> Callable[[str], int]:
+    """A function that counts the tokens of a text by LlamaIndex's default tokenizer."""
+    from llama_index.core.utils import get_tokenizer
+
+    tokenize = get_tokenizer()
+    return lambda text: len(tokenize(text))
+
+
+def _splitter(name: str, chunk_size: int, chunk_overlap: int) -> Callable[[str], list[str]]:
+    use_readable_nltk_data()
+    from llama_index.core.node_parser import SentenceSplitter, TokenTextSplitter
+
+    splitter = {"sentence": SentenceSplitter, "token": TokenTextSplitter}[name]
+    split_text: Callable[[str], list[str]] = splitter(chunk_size=chunk_size, chunk_overlap=chunk_overlap).split_text
+    return split_text
+
+
+def locate(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
+    """Find the character range of each piece of a text.
+
+    The pieces follow each other, may overlap, and skip nothing but white space. Where repeated
+    text allows several places, those are kept from which the following pieces can still be found,
+    so that the ranges cover the document to its end.
+
+    Args:
+        text: The whole text.
+        pieces: Consecutive substrings of it, whose starts and ends never go back.
+
+    Returns:
+        For each piece its (start, end).
+
+    Raises:
+        RaytunerError: A piece is not in the text: the splitter has changed it.
+    """
+    layers: list[dict[int, int]] = []  # for each piece: possible start -> start of the piece before
+    before = {0: 0}  # start -> end of the possible places of the piece before
+    for piece in pieces:
+        starts: dict[int, int] = {}
+        for previous, end in before.items():
+            low = max(previous, end - len(piece))  # neither its start nor its end goes back
+            for start in _occurrences(text, piece, low, _skip_space(text, end)):
+                starts.setdefault(start, previous)
+        if not starts:
+            raise RaytunerError(f"the splitter changed the text of a chunk: {piece[:60]!r} is not in its document")
+        layers.append(starts)
+        before = {start: start + len(piece) for start in starts}
+    return _trace_back(layers, pieces)
+
+
+def _occurrences(text: str, piece: str, low: int, high: int) -> Iterator[int]:
+    """Every place from low to high (included) at which a piece starts, the last ones first."""
+    start = text.rfind(piece, low, high + len(piece))
+    while start >= 0:
+        yield start
+        start = text.rfind(piece, low, start + len(piece) - 1)
+
+
+def _skip_space(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
+
+
+def _trace_back(layers: list[dict[int, int]], pieces: Sequence[str]) -> list[tuple[int, int]]:
+    if not layers:
+        return []
+    start = max(layers[-1])  # the place nearest to the end of the document
+    ranges = []
+    for starts, piece in zip(reversed(layers), reversed(pieces), strict=True):
+        ranges.append((start, start + len(piece)))
+        start = starts[start]
+    return ranges[::-1]

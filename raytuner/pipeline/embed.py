@@ -1,0 +1,117 @@
+"""Embeddings of chunks, questions and sentences; equal texts are embedded once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytuner import models
+from raytuner.pipeline.chunk import Chunk
+from raytuner.pipeline.stage import stage
+
+Vectors = NDArray[np.float32]
+LongText = Literal["windows", "truncate"]
+logger = logging.getLogger("raytuner")
+
+
+def model_identity(own: Mapping[str, Any]) -> str:
+    """What stands for an embedding model in a key."""
+    return models.embedding_identity(own["embedding"], own["long_text"])
+
+
+class Embedder:
+    """An embedding model that remembers what it has embedded.
+
+    Args:
+        model: A LlamaIndex ``BaseEmbedding``.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._texts: dict[str, Vectors] = {}
+        self._queries: dict[str, Vectors] = {}
+        self._lock = threading.Lock()
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts.
+
+        Returns:
+            Shape (texts, dimensions), rows of length 1, in the order of the texts.
+        """
+        return self._remembered(self._texts, texts, self._embed_texts)
+
+    def queries(self, queries: Sequence[str]) -> Vectors:
+        """Embed questions; some models treat them unlike texts. Same form as `texts`."""
+        return self._remembered(self._queries, queries, self._embed_queries)
+
+    def cut_share(self, texts: Sequence[str]) -> float:
+        """The share of texts that are longer than the model's window (0 where it is not known)."""
+        share = getattr(self._model, "cut_share", None)
+        return float(share(texts)) if share is not None else 0.0
+
+    def _remembered(self, memory: dict[str, Vectors], texts: Sequence[str], embed: Any) -> Vectors:
+        with self._lock:
+            new = [text for text in dict.fromkeys(texts) if text not in memory]
+            if new:
+                memory.update(zip(new, _unit_length(embed(new)), strict=True))
+            return np.stack([memory[text] for text in texts])
+
+    def _embed_texts(self, texts: list[str]) -> Vectors:
+        encode = getattr(self._model, "encode", None)
+        return encode(texts) if encode else np.array(self._model.get_text_embedding_batch(texts), dtype=np.float32)
+
+    def _embed_queries(self, queries: list[str]) -> Vectors:
+        encode = getattr(self._model, "encode", None)
+        if encode:
+            return encode(queries)
+        return np.array([self._model.get_query_embedding(query) for query in queries], dtype=np.float32)
+
+
+def _unit_length(vectors: Vectors) -> Vectors:
+    """Rows scaled to length 1, so that the inner product is the cosine; zero rows stay zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def embedder(name: str, long_text: str = "windows") -> Embedder:
+    """The process's one embedder of that name, its weights loaded on first use."""
+    return Embedder(models.embedding(name, **long_text_option(name, long_text)))
+
+
+def long_text_option(name: str, long_text: str) -> dict[str, str]:
+    """`long_text` as an option, for the models that have it."""
+    return {"long_text": long_text} if name in models.BUILTIN_EMBEDDINGS else {}
+
+
+@stage(version=1, embedding=model_identity)
+def embed_chunks(
+    chunks: Sequence[Chunk], *, embedding: str = "minilm", long_text: LongText = "windows"
+) -> Vectors:
+    """Embed every chunk.
+
+    Args:
+        chunks: The chunks.
+        embedding: The name of the model.
+        long_text: What happens to text beyond the model's window: ``windows`` embeds it in parts and
+            pools them, ``truncate`` ignores the rest.
+
+    Returns:
+        Shape (chunks, dimensions).
+    """
+    model = embedder(embedding, long_text)
+    texts = [chunk.text for chunk in chunks]
+    if long_text == "truncate" and (share := model.cut_share(texts)) > 0:
+        logger.warning(
+            "%s sees only the beginning of %.0f%% of the chunks (long_text: truncate); "
+            "use smaller chunks or long_text: windows",
+            embedding,
+            100 * share,
+        )
+    return model.texts(texts)

@@ -1,0 +1,131 @@
+"""Answers: extracted from the retrieved chunks, or written by an LLM from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from raytuner import models
+from raytuner.errors import ConfigError, RaytunerError
+from raytuner.pipeline.chunk import token_counter
+from raytuner.pipeline.embed import LongText, embedder, model_identity
+from raytuner.pipeline.nltk_data import use_readable_nltk_data
+from raytuner.pipeline.stage import stage
+
+EXTRACTIVE = "extractive"
+ResponseMode = Literal[
+    "compact", "refine", "tree_summarize", "simple_summarize", "accumulate", "compact_accumulate"
+]
+
+
+@stage(version=1, embedding=model_identity)
+def extract(
+    question: str,
+    contexts: Sequence[str],
+    *,
+    embedding: str = "minilm",
+    long_text: LongText = "windows",
+    answer_tokens: Annotated[int, Gt(0)] = 100,
+) -> str:
+    """Answer without an LLM: the sentences of the contexts that are most similar to the question.
+
+    Args:
+        question: The question.
+        contexts: The texts of the retrieved chunks.
+        embedding: The run's own embedding model.
+        long_text: See `embed_chunks`.
+        answer_tokens: The most tokens of the answer. The best sentence is taken even if it is longer.
+
+    Returns:
+        The chosen sentences in the order of the contexts, joined by spaces; empty without contexts.
+    """
+    sentences = list(dict.fromkeys(s for context in contexts for s in split_sentences(context)))
+    if not sentences:
+        return ""
+    model = embedder(embedding, long_text)
+    similarity = model.texts(sentences).astype(np.float64) @ model.queries([question])[0].astype(np.float64)
+    count, taken, total = token_counter(), [], 0
+    for position in np.argsort(-np.round(similarity, 9), kind="stable").tolist():
+        tokens = count(sentences[position])
+        if taken and total + tokens > answer_tokens:
+            break
+        taken.append(position)
+        total += tokens
+    return " ".join(sentences[position] for position in sorted(taken))
+
+
+@lru_cache(maxsize=50_000)
+def split_sentences(text: str) -> tuple[str, ...]:
+    """The sentences of a text, stripped, by the tokenizer that LlamaIndex's sentence splitter uses."""
+    use_readable_nltk_data()
+    from llama_index.core.node_parser.text.utils import split_by_sentence_tokenizer
+
+    sentences = (sentence.strip() for line in text.split("\n\n") for sentence in split_by_sentence_tokenizer()(line))
+    return tuple(sentence for sentence in sentences if sentence)
+
+
+def llm_identity(own: Mapping[str, Any]) -> str:
+    """What stands for an LLM in a key."""
+    return models.llm_identity(own["llm"])
+
+
+def check_prompt(params: Mapping[str, Any]) -> None:
+    """Refuse a prompt without its placeholders.
+
+    Raises:
+        ConfigError: With the missing placeholder.
+    """
+    prompt = generate.own(params)["prompt"]
+    for placeholder in ("{context_str}", "{query_str}") if prompt is not None else ():
+        if placeholder not in prompt:
+            raise ConfigError(f"the prompt {prompt[:60]!r} lacks {placeholder}; it must hold {{context_str}} and {{query_str}}")
+
+
+@stage(version=1, llm=llm_identity)
+async def generate(
+    question: str,
+    contexts: Sequence[str],
+    *,
+    llm: str = EXTRACTIVE,
+    prompt: str | None = None,
+    response_mode: ResponseMode = "compact",
+    temperature: Annotated[float, Ge(0)] = 0.0,
+) -> str:
+    """Answer with an LLM through LlamaIndex's response synthesizers.
+
+    Args:
+        question: The question.
+        contexts: The texts of the retrieved chunks, best first.
+        llm: The name of the model; ``extractive`` (the default) is not one and is answered by `extract`.
+        prompt: A text with ``{context_str}`` and ``{query_str}``; None is LlamaIndex's own.
+        response_mode: How LlamaIndex puts contexts into prompts.
+        temperature: The sampling temperature.
+
+    Returns:
+        The answer.
+    """
+    from llama_index.core.schema import NodeWithScore, TextNode
+
+    nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for text in contexts]
+    response = await _synthesizer(llm, temperature, response_mode, prompt).asynthesize(question, nodes)
+    if not hasattr(response, "response"):
+        raise RaytunerError(f"llm {llm!r} returned a {type(response).__name__}, not a text")
+    return response.response or ""
+
+
+@lru_cache(maxsize=64)
+def _synthesizer(llm: str, temperature: float, response_mode: str, prompt: str | None) -> Any:
+    from llama_index.core import PromptTemplate
+    from llama_index.core.response_synthesizers import ResponseMode as Modes
+    from llama_index.core.response_synthesizers import get_response_synthesizer
+
+    templates = {}
+    if prompt is not None:
+        name = "summary_template" if response_mode == "tree_summarize" else "text_qa_template"
+        templates[name] = PromptTemplate(prompt)
+    model = models.llm(llm, temperature=temperature)
+    return get_response_synthesizer(llm=model, response_mode=Modes(response_mode), use_async=True, **templates)

@@ -1,0 +1,193 @@
+"""The chain of stages over one collection of documents, each link through the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from raytuner.errors import ConfigError, nearest
+from raytuner.pipeline.cache import StageCache
+from raytuner.pipeline.chunk import Chunk, check_chunking, split
+from raytuner.pipeline.embed import Vectors, embed_chunks, embedder
+from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate
+from raytuner.pipeline.load import Document
+from raytuner.pipeline.retrieve import (
+    MIN_DEPTH,
+    Ranking,
+    bm25_index,
+    bm25_search,
+    fuse,
+    select,
+    vector_search,
+)
+from raytuner.pipeline.stage import Stage, digest, stage
+
+
+@stage(version=1)
+def route(*, retriever: Literal["vector", "bm25", "hybrid"] = "vector") -> str:
+    """Say which way a question goes: by embedding, by BM25, or by the fusion of both."""
+    return retriever
+
+
+STAGES: tuple[Stage, ...] = (
+    split,
+    embed_chunks,
+    route,
+    vector_search,
+    bm25_index,
+    bm25_search,
+    fuse,
+    select,
+    generate,
+    extract,
+)
+
+
+@cache
+def parameters() -> dict[str, inspect.Parameter]:
+    """Every parameter of a pipeline, from the signatures of its stages: name to default and type."""
+    return {name: parameter for part in STAGES for name, parameter in part.parameters.items()}
+
+
+def defaults() -> dict[str, Any]:
+    """The configuration of a pipeline of which nothing is said."""
+    return {name: parameter.default for name, parameter in parameters().items()}
+
+
+def check_value(name: str, value: Any) -> None:
+    """Refuse an unknown parameter, or a value of the wrong type or range.
+
+    Raises:
+        ConfigError: With the value and what is expected.
+    """
+    if name not in parameters():
+        raise ConfigError(f"unknown pipeline parameter {name!r}; {nearest(name, parameters())}")
+    try:
+        _adapter(name).validate_python(value, strict=True)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Input should be ")
+        raise ConfigError(f"{name}: {value!r} is not allowed; it should be {reason}") from None
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(parameters()[name].annotation)
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse a configuration that cannot run.
+
+    Raises:
+        ConfigError: With the first rule that is broken.
+    """
+    for name, value in params.items():
+        check_value(name, value)
+    check_chunking(params)
+    check_prompt(params)
+    depth, top_k = fuse.own(params)["fusion_depth"], select.own(params)["top_k"]
+    if route(params) == "hybrid" and top_k > depth:
+        raise ConfigError(f"top_k {top_k} is above fusion_depth {depth}; raise fusion_depth")
+
+
+class Pipeline:
+    """A collection of documents and the stages over it.
+
+    Args:
+        documents: The collection.
+        artefacts: Where artefacts are kept; a new, empty cache by default.
+    """
+
+    def __init__(self, documents: Sequence[Document], artefacts: StageCache | None = None) -> None:
+        self.documents = documents
+        self._cache = artefacts or StageCache()
+        self._fingerprint = digest([[document.id, document.text] for document in documents])
+
+    def split_key(self, params: Mapping[str, Any]) -> str:
+        """The content key of the chunks."""
+        return split.key(params, self._fingerprint)
+
+    def chunks(self, params: Mapping[str, Any]) -> list[Chunk]:
+        """The chunks of the whole collection."""
+        return self._cache.get_or_build(self.split_key(params), lambda: split(params, self.documents))
+
+    def remember(self, key: object, build: Callable[[], Any]) -> Any:
+        """Keep what a caller derives from artefacts beside them, under its own key."""
+        return self._cache.get_or_build(digest(key), build)
+
+    def rankings(self, params: Mapping[str, Any], questions: Sequence[str]) -> list[Ranking]:
+        """Retrieve: for each question its `top_k` chunks.
+
+        Args:
+            params: The configuration.
+            questions: Their texts.
+
+        Returns:
+            One ranking a question.
+        """
+        depth = max(select.own(params)["top_k"], MIN_DEPTH)
+        way = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both}[route(params)]
+        _, deep = way(params, questions, depth)
+        return [select(params, ranking) for ranking in deep]
+
+    async def answers(
+        self, params: Mapping[str, Any], questions: Sequence[str], contexts: Sequence[Sequence[str]]
+    ) -> list[str]:
+        """Answer each question from its contexts, with the LLM of the configuration or without one."""
+        if generate.own(params)["llm"] == EXTRACTIVE:
+            return [self._extracted(params, q, texts) for q, texts in zip(questions, contexts, strict=True)]
+        # Not through the cache yet: what is sampled may be shared only on purpose.
+        pairs = zip(questions, contexts, strict=True)
+        return list(await asyncio.gather(*(generate(params, question, texts) for question, texts in pairs)))
+
+    def _extracted(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
+        key = digest([extract.key(params), question, list(contexts)])
+        answer: str = self._cache.get_or_build(key, lambda: extract(params, question, contexts))
+        return answer
+
+    def _by_vector(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
+        embed_key = embed_chunks.key(params, self.split_key(params))
+        key = vector_search.key(params, embed_key)
+
+        def search(needed: list[int]) -> list[Ranking]:
+            vectors: Vectors = self._cache.get_or_build(embed_key, lambda: embed_chunks(params, self.chunks(params)))
+            own = embed_chunks.own(params)
+            queries = embedder(own["embedding"], own["long_text"]).queries([questions[i] for i in needed])
+            found: list[Ranking] = vector_search(params, vectors, queries, depth)
+            return found
+
+        return key, self._each(key, questions, depth, search)
+
+    def _by_bm25(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
+        index_key = bm25_index.key(params, self.split_key(params))
+        key = bm25_search.key(params, index_key)
+
+        def search(needed: list[int]) -> list[Ranking]:
+            chunks = self.chunks(params)
+            index = self._cache.get_or_build(index_key, lambda: bm25_index(params, chunks))
+            found: list[Ranking] = bm25_search(params, index, [questions[i] for i in needed], len(chunks), depth)
+            return found
+
+        return key, self._each(key, questions, depth, search)
+
+    def _by_both(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
+        fused_depth = fuse.own(params)["fusion_depth"]
+        vector_key, by_vector = self._by_vector(params, questions, fused_depth)
+        bm25_key, by_bm25 = self._by_bm25(params, questions, fused_depth)
+        key = fuse.key(params, vector_key, bm25_key)
+
+        def search(needed: list[int]) -> list[Ranking]:
+            return [fuse(params, by_vector[i], by_bm25[i], depth) for i in needed]
+
+        return key, self._each(key, questions, depth, search)
+
+    def _each(
+        self, key: str, questions: Sequence[str], depth: int, search: Callable[[list[int]], list[Ranking]]
+    ) -> list[Ranking]:
+        """The rankings of the questions from the cache, those missing or too shallow searched for at once."""
+        keys = [digest([key, question]) for question in questions]
+        return self._cache.get_or_build_many(keys, search, usable=lambda ranking: ranking.depth >= depth)

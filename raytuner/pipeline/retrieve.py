@@ -1,0 +1,199 @@
+"""Retrieval: exact vector search, BM25, and their fusion; rankings know their depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+
+from raytuner.pipeline.chunk import Chunk
+from raytuner.pipeline.embed import Vectors
+from raytuner.pipeline.stage import stage
+
+TopK = Annotated[int, Gt(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+
+RECIPROCAL_RANK_CONSTANT = 60
+"""Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet ..."."""
+
+MIN_DEPTH = 50
+"""A ranking is made at least this deep, since a deeper one costs nothing and serves every smaller top_k."""
+
+
+class Ranking(NamedTuple):
+    """The best chunks for one question.
+
+    Attributes:
+        chunks: Positions in the list of chunks, best first.
+        scores: Their scores, falling; equal scores are in the order of the chunks.
+        depth: How many were asked for; there may be fewer chunks than that.
+    """
+
+    chunks: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    depth: int
+
+
+def rank(scores: NDArray[np.floating[Any]], depth: int, above: float = -np.inf) -> Ranking:
+    """The best positions of a score vector.
+
+    Args:
+        scores: Shape (chunks,).
+        depth: How many at the most.
+        above: Only scores greater than this are taken.
+
+    Returns:
+        The ranking, ties in the order of the chunks.
+    """
+    # Rounding far below any real difference lets ties stay ties whatever the shape of the product was.
+    rounded = np.round(scores.astype(np.float64), 9)
+    candidates = np.flatnonzero(rounded > above)
+    if depth < len(candidates):
+        kept = np.partition(rounded[candidates], -depth)[-depth]
+        candidates = candidates[rounded[candidates] >= kept]
+    order = candidates[np.argsort(-rounded[candidates], kind="stable")][:depth]
+    return Ranking(order, rounded[order], depth)
+
+
+@stage(version=1)
+def vector_search(vectors: Vectors, questions: Vectors, depth: int) -> list[Ranking]:
+    """Exact search by cosine similarity.
+
+    Args:
+        vectors: Shape (chunks, dimensions), rows of length 1.
+        questions: Shape (questions, dimensions), rows of length 1.
+        depth: How many chunks for each question.
+
+    Returns:
+        One ranking a question.
+    """
+    # Double precision: the last bits of a product in single precision depend on how many questions share it.
+    scores = questions.astype(np.float64) @ vectors.astype(np.float64).T
+    return [rank(row, depth) for row in scores]
+
+
+@stage(version=1)
+def bm25_index(
+    chunks: Sequence[Chunk],
+    *,
+    bm25_k1: Annotated[float, Gt(0)] = 1.5,
+    bm25_b: Share = 0.75,
+) -> Any:
+    """Index the chunks for BM25 (Lucene's variant, by bm25s).
+
+    Args:
+        chunks: The chunks.
+        bm25_k1: How slowly the weight of a repeated term saturates.
+        bm25_b: How much long chunks are held back, 0 to 1.
+
+    Returns:
+        A ``bm25s.BM25``, or None if no chunk holds any term.
+    """
+    import bm25s
+
+    tokens = _terms([chunk.text for chunk in chunks])
+    if not any(tokens):
+        return None
+    index = bm25s.BM25(k1=bm25_k1, b=bm25_b)
+    index.index(tokens, show_progress=False)
+    return index
+
+
+@stage(version=1)
+def bm25_search(index: Any, questions: Sequence[str], chunk_count: int, depth: int) -> list[Ranking]:
+    """Rank by BM25; chunks that share no term with the question are not retrieved.
+
+    Args:
+        index: From `bm25_index`.
+        questions: Their texts.
+        chunk_count: How many chunks there are.
+        depth: How many chunks for each question.
+
+    Returns:
+        One ranking a question.
+    """
+    nothing = np.zeros(chunk_count)
+    rankings = []
+    for terms in _terms(questions):
+        known = [term for term in terms if index is not None and term in index.vocab_dict]
+        scores = index.get_scores(known) if known else nothing
+        rankings.append(rank(scores, depth, above=0.0))
+    return rankings
+
+
+def _terms(texts: Sequence[str]) -> list[list[str]]:
+    import bm25s
+
+    terms: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
+    return terms
+
+
+@stage(version=1)
+def fuse(
+    vector: Ranking,
+    bm25: Ranking,
+    depth: int,
+    *,
+    fusion: Literal["reciprocal_rank", "weighted"] = "reciprocal_rank",
+    fusion_weight: Share = 0.5,
+    fusion_depth: TopK = 100,
+) -> Ranking:
+    """Fuse a vector and a BM25 ranking.
+
+    Args:
+        vector: The ranking by embedding, at least `fusion_depth` deep where there are as many chunks.
+        bm25: The ranking by BM25, likewise.
+        depth: How many chunks are asked for.
+        fusion: ``reciprocal_rank`` sums weight / (60 + rank) (Cormack et al. 2009); ``weighted`` sums
+            weight x score, the scores of each list scaled to 0..1 by its least and greatest
+            (Bruch et al. 2023, "An Analysis of Fusion Functions for Hybrid Retrieval").
+        fusion_weight: The weight of the vector ranking, 0 to 1; BM25 has the rest.
+        fusion_depth: How many of each ranking are fused. It does not depend on top_k, so that a smaller
+            top_k is always the beginning of a larger one.
+
+    Returns:
+        The fused ranking.
+    """
+    contribution = _reciprocal_ranks if fusion == "reciprocal_rank" else _scaled_scores
+    fused: dict[int, float] = {}
+    for ranking, weight in ((vector, fusion_weight), (bm25, 1 - fusion_weight)):
+        chunks = ranking.chunks[:fusion_depth]
+        for chunk, part in zip(chunks.tolist(), contribution(ranking.scores[:fusion_depth]), strict=True):
+            fused[chunk] = fused.get(chunk, 0.0) + weight * part
+    chunks = np.array(sorted(fused), dtype=np.int64)
+    best = rank(np.array([fused[chunk] for chunk in chunks.tolist()]), depth)
+    return Ranking(chunks[best.chunks], best.scores, depth)
+
+
+def _reciprocal_ranks(scores: NDArray[np.float64]) -> list[float]:
+    return [1 / (RECIPROCAL_RANK_CONSTANT + position) for position in range(1, len(scores) + 1)]
+
+
+def _scaled_scores(scores: NDArray[np.float64]) -> list[float]:
+    if not len(scores):
+        return []
+    low, high = scores[-1], scores[0]
+    return [1.0] * len(scores) if high == low else ((scores - low) / (high - low)).tolist()
+
+
+@stage(version=1)
+def select(ranking: Ranking, *, top_k: TopK = 3, similarity_cutoff: float | None = None) -> Ranking:
+    """Cut a ranking to what is used.
+
+    Args:
+        ranking: At least `top_k` deep.
+        top_k: How many chunks at the most.
+        similarity_cutoff: The least score that is kept: cosine for ``vector``, the BM25 score for
+            ``bm25``, the fused score for ``hybrid``. None keeps all.
+
+    Returns:
+        The first `top_k` that reach the cutoff.
+    """
+    chunks, scores = ranking.chunks[:top_k], ranking.scores[:top_k]
+    if similarity_cutoff is not None:
+        kept = scores >= similarity_cutoff
+        chunks, scores = chunks[kept], scores[kept]
+    return Ranking(chunks, scores, top_k)

@@ -1,0 +1,162 @@
+"""The search algorithms by name; their libraries are imported only when chosen."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raytuner.errors import SearchError, SpaceError, nearest
+from raytuner.space import Normal, Raw, SearchSpace
+
+if TYPE_CHECKING:
+    from ray.tune.search import Searcher
+
+Make = Callable[..., "Searcher"]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One search algorithm.
+
+    Attributes:
+        name: What ``--search`` takes.
+        summary: A line for the table of algorithms.
+        library: The package that it needs beyond raytuner's own code, if any.
+        make: Makes Ray's ``Searcher`` over the raw space.
+        only_finite: Whether every parameter must have countable values.
+    """
+
+    name: str
+    summary: str
+    library: str | None
+    make: Make
+    only_finite: bool = False
+
+    @property
+    def installed(self) -> bool:
+        """Whether its library can be imported."""
+        return self.library is None or importlib.util.find_spec(self.library) is not None
+
+
+def _grid(space: SearchSpace, metric: str, mode: str, seed: int, points: Sequence[Raw]) -> Searcher:
+    from raytuner.search.basic import PointSearcher
+
+    return PointSearcher([*points], space.points(), metric, mode)
+
+
+def _random(space: SearchSpace, metric: str, mode: str, seed: int, points: Sequence[Raw]) -> Searcher:
+    from raytuner.search.basic import PointSearcher
+
+    rng = random.Random(seed)
+    return PointSearcher([*points], iter(lambda: space.draw(rng), None), metric, mode)
+
+
+def _optuna(space: SearchSpace, metric: str, mode: str, seed: int, points: Sequence[Raw]) -> Searcher:
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    from raytuner.space_ray import to_ray
+
+    for name, parameter in space.parameters.items():
+        if isinstance(parameter, Normal):
+            raise SpaceError(f"{name}: optuna has no normal distribution; give bounds, or use --search random or hyperopt")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = OptunaSearch.convert_search_space(to_ray(space))
+    return OptunaSearch(distributions, metric=metric, mode=mode, seed=seed, points_to_evaluate=[dict(p) for p in points])
+
+
+def _hyperopt(space: SearchSpace, metric: str, mode: str, seed: int, points: Sequence[Raw]) -> Searcher:
+    from ray.tune.search.hyperopt import HyperOptSearch
+
+    from raytuner.space_ray import to_ray
+
+    logging.getLogger("hyperopt").setLevel(logging.WARNING)
+    # HyperOpt draws 20 points at random by default, most of a search of 30 trials; 10 is Optuna's number.
+    return HyperOptSearch(
+        HyperOptSearch.convert_search_space(to_ray(space)),
+        metric=metric,
+        mode=mode,
+        random_state_seed=seed,
+        n_initial_points=10,
+        points_to_evaluate=[dict(point) for point in points] or None,
+    )
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    found.name: found
+    for found in (
+        Algorithm("grid", "every configuration, the first parameter varying slowest", None, _grid, only_finite=True),
+        Algorithm("random", "configurations drawn at random, none twice", None, _random),
+        Algorithm("optuna", "Bayesian: tree-structured Parzen estimator of Optuna", "optuna", _optuna),
+        Algorithm("hyperopt", "Bayesian: tree-structured Parzen estimator of HyperOpt", "hyperopt", _hyperopt),
+    )
+}
+
+
+def algorithm(name: str) -> Algorithm:
+    """Look up an algorithm.
+
+    Raises:
+        SearchError: With the nearest valid name, or with the package to install.
+    """
+    if name not in ALGORITHMS:
+        raise SearchError(f"unknown search algorithm {name!r}; {nearest(name, ALGORITHMS)}")
+    found = ALGORITHMS[name]
+    if not found.installed:
+        raise SearchError(f"search {name!r} needs the package {found.library}; pip install {found.library}")
+    return found
+
+
+def make_searcher(
+    name: str,
+    space: SearchSpace,
+    metric: str,
+    mode: str,
+    seed: int = 0,
+    *,
+    trials: int | None = None,
+    points: Sequence[Raw] = (),
+    **options: Any,
+) -> Searcher:
+    """Make a searcher that keeps raytuner's contract; see `raytuner.search.guard.Guard`.
+
+    Args:
+        name: One of `ALGORITHMS`.
+        space: The search space.
+        metric: The value to optimise.
+        mode: ``max`` or ``min``.
+        seed: Fixes the sequence of configurations.
+        trials: The most configurations to evaluate; None is no limit of its own.
+        points: Raw samples to evaluate first.
+        **options: Options of the algorithm; none of these four has any.
+
+    Returns:
+        The searcher, to be given to ``ray.tune.TuneConfig(search_alg=...)`` with ``num_samples=-1``.
+
+    Raises:
+        SearchError: An unknown algorithm or option, or a wrong mode.
+        SpaceError: The algorithm cannot express the space.
+    """
+    from raytuner.search.guard import Guard
+
+    found = algorithm(name)
+    if options:
+        raise SearchError(f"search {name!r} has no option {next(iter(options))!r}; it takes none")
+    if mode not in ("max", "min"):
+        raise SearchError(f"mode is {mode!r}; it must be max or min")
+    if trials is not None and trials < 1:
+        raise SearchError(f"trials is {trials}; it must be at least 1")
+    if found.only_finite:
+        for parameter_name, parameter in space.parameters.items():
+            if parameter.size() is None:
+                raise SpaceError(
+                    f"{parameter_name}: {name} needs countable values; give it a step, "
+                    "e.g. {float: [0, 1], step: 0.1}, or use --search random, optuna or hyperopt"
+                )
+    make = _grid if space.size() == 1 else found.make  # there is nothing to model in a single point
+    return Guard(space, make(space, metric, mode, seed, points), metric, mode, trials=trials, seed=seed)

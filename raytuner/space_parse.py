@@ -1,0 +1,138 @@
+"""The forms in which a parameter may be written: a list, a YAML mapping, one of Ray's domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from raytuner.errors import SpaceError, nearest
+from raytuner.space import Choice, Parameter, Range, with_when
+
+FORMS = ("choice", "int", "float", "fixed")
+KEYS = (*FORMS, "step", "log", "default", "when")
+
+
+def parameter(name: str, value: Any) -> Parameter:
+    """Read one entry of a param dict.
+
+    Args:
+        name: The parameter's name, for messages.
+        value: See `SearchSpace.from_dict`.
+
+    Raises:
+        SpaceError: With the name, the value and the rule.
+    """
+    if isinstance(value, Parameter):
+        return value
+    if is_ray_domain(value):
+        from raytuner.space_ray import from_ray
+
+        return from_ray(value, name)
+    if isinstance(value, Mapping):
+        return _from_mapping(name, value)
+    if isinstance(value, (list, tuple)):
+        return _choice(name, value)
+    raise SpaceError(f"{name}: {value!r} is not a list of choices; write [{value!r}], or put a fixed value elsewhere")
+
+
+def is_ray_domain(value: Any) -> bool:
+    """Whether a value is one of Ray's domains, told without importing Ray."""
+    if isinstance(value, Mapping):
+        return set(value) == {"grid_search"}
+    return any(base.__module__.startswith("ray.tune.search.sample") for base in type(value).__mro__)
+
+
+def _from_mapping(name: str, spec: Mapping[str, Any]) -> Parameter:
+    unknown = [key for key in spec if key not in KEYS]
+    if unknown:
+        raise SpaceError(f"{name}: unknown key {unknown[0]!r}; {nearest(unknown[0], KEYS)}")
+    forms = [form for form in FORMS if form in spec]
+    if len(forms) != 1:
+        raise SpaceError(f"{name}: {dict(spec)!r} must hold exactly one of {', '.join(FORMS)}")
+    form = forms[0]
+    if form in ("choice", "fixed"):
+        extra = [key for key in ("step", "log") if key in spec]
+        if extra:
+            raise SpaceError(f"{name}: `{extra[0]}` goes with int or float, not with {form}")
+        values = spec["choice"] if form == "choice" else [spec["fixed"]]
+        found: Parameter = _choice(name, values)
+    else:
+        found = _range(name, spec, integer=form == "int")
+    if "default" in spec:
+        found = replace(found, default=spec["default"])
+        _check_default(name, found)
+    when = spec.get("when", {})
+    if not isinstance(when, Mapping):
+        raise SpaceError(f"{name}: `when` is {when!r}; write when: {{parameter: value}}")
+    return with_when(found, when)
+
+
+def _check_default(name: str, found: Parameter) -> None:
+    try:
+        found.encode(found.default)
+    except SpaceError as error:
+        raise SpaceError(f"{name}: default {error}") from None
+
+
+def _choice(name: str, values: Any) -> Choice:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise SpaceError(f"{name}: {values!r} is not a list of choices; write [{values!r}]")
+    if not values:
+        raise SpaceError(f"{name}: an empty list; name at least one value")
+    for value in _leaves(values):
+        if is_ray_domain(value):
+            raise SpaceError(
+                f"{name}: a Ray domain inside a choice would reach the objective undrawn; "
+                "make it a parameter of its own with `when: {...}`"
+            )
+    return Choice(values=tuple(values))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """A nested value and all values in it, domains not looked into."""
+    yield value
+    if isinstance(value, Mapping) and not is_ray_domain(value):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _leaves(inner)
+
+
+def _range(name: str, spec: Mapping[str, Any], *, integer: bool) -> Range:
+    bounds = spec["int" if integer else "float"]
+    allowed = (int,) if integer else (int, float)
+    numbers = isinstance(bounds, (list, tuple)) and len(bounds) == 2 and all(_is_number(b, allowed) for b in bounds)
+    if not numbers:
+        kind = "whole numbers" if integer else "numbers"
+        raise SpaceError(f"{name}: {bounds!r} must be [low, high], two {kind}")
+    log, step = spec.get("log", False), spec.get("step")
+    if not isinstance(log, bool):
+        raise SpaceError(f"{name}: log is {log!r}; it must be true or false")
+    if step is not None and not _is_number(step, allowed):
+        raise SpaceError(f"{name}: step is {step!r}; it must be a {'whole ' if integer else ''}number")
+    return checked_range(name, bounds[0], bounds[1], step=step, log=log, integer=integer)
+
+
+def _is_number(value: Any, allowed: tuple[type, ...]) -> bool:
+    return isinstance(value, allowed) and not isinstance(value, bool)
+
+
+def checked_range(
+    name: str, low: float, high: float, *, step: float | None, log: bool, integer: bool
+) -> Range:
+    """A range whose bounds, step and scale fit each other.
+
+    Raises:
+        SpaceError: With the rule that is broken.
+    """
+    if not low < high:
+        raise SpaceError(f"{name}: the lower bound {low} is not below the upper bound {high}; use {{fixed: {low}}} for one value")
+    if log and low <= 0:
+        raise SpaceError(f"{name}: a log scale cannot start at {low}; raise the lower bound above 0")
+    if step is not None and not 0 < step <= high - low:
+        raise SpaceError(f"{name}: step {step} must be above 0 and at most {high - low:g}, the length of the range")
+    if step is None and integer:
+        step = 1
+    return Range(low=low, high=high, step=step, log=log, integer=integer)

@@ -1,0 +1,337 @@
+"""The study: every finished question block and trial, in memory and in an append-only log."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from raytuner.errors import AllTrialsFailedError, DataError, UserError, redact
+from raytuner.objective import Block, Report
+from raytuner.results import FailedTrial, RunResult, TunedResult
+
+LOG = "log.jsonl"
+RUN = "run.json"
+
+
+@dataclass
+class Trial:
+    """A trial as the driver sees it.
+
+    Attributes:
+        number: From 1, in the order of suggestion.
+        params: The tuned parameters.
+        metrics: Means so far; final once `finished`.
+        questions: For each question id its values by metric.
+        seconds: How long it took.
+        error: The traceback if it failed.
+        finished: Whether it ended by itself, scored or failed.
+        metadata: What the objective returned beside numbers.
+        returned_params: The parameters in a returned ``RunResult``, those that are fixed stripped.
+    """
+
+    number: int
+    params: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    questions: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+    finished: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    returned_params: dict[str, Any] = field(default_factory=dict)
+
+
+Listener = Callable[["Study", Trial], None]
+
+
+class Study:
+    """The record of one search; the driver is its only writer.
+
+    Args:
+        metric: The value to optimise.
+        mode: ``max`` or ``min``.
+        folder: The run folder, which exists; None keeps the study in memory only.
+        listeners: Called with the study and a trial after each change.
+    """
+
+    def __init__(
+        self, metric: str, mode: str, folder: Path | None = None, listeners: tuple[Listener, ...] = ()
+    ) -> None:
+        if mode not in ("max", "min"):
+            raise UserError(f"mode is {mode!r}; it must be max or min")
+        self.metric = metric
+        self.mode = mode
+        self.folder = folder
+        self.trials: dict[int, Trial] = {}
+        self.notes: list[str] = []
+        self._listeners = listeners
+        self._log = Log(folder / LOG) if folder else None
+        self._started = time.monotonic()
+
+    def start(self, number: int, params: Mapping[str, Any]) -> Trial:
+        """A trial begins (again, if its worker was lost)."""
+        trial = self.trials[number] = Trial(number, dict(params))
+        self._changed(trial)
+        return trial
+
+    def report(self, number: int, report: Report) -> None:
+        """A trial has reported; a finished block of questions goes to the log."""
+        trial = self.trials[number]
+        trial.metrics = dict(report.metrics)
+        trial.metadata = report.metadata
+        trial.returned_params = report.params
+        if report.block is not None:
+            trial.questions.update(report.block.values)
+            self._write_block(number, report.block)
+        self._changed(trial)
+
+    def finish(self, number: int, seconds: float, error: str | None = None, worker: str | None = None) -> None:
+        """A trial has ended by itself; it goes to the log."""
+        trial = self.trials[number]
+        trial.seconds, trial.finished = seconds, True
+        trial.error = redact(error) if error is not None else None
+        self._write(
+            kind="trial",
+            trial=number,
+            params=trial.params,
+            score=None if trial.error else trial.metrics.get(self.metric),
+            metrics=trial.metrics,
+            seconds=round(seconds, 6),
+            error=trial.error,
+            worker=worker,
+        )
+        self._changed(trial)
+
+    def note(self, text: str) -> None:
+        """Keep a remark about the run, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def running(self) -> list[Trial]:
+        """The trials in flight."""
+        return [trial for trial in self.trials.values() if not trial.finished]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """The trials that failed."""
+        return [trial for trial in self.trials.values() if trial.error is not None]
+
+    @property
+    def scored(self) -> list[Trial]:
+        """The trials with a score, best first; equal ones in the order of their numbers."""
+        scored = [trial for trial in self.trials.values() if trial.finished and trial.error is None]
+        sign = -1 if self.mode == "max" else 1
+        return sorted(scored, key=lambda trial: (sign * trial.metrics[self.metric], trial.number))
+
+    @property
+    def seconds(self) -> float:
+        """The age of the study."""
+        return time.monotonic() - self._started
+
+    def result(
+        self,
+        fixed: Mapping[str, Any] | None = None,
+        *,
+        default: int | None = None,
+        stopped: str | None = None,
+        interrupted: bool = False,
+    ) -> TunedResult:
+        """The results so far.
+
+        Args:
+            fixed: Fixed parameters, put by reference into the parameters of every result.
+            default: The number of the trial that ran the default configuration.
+            stopped: Why the search ended early.
+            interrupted: Whether by Ctrl-C.
+
+        Raises:
+            AllTrialsFailedError: No trial succeeded; the message holds the first error.
+        """
+        fixed = fixed or {}
+        results = [self._run_result(trial, fixed) for trial in self.scored]
+        failed = [_failed_trial(trial, fixed) for trial in sorted(self.failed, key=lambda trial: trial.number)]
+        if not results:
+            if interrupted:
+                raise KeyboardInterrupt
+            raise AllTrialsFailedError(self._why_none(failed))
+        return TunedResult(
+            run_results=results,
+            best_idx=0,
+            failed=failed,
+            default=next((result for result in results if result.trial == default), None),
+            run=str(self.folder) if self.folder else None,
+            seconds=self.seconds,
+            stopped=stopped,
+            interrupted=interrupted,
+        )
+
+    def _why_none(self, failed: list[FailedTrial]) -> str:
+        where = f"; see {self.folder / LOG}" if self.folder else ""
+        if not failed:
+            return f"no trial was finished; give the search more time{where}"
+        return f"all {len(failed)} trials failed, the first with: {failed[0].summary}{where}"
+
+    def _run_result(self, trial: Trial, fixed: Mapping[str, Any]) -> RunResult:
+        return RunResult(
+            score=trial.metrics[self.metric],
+            params={**fixed, **trial.params, **trial.returned_params},
+            metadata=trial.metadata,
+            metrics=trial.metrics,
+            questions=trial.questions,
+            trial=trial.number,
+            seconds=trial.seconds,
+        )
+
+    def _write_block(self, number: int, block: Block) -> None:
+        self._write(
+            kind="block",
+            trial=number,
+            block=block.index,
+            questions=list(block.values),
+            values=block.values,
+            seconds=round(block.seconds, 6),
+            error=None,
+        )
+
+    def _write(self, **row: Any) -> None:
+        if self._log is not None:
+            self._log.append(row)
+
+    def _changed(self, trial: Trial) -> None:
+        for listener in self._listeners:
+            listener(self, trial)
+
+
+def _failed_trial(trial: Trial, fixed: Mapping[str, Any]) -> FailedTrial:
+    return FailedTrial(
+        params={**fixed, **trial.params}, error=trial.error or "", trial=trial.number, seconds=trial.seconds
+    )
+
+
+class Log:
+    """An append-only file of JSON lines, each on disk before `append` returns.
+
+    Args:
+        path: The file; it is made if it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one line and wait until it is on disk.
+
+        Raises:
+            UserError: The line cannot be written, e.g. because the disk is full.
+        """
+        try:
+            self._file.write(json.dumps(jsonable(row), ensure_ascii=False) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UserError(f"{self._path}: {error.strerror}; what was logged before is kept") from None
+
+
+def jsonable(value: Any) -> Any:
+    """A value as JSON can hold it: keys as text, numbers that are not finite as null, objects by their repr."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [jsonable(inner) for inner in value]
+    return repr(value)
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make a new run folder ``NAME-YYYYmmdd-HHMMSS``, only for its owner.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")  # noqa: DTZ005 - the user's own clock names the folder
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        folder = parent / f"{name}-{stamp}{suffix}"
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{folder}: {error.strerror}; choose another run.folder") from None
+        return folder.resolve()
+    raise UserError(f"{parent}: too many runs of this second; try again")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file so that it is never seen half-written."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(jsonable(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def utc_now() -> str:
+    """The time as ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def read_log(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a run's log.
+
+    A torn last line, which a killed driver may leave, is skipped.
+
+    Raises:
+        DataError: There is no log, or a line in its middle is damaged.
+    """
+    path = folder / LOG
+    if not path.is_file():
+        raise DataError(f"{folder}: no {LOG} there; name a run folder, e.g. runs/quickstart-...")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):
+                return
+            raise DataError(f"{path}: line {number} is damaged; restore the file or remove the line") from None
+        yield row
+
+
+def load_study(folder: Path) -> Study:
+    """Read a run folder back; nothing in it is imported or run.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The study as it was logged; it writes nothing more.
+
+    Raises:
+        DataError: It is no run folder, or it is damaged.
+    """
+    try:
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        study = Study(run["metric"], run["mode"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...") from None
+    study.folder = folder
+    rows = list(read_log(folder))
+    for row in rows:
+        if row["kind"] == "trial":
+            metrics = {name: math.nan if value is None else value for name, value in row["metrics"].items()}
+            study.trials[row["trial"]] = Trial(
+                row["trial"], row["params"], metrics, seconds=row["seconds"], error=row["error"], finished=True
+            )
+    for row in rows:
+        if row["kind"] == "block" and row["trial"] in study.trials:
+            study.trials[row["trial"]].questions.update(row["values"])
+    return study

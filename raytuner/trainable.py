@@ -1,0 +1,162 @@
+"""An objective as a Ray trainable: a raw sample goes down to a worker, reports come up to the study."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from raytuner.objective import Objective, Report
+from raytuner.space import SearchSpace
+from raytuner.study import Study
+
+PAYLOAD = "raytuner"
+"""The key of the `Payload` in what a trial tells Tune."""
+
+
+@dataclass
+class Payload:
+    """What goes from a worker to the driver beside the metric.
+
+    It is an object and not a dict so that Tune does not look into it, and the driver empties it on
+    arrival so that Tune, which writes what it is told to disk, has nothing to write.
+    """
+
+    number: int
+    report: Report | None
+    seconds: float
+    error: str | None = None
+    worker: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget everything that must not reach the disk."""
+        self.report, self.error, self.notes = None, None, []
+
+
+class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
+    """Runs one trial after the other in the same worker process."""
+
+    def setup(self, config: dict[str, Any], objective: Objective, space: SearchSpace) -> None:
+        """Take in the objective, once a worker, and begin the first trial."""
+        self._objective = objective
+        self._space = space
+        self._notes = _Notes()
+        logging.getLogger("raytuner").addHandler(self._notes)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in this worker."""
+        self._reports = iter(())
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Evaluate the next block of questions.
+
+        An exception of the objective ends the trial, not the worker, and never reaches Tune, which
+        would write it to files of its own.
+        """
+        try:
+            report = next(self._reports, None)
+        except Exception:  # whatever an objective raises is a failed trial
+            return self._told(None, error=traceback.format_exc(), done=True)
+        if report is not None:
+            self._last = report
+        return self._told(report, done=report is None or report.block is None)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """There is no state worth keeping: finished blocks are in the driver's log."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """See `save_checkpoint`."""
+
+    def cleanup(self) -> None:
+        """Detach from logging."""
+        logging.getLogger("raytuner").removeHandler(self._notes)
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._number: int = config["number"]
+        params = self._space.resolve(self._space.decode(config["point"]))
+        self._reports: Iterator[Report] = self._objective.reports(params)
+        self._last: Report | None = None
+        self._started = time.perf_counter()
+
+    def _told(self, report: Report | None, error: str | None = None, done: bool = False) -> dict[str, Any]:
+        metrics = self._last.metrics if self._last and error is None else {}
+        seconds = time.perf_counter() - self._started
+        payload = Payload(self._number, report, seconds, error, str(os.getpid()), self._notes.take())
+        return {self._objective.metric: metrics.get(self._objective.metric, float("nan")), "done": done, PAYLOAD: payload}
+
+
+class _Notes(logging.Handler):
+    """Collects warnings of raytuner's own code, which the driver shows once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._texts.append(record.getMessage())
+
+    def take(self) -> list[str]:
+        texts, self._texts = self._texts, []
+        return texts
+
+
+class StudyCallback(tune.Callback):  # type: ignore[misc]
+    """Records in the study what the driver learns from Tune.
+
+    Args:
+        study: The study, of which this is the only writer.
+        space: Turns raw samples into configurations.
+    """
+
+    def __init__(self, study: Study, space: SearchSpace) -> None:
+        self._study = study
+        self._space = space
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks to a file that nobody reads."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial begins in a worker."""
+        config = trial.config
+        self._study.start(config["number"], self._space.resolve(self._space.decode(config["point"])))
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """A block has come, or the end of a trial."""
+        payload: Payload | None = result.get(PAYLOAD)
+        if payload is None:
+            return
+        for note in payload.notes:
+            self._study.note(note)
+        if payload.report is not None:
+            self._study.report(payload.number, payload.report)
+        if result.get("done"):
+            self._study.finish(payload.number, payload.seconds, payload.error, payload.worker)
+        payload.clear()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker was lost, or Tune failed to run the trial."""
+        number = trial.config["number"]
+        if number not in self._study.trials:  # it never began
+            self._study.start(number, self._space.resolve(self._space.decode(trial.config["point"])))
+        self._study.finish(number, 0.0, _error_text(trial))
+
+
+def _error_text(trial: Any) -> str:
+    """The error that Tune keeps in a file of its own."""
+    try:
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    except (OSError, TypeError):
+        return "the worker was lost"

@@ -1,0 +1,237 @@
+"""The tuners: LlamaIndex's three, field for field, and what they lacked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from raytuner import aio
+from raytuner.errors import ConfigError
+from raytuner.objective import Objective
+from raytuner.progress import bar
+from raytuner.results import TunedResult
+from raytuner.space import Params, SearchSpace
+from raytuner.study import Listener, Study
+
+Mode = Literal["max", "min"]
+
+
+class BaseParamTuner(BaseModel):
+    """What the tuners have in common.
+
+    Attributes:
+        param_dict: For each parameter a list of choices, one of Ray's domains, or a form of YAML;
+            see `SearchSpace.from_dict`.
+        fixed_param_dict: Parameters that do not vary (documents, questions, ...). They are given to the
+            objective along with the others, and come back in the results by reference.
+        show_progress: Whether a progress bar is shown.
+        metric: The value to optimise, where the objective returns several.
+        mode: ``max`` or ``min``.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    param_dict: dict[str, Any]
+    fixed_param_dict: dict[str, Any] = Field(default_factory=dict)
+    show_progress: bool = False
+    metric: str = "score"
+    mode: Mode = "max"
+
+    @abstractmethod
+    def tune(self) -> TunedResult:
+        """Evaluate configurations and return the results, best first."""
+
+    def _space(self) -> SearchSpace:
+        both = sorted(set(self.param_dict) & set(self.fixed_param_dict))
+        if both:
+            raise ConfigError(f"{both[0]!r} is both in param_dict and in fixed_param_dict; remove it from one")
+        return SearchSpace.from_dict(self.param_dict)
+
+    def _configurations(self, space: SearchSpace) -> list[Params]:
+        return [space.resolve(space.decode(raw)) for raw in space.points()]
+
+    def _study(self, folder: Path | None = None, total: int | None = None) -> Study:
+        listeners: tuple[Listener, ...] = (bar(total),) if self.show_progress else ()
+        return Study(self.metric, self.mode, folder, listeners)
+
+
+class ParamTuner(BaseParamTuner):
+    """Evaluates the full grid, one configuration after the other, in this process.
+
+    Attributes:
+        param_fn: The objective: a function of one dict. It may return a ``RunResult``, a number or a
+            dict of values, be a coroutine function, or yield blocks of questions; see `Objective`.
+    """
+
+    param_fn: Callable[[dict[str, Any]], Any]
+
+    def tune(self) -> TunedResult:
+        """Evaluate the full grid.
+
+        Returns:
+            The results, best first. A configuration that raises is among `TunedResult.failed`.
+
+        Raises:
+            SpaceError: The space cannot be written as a grid.
+            AllTrialsFailedError: No configuration could be scored.
+        """
+        objective = Objective(self.param_fn, self.fixed_param_dict, self.metric)
+        configurations = self._configurations(self._space())
+        study = self._study(total=len(configurations))
+        try:
+            for number, params in enumerate(configurations, 1):
+                _run_here(study, objective, number, params)
+        except KeyboardInterrupt:
+            return study.result(self.fixed_param_dict, interrupted=True)
+        return study.result(self.fixed_param_dict)
+
+
+def _run_here(study: Study, objective: Objective, number: int, params: Params) -> None:
+    """Run one trial in this process."""
+    started, error = time.perf_counter(), None
+    study.start(number, params)
+    try:
+        for report in objective.reports(params):
+            study.report(number, report)
+    except Exception:  # whatever an objective raises is a failed trial
+        error = traceback.format_exc()
+    study.finish(number, time.perf_counter() - started, error)
+
+
+class AsyncParamTuner(BaseParamTuner):
+    """Evaluates the full grid with several configurations in flight on one event loop.
+
+    Attributes:
+        aparam_fn: The objective: a coroutine function of one dict.
+        num_workers: How many configurations are in flight at once.
+    """
+
+    aparam_fn: Callable[[dict[str, Any]], Any]
+    num_workers: int = Field(default=2, ge=1)
+
+    def tune(self) -> TunedResult:
+        """Evaluate the full grid; works also inside a running event loop. See `atune`."""
+        return aio.run(self.atune())
+
+    async def atune(self) -> TunedResult:
+        """Evaluate the full grid on the running event loop.
+
+        Returns:
+            The results, best first.
+
+        Raises:
+            SpaceError: The space cannot be written as a grid.
+            AllTrialsFailedError: No configuration could be scored.
+        """
+        objective = Objective(getattr(self.aparam_fn, "ablocks", self.aparam_fn), self.fixed_param_dict, self.metric)
+        configurations = self._configurations(self._space())
+        study = self._study(total=len(configurations))
+        free = asyncio.Semaphore(self.num_workers)
+
+        async def trial(number: int, params: Params) -> None:
+            async with free:
+                await _arun_here(study, objective, number, params)
+
+        await asyncio.gather(*(trial(number, params) for number, params in enumerate(configurations, 1)))
+        return study.result(self.fixed_param_dict)
+
+
+async def _arun_here(study: Study, objective: Objective, number: int, params: Params) -> None:
+    started, error = time.perf_counter(), None
+    study.start(number, params)
+    try:
+        async for report in objective.areports(params):
+            study.report(number, report)
+    except Exception:  # see _run_here
+        error = traceback.format_exc()
+    study.finish(number, time.perf_counter() - started, error)
+
+
+class RayTuneParamTuner(BaseParamTuner):
+    """Searches with Ray Tune: the grid by default, or at random, or with a model.
+
+    Attributes:
+        param_fn: The objective, as for `ParamTuner`; it runs in Ray's worker processes.
+        aparam_fn: The same as a coroutine function; one of the two is given.
+        search: ``grid``, ``random``, ``optuna`` or ``hyperopt``.
+        scheduler: ``fifo`` lets every trial run to its end.
+        num_samples: The most configurations to evaluate; by default the whole grid, or 30 for the others.
+        seed: Fixes the sequence of configurations; always for grid and random, for the others with one
+            trial at a time.
+        max_concurrent_trials: The most trials at once; by default as many as fit.
+        resources_per_trial: What each trial may use, e.g. ``{"cpu": 1}``; by default its share of the CPUs.
+        time_budget_s: Seconds after which no more is run.
+        storage_path: Where the run folder is made; by default ``./runs``.
+        address: A Ray cluster (``auto`` or ``HOST:PORT``); by default Ray is started on this machine,
+            unless this process is connected already.
+        run_config_dict: Fields of Ray's ``RunConfig``, as for LlamaIndex's tuner; ``name`` and ``storage_path`` name
+            the run folder.
+    """
+
+    param_fn: Callable[[dict[str, Any]], Any] | None = None
+    aparam_fn: Callable[[dict[str, Any]], Any] | None = None
+    search: str = "grid"
+    scheduler: Literal["fifo"] = "fifo"
+    num_samples: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    max_concurrent_trials: int | None = Field(default=None, ge=1)
+    resources_per_trial: dict[str, float] | None = None
+    time_budget_s: float | None = Field(default=None, gt=0)
+    storage_path: str | Path | None = None
+    address: str | None = None
+    run_config_dict: dict[str, Any] | None = None
+
+    def tune(self) -> TunedResult:
+        """Search; works also inside a running event loop, and with objectives of a notebook.
+
+        Returns:
+            The results, best first. After Ctrl-C, those that were finished.
+
+        Raises:
+            SearchError: An unknown algorithm.
+            SpaceError: The algorithm cannot express the space.
+            AllTrialsFailedError: No configuration could be scored.
+        """
+        from raytuner.search_run import search
+
+        functions = [function for function in (self.param_fn, self.aparam_fn) if function is not None]
+        if len(functions) != 1:
+            raise ConfigError("give the objective as param_fn or as aparam_fn, one of the two")
+        run_config = dict(self.run_config_dict or {})
+        parent = self.storage_path or run_config.pop("storage_path", None) or "runs"
+        name = run_config.pop("name", None) or "tune"
+        space = self._space()
+        trials = self.num_samples or (None if self.search == "grid" else 30)
+        return search(
+            Objective(functions[0], self.fixed_param_dict, self.metric),
+            space,
+            algorithm=self.search,
+            mode=self.mode,
+            trials=trials,
+            seed=self.seed,
+            concurrency=self.max_concurrent_trials,
+            resources=self.resources_per_trial,
+            time_budget_s=self.time_budget_s,
+            address=self.address,
+            run_config=run_config,
+            parent=Path(parent).expanduser(),
+            name=name,
+            listeners=(bar(_total(space, trials)),) if self.show_progress else (),
+            verbose=True,
+        )
+
+    async def atune(self) -> TunedResult:
+        """`tune` without blocking the running event loop."""
+        return await asyncio.to_thread(self.tune)
+
+
+def _total(space: SearchSpace, trials: int | None) -> int | None:
+    sizes = [size for size in (space.size(), trials) if size is not None]
+    return min(sizes, default=None)

@@ -1,0 +1,67 @@
+"""Answer metrics on hand-made examples."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytuner.errors import TrialError
+from raytuner.metrics import Evidence, metric
+
+
+def evidence(answer: str | None, reference: str | None, similarity: float | None = None) -> Evidence:
+    return Evidence(
+        ranges=[],
+        relevant=[],
+        tokens=[],
+        total_relevant=0,
+        references=[],
+        top_k=0,
+        answer=answer,
+        reference_answer=reference,
+        similarity=similarity,
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("The cat sat.", "a cat sat", 1.0),  # case, punctuation, articles
+        ("cat", "cat sat down", 0.5),  # P = 1, R = 1/3
+        ("cat cat cat", "cat", 0.5),  # a repeated word counts as often as both have it
+        ("dog", "cat", 0.0),
+        ("", "cat", 0.0),
+        ("cat", "", 0.0),
+        ("", "", 1.0),
+        ("The!", "a", 1.0),  # nothing is left of either
+        ("the", "cat", 0.0),
+        ("state-of-the-art", "stateoftheart", 1.0),  # punctuation goes before the articles, as in SQuAD's script
+    ],
+)
+def test_token_f1(answer: str, reference: str, expected: float) -> None:
+    assert metric("token_f1")(evidence(answer, reference)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("The  Cat,\n sat!", "cat sat", 1.0),
+        ("cat sat", "sat cat", 0.0),
+        ("", "", 1.0),
+        ("", "cat", 0.0),
+        ("theatre", "atre", 0.0),
+    ],
+)
+def test_exact_match(answer: str, reference: str, expected: float) -> None:
+    assert metric("exact_match")(evidence(answer, reference)) == expected
+
+
+def test_semantic_similarity_is_the_given_cosine() -> None:
+    assert metric("semantic_similarity")(evidence("a", "b", similarity=-0.25)) == -0.25
+
+
+@pytest.mark.parametrize("name", ["semantic_similarity", "token_f1", "exact_match"])
+def test_missing_answers_are_no_zero(name: str) -> None:
+    with pytest.raises(TrialError, match="needs"):
+        metric(name)(evidence(None, None))
+    with pytest.raises(TrialError, match="needs"):
+        metric(name)(evidence("an answer", None))
