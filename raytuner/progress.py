@@ -101,7 +101,13 @@ class Progress:
         leaders = study.scored[:3]
         for trial in [*leaders, *study.running]:
             score = trial.metrics.get(study.metric)
-            state = "best" if leaders and trial is leaders[0] else "" if trial.finished else f"{len(trial.questions)} questions"
+            state = (
+                "best"
+                if leaders and trial is leaders[0]
+                else ""
+                if trial.finished
+                else f"{len(trial.questions)} questions"
+            )
             values = [str(trial.params.get(name, "")) for name in names]
             table.add_row(str(trial.number), *values, "-" if score is None else f"{score:.4f}", state)
         facts = "   ".join(f"{name} {value}" for name, value in self._facts(study).items())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from raytuner import aio, datasets, metrics, models
+from raytuner import aio, datasets, metrics
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import blocks as in_blocks
 from raytuner.datasets.blocks import stratified_order
@@ -63,8 +63,11 @@ class RagObjective:
         if block_size < 1:
             raise ConfigError(f"block_size is {block_size}; it must be at least 1")
         self.documents = _documents(documents)
-        loaded = questions if isinstance(questions, QuestionSet) else None
-        self.questions = loaded or datasets.load(questions, documents=self.documents)
+        self.questions = (
+            datasets.fit(questions, self.documents)
+            if isinstance(questions, QuestionSet)
+            else datasets.load(questions, documents=self.documents)
+        )
         self.metric = metric
         self.fixed = pipeline
         self.similarity_embedding = similarity_embedding
@@ -197,10 +200,7 @@ class RagObjective:
             position
             for position, chunk in enumerate(chunks)
             if chunk.document in whole
-            or (
-                chunk.document in touched
-                and metrics.is_relevant((chunk.document, chunk.start, chunk.end), references)
-            )
+            or (chunk.document in touched and metrics.is_relevant((chunk.document, chunk.start, chunk.end), references))
         )
 
     def _references(self, question: Question) -> list[tuple[int, int, int]]:
@@ -267,9 +267,3 @@ def _serves(metric: metrics.Metric, question: Question) -> bool:
     if metric.needs == "spans":
         return bool(question.references)
     return metric.needs != "answers" or question.answer is not None
-
-
-def all_models_missing(objective: RagObjective, configurations: Sequence[Mapping[str, Any]]) -> list[models.Missing]:
-    """What has to be fetched or set before any of some configurations can run."""
-    embeddings, llms = objective.models(configurations)
-    return models.required(sorted(embeddings), sorted(llms))

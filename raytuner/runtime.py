@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
+import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ ENVIRONMENT = {
 class Slots(NamedTuple):
     """How many trials run at once, and what each may use."""
 
-    count: int
+    number: int
     resources: dict[str, float]
 
 
@@ -61,7 +62,9 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
         try:
             ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"address {address!r}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+            raise ConfigError(
+                f"address {address!r}: no Ray cluster answers there ({str(error).splitlines()[0]})"
+            ) from None
 
 
 def _prepare_environment() -> None:
@@ -156,16 +159,18 @@ def run_trials(
     from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
     from ray.tune.error import TuneError
 
-    from raytuner.trainable import ObjectiveTrainable, StudyCallback
+    from raytuner.trainable import Gate, ObjectiveTrainable, StudyCallback
 
     share, options = slots(concurrency, resources), dict(run_config or {})
     for key in options:
         if key not in RunConfig.__dataclass_fields__:
             raise ConfigError(f"unknown run_config_dict key {key!r}; {nearest(key, RunConfig.__dataclass_fields__)}")
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    gate = Gate(uuid.uuid4().hex, min(share.number, searcher.at_most or share.number))
     trainable = tune.with_resources(
-        tune.with_parameters(ObjectiveTrainable, objective=objective, space=space), share.resources
+        tune.with_parameters(ObjectiveTrainable, objective=objective, space=space, gate=gate), share.resources
     )
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.number)  # all workers start at once
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch:
         tuner = Tuner(
@@ -175,7 +180,7 @@ def run_trials(
                 mode=study.mode,
                 search_alg=searcher,
                 num_samples=-1,
-                max_concurrent_trials=share.count,
+                max_concurrent_trials=share.number,
                 reuse_actors=True,
                 time_budget_s=time_budget_s,
                 trial_name_creator=lambda trial: trial.trial_id,

@@ -204,17 +204,13 @@ class SearchSpace:
         SpaceError: A condition names an unknown parameter or goes round in a circle.
     """
 
-    def __init__(
-        self, parameters: Mapping[str, Parameter], constraint: Callable[[Params], None] | None = None
-    ) -> None:
+    def __init__(self, parameters: Mapping[str, Parameter], constraint: Callable[[Params], None] | None = None) -> None:
         self.parameters = dict(parameters)
         self._constraint = constraint
         self._order = _parents_first(self.parameters)
 
     @classmethod
-    def from_dict(
-        cls, spec: Mapping[str, Any], constraint: Callable[[Params], None] | None = None
-    ) -> SearchSpace:
+    def from_dict(cls, spec: Mapping[str, Any], constraint: Callable[[Params], None] | None = None) -> SearchSpace:
         """Read a param dict.
 
         Args:
@@ -374,7 +370,9 @@ def _parents_first(parameters: Mapping[str, Parameter]) -> list[str]:
     for name, parameter in parameters.items():
         for parent in parameter.when:
             if parent not in parameters:
-                raise SpaceError(f"{name}: `when` names {parent!r}, which is not in the space; {nearest(parent, parameters)}")
+                raise SpaceError(
+                    f"{name}: `when` names {parent!r}, which is not in the space; {nearest(parent, parameters)}"
+                )
     while waiting:
         ready = [name for name, parameter in waiting.items() if all(parent in order for parent in parameter.when)]
         if not ready:

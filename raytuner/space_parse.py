@@ -119,16 +119,16 @@ def _is_number(value: Any, allowed: tuple[type, ...]) -> bool:
     return isinstance(value, allowed) and not isinstance(value, bool)
 
 
-def checked_range(
-    name: str, low: float, high: float, *, step: float | None, log: bool, integer: bool
-) -> Range:
+def checked_range(name: str, low: float, high: float, *, step: float | None, log: bool, integer: bool) -> Range:
     """A range whose bounds, step and scale fit each other.
 
     Raises:
         SpaceError: With the rule that is broken.
     """
     if not low < high:
-        raise SpaceError(f"{name}: the lower bound {low} is not below the upper bound {high}; use {{fixed: {low}}} for one value")
+        raise SpaceError(
+            f"{name}: the lower bound {low} is not below the upper bound {high}; use {{fixed: {low}}} for one value"
+        )
     if log and low <= 0:
         raise SpaceError(f"{name}: a log scale cannot start at {low}; raise the lower bound above 0")
     if step is not None and not 0 < step <= high - low:

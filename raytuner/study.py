@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -259,7 +260,7 @@ def new_folder(parent: Path, name: str) -> Path:
     Raises:
         UserError: It cannot be made.
     """
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")  # noqa: DTZ005 - the user's own clock names the folder
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         folder = parent / f"{name}-{stamp}{suffix}"
         try:
@@ -306,6 +307,41 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    """What a run folder says of its run: name, metric, search, seed, versions.
+
+    Raises:
+        DataError: It is no run folder, or its ``run.json`` is damaged.
+    """
+    try:
+        run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        if not {"metric", "mode"} <= set(run):
+            raise ValueError
+    except (OSError, ValueError, TypeError):
+        raise DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...") from None
+    return run
+
+
+def find_run(run: str, parent: Path) -> Path:
+    """The folder of a run.
+
+    Args:
+        run: The path of a run folder, its bare name, or the name of a run, of which the newest is taken.
+        parent: Where runs are looked for by name.
+
+    Raises:
+        DataError: There is none.
+    """
+    for path in (Path(run).expanduser(), parent / run):
+        if (path / RUN).is_file():
+            return path.resolve()
+    named = re.compile(re.escape(run) + r"-\d{8}-\d{6}(-\d+)?")
+    found = [path for path in parent.glob("*") if named.fullmatch(path.name) and (path / RUN).is_file()]
+    if not found:
+        raise DataError(f"{run}: no such run, neither as a path nor in {parent}/; ls {parent} shows what there is")
+    return max(found, key=lambda path: path.stat().st_mtime).resolve()
+
+
 def load_study(folder: Path) -> Study:
     """Read a run folder back; nothing in it is imported or run.
 
@@ -318,11 +354,8 @@ def load_study(folder: Path) -> Study:
     Raises:
         DataError: It is no run folder, or it is damaged.
     """
-    try:
-        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        study = Study(run["metric"], run["mode"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...") from None
+    run = read_run(folder)
+    study = Study(run["metric"], run["mode"])
     study.folder = folder
     rows = list(read_log(folder))
     for row in rows:

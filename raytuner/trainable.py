@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import traceback
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,13 +42,45 @@ class Payload:
         self.report, self.error, self.notes = None, None, []
 
 
+@dataclass(frozen=True)
+class Gate:
+    """Lets the workers of a run begin together.
+
+    Tune hands a free worker to a waiting trial even while that trial's own worker is starting, and
+    then ends the latter. Where trials are shorter than the start of a process, all of them would
+    run in the one worker that came up first.
+
+    Attributes:
+        run: A name of the run, unique in the cluster.
+        workers: How many are expected.
+        limit_s: How long the first ones wait at the most.
+    """
+
+    run: str
+    workers: int
+    limit_s: float = 20.0
+
+    def enter(self) -> None:
+        """Wait until all workers are here."""
+        from ray.experimental import internal_kv
+
+        prefix = f"raytuner:{self.run}:".encode()
+        internal_kv._internal_kv_put(prefix + uuid.uuid4().hex.encode(), b"1")
+        end = time.monotonic() + self.limit_s
+        while len(internal_kv._internal_kv_list(prefix)) < self.workers and time.monotonic() < end:
+            time.sleep(0.02)
+
+
 class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in the same worker process."""
 
-    def setup(self, config: dict[str, Any], objective: Objective, space: SearchSpace) -> None:
+    def setup(self, config: dict[str, Any], objective: Objective, space: SearchSpace, gate: Gate) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
         self._objective = objective
+        self._reports: Iterator[Report] = iter(())
+        self._last: Report | None = None
         self._space = space
+        gate.enter()
         self._notes = _Notes()
         logging.getLogger("raytuner").addHandler(self._notes)
         self._begin(config)
@@ -86,15 +119,19 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._number: int = config["number"]
         params = self._space.resolve(self._space.decode(config["point"]))
-        self._reports: Iterator[Report] = self._objective.reports(params)
-        self._last: Report | None = None
+        self._reports = self._objective.reports(params)
+        self._last = None
         self._started = time.perf_counter()
 
     def _told(self, report: Report | None, error: str | None = None, done: bool = False) -> dict[str, Any]:
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
         payload = Payload(self._number, report, seconds, error, str(os.getpid()), self._notes.take())
-        return {self._objective.metric: metrics.get(self._objective.metric, float("nan")), "done": done, PAYLOAD: payload}
+        return {
+            self._objective.metric: metrics.get(self._objective.metric, float("nan")),
+            "done": done,
+            PAYLOAD: payload,
+        }
 
 
 class _Notes(logging.Handler):
@@ -133,7 +170,9 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         config = trial.config
         self._study.start(config["number"], self._space.resolve(self._space.decode(config["point"])))
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """A block has come, or the end of a trial."""
         payload: Payload | None = result.get(PAYLOAD)
         if payload is None:

@@ -199,7 +199,7 @@ class RayTuneParamTuner(BaseParamTuner):
             SpaceError: The algorithm cannot express the space.
             AllTrialsFailedError: No configuration could be scored.
         """
-        from raytuner.search_run import search
+        from raytuner.driver import search
 
         functions = [function for function in (self.param_fn, self.aparam_fn) if function is not None]
         if len(functions) != 1:

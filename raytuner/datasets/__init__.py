@@ -1,8 +1,7 @@
-"""Question sets: reading them, fitting them to the documents, ordering them."""
+"""Question sets: reading them and fitting them to the documents; their order is in `blocks`."""
 
-from raytuner.datasets.blocks import blocks, stratified_order
 from raytuner.datasets.question import Question, QuestionSet, Reference
 from raytuner.datasets.reader import load
-from raytuner.datasets.spans import OnBadSpan
+from raytuner.datasets.spans import OnBadSpan, fit
 
-__all__ = ["OnBadSpan", "Question", "QuestionSet", "Reference", "blocks", "load", "stratified_order"]
+__all__ = ["OnBadSpan", "Question", "QuestionSet", "Reference", "fit", "load"]

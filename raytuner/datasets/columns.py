@@ -46,9 +46,8 @@ def to_questions(rows: list[Row], columns: Mapping[str, str] | None, file: str) 
     first: dict[str, str] = {}
     for question, row in zip(questions, rows, strict=True):
         if question.id in first:
-            raise DataError(
-                f"{row.where}: the question id {question.id!r} is taken ({first[question.id]}); make it unique"
-            )
+            other = first[question.id].removeprefix(f"{file}: ")
+            raise DataError(f"{row.where}: question id {question.id!r} is taken, see {other}; make it unique")
         first[question.id] = row.where
     return tuple(questions)
 

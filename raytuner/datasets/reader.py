@@ -69,8 +69,7 @@ def _read(file: str, encoding: str) -> str:
     except LookupError:
         raise ConfigError(f"questions.encoding: Python knows no encoding {encoding!r}; try utf-8") from None
     except UnicodeError as error:
-        name = encoding.replace("-sig", "")
-        raise DataError(f"{file}: not {name} ({error}); convert the file to UTF-8 or set `encoding`") from None
+        raise DataError(f"{file}: cannot be decoded: {error}; convert the file to UTF-8 or set `encoding`") from None
     if not text.strip():
         raise DataError(f"{file}: the file is empty; put questions into it")
     return text

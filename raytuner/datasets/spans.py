@@ -31,7 +31,12 @@ class BadSpan(NamedTuple):
         return f"question {self.question!r} {where} {self.fault}"
 
 
-def fit(questions: Iterable[Question], documents: Sequence[Document], on_bad_span: OnBadSpan, file: str) -> QuestionSet:
+def fit(
+    questions: Iterable[Question],
+    documents: Sequence[Document],
+    on_bad_span: OnBadSpan = "error",
+    file: str = "questions",
+) -> QuestionSet:
     """Resolve the names of documents to their ids and check every span.
 
     A span must lie in its document, hold a character, and be the text that is stored with it, if any.

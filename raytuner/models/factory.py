@@ -78,6 +78,7 @@ def llm(name: str, **options: Any) -> LLM:
     """
     _check_llm(name)
     _check_options(name, options, ("temperature",))
+    temperature = _check_temperature(options.get("temperature", 0.0))
     if name == "mock":
         from raytuner.models.mock import MockLLM  # noqa: PLC0415
 
@@ -85,7 +86,7 @@ def llm(name: str, **options: Any) -> LLM:
     endpoint.key(name)
     from raytuner.models.openai_api import make_llm  # noqa: PLC0415
 
-    return make_llm(name.removeprefix(_OPENAI), options.get("temperature", 0.0))
+    return make_llm(name.removeprefix(_OPENAI), temperature)
 
 
 def embedding_identity(name: str, long_text: str) -> str:
@@ -193,3 +194,9 @@ def _check_long_text(value: Any) -> str:
     if value not in LONG_TEXT:
         raise ModelError(f"long_text is {value!r}; {nearest(value, LONG_TEXT)}")
     return str(value)
+
+
+def _check_temperature(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 2:
+        raise ModelError(f"temperature is {value!r}; it must be a number from 0 to 2")
+    return float(value)

@@ -71,13 +71,12 @@ def make_llm(model: str, temperature: float) -> ServiceLLM:
     """Make a language model.
 
     Raises:
-        ModelError: LlamaIndex cannot use this model or temperature.
+        ModelError: LlamaIndex knows that this model cannot chat.
     """
     try:
         return ServiceLLM(model, temperature)
     except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"cannot use 'openai:{model}' at temperature {temperature!r}: {reason}") from error
+        raise ModelError(f"cannot use 'openai:{model}': {' '.join(str(error).split())}") from error
 
 
 def _credentials(model: str) -> dict[str, str]:

@@ -63,13 +63,13 @@ class Embedder:
             return np.stack([memory[text] for text in texts])
 
     def _embed_texts(self, texts: list[str]) -> Vectors:
-        encode = getattr(self._model, "encode", None)
-        return encode(texts) if encode else np.array(self._model.get_text_embedding_batch(texts), dtype=np.float32)
+        if encode := getattr(self._model, "encode", None):
+            return np.asarray(encode(texts), dtype=np.float32)
+        return np.array(self._model.get_text_embedding_batch(texts), dtype=np.float32)
 
     def _embed_queries(self, queries: list[str]) -> Vectors:
-        encode = getattr(self._model, "encode", None)
-        if encode:
-            return encode(queries)
+        if encode := getattr(self._model, "encode", None):
+            return np.asarray(encode(queries), dtype=np.float32)
         return np.array([self._model.get_query_embedding(query) for query in queries], dtype=np.float32)
 
 
@@ -91,9 +91,7 @@ def long_text_option(name: str, long_text: str) -> dict[str, str]:
 
 
 @stage(version=1, embedding=model_identity)
-def embed_chunks(
-    chunks: Sequence[Chunk], *, embedding: str = "minilm", long_text: LongText = "windows"
-) -> Vectors:
+def embed_chunks(chunks: Sequence[Chunk], *, embedding: str = "minilm", long_text: LongText = "windows") -> Vectors:
     """Embed every chunk.
 
     Args:

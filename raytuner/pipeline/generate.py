@@ -17,9 +17,7 @@ from raytuner.pipeline.nltk_data import use_readable_nltk_data
 from raytuner.pipeline.stage import stage
 
 EXTRACTIVE = "extractive"
-ResponseMode = Literal[
-    "compact", "refine", "tree_summarize", "simple_summarize", "accumulate", "compact_accumulate"
-]
+ResponseMode = Literal["compact", "refine", "tree_summarize", "simple_summarize", "accumulate", "compact_accumulate"]
 
 
 @stage(version=1, embedding=model_identity)
@@ -48,7 +46,8 @@ def extract(
         return ""
     model = embedder(embedding, long_text)
     similarity = model.texts(sentences).astype(np.float64) @ model.queries([question])[0].astype(np.float64)
-    count, taken, total = token_counter(), [], 0
+    taken: list[int] = []
+    count, total = token_counter(), 0
     for position in np.argsort(-np.round(similarity, 9), kind="stable").tolist():
         tokens = count(sentences[position])
         if taken and total + tokens > answer_tokens:
@@ -82,7 +81,9 @@ def check_prompt(params: Mapping[str, Any]) -> None:
     prompt = generate.own(params)["prompt"]
     for placeholder in ("{context_str}", "{query_str}") if prompt is not None else ():
         if placeholder not in prompt:
-            raise ConfigError(f"the prompt {prompt[:60]!r} lacks {placeholder}; it must hold {{context_str}} and {{query_str}}")
+            raise ConfigError(
+                f"the prompt {prompt[:60]!r} lacks {placeholder}; it must hold {{context_str}} and {{query_str}}"
+            )
 
 
 @stage(version=1, llm=llm_identity)

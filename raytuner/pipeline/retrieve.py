@@ -49,7 +49,7 @@ def rank(scores: NDArray[np.floating[Any]], depth: int, above: float = -np.inf) 
         The ranking, ties in the order of the chunks.
     """
     # Rounding far below any real difference lets ties stay ties whatever the shape of the product was.
-    rounded = np.round(scores.astype(np.float64), 9)
+    rounded: NDArray[np.float64] = np.round(scores.astype(np.float64), 9)
     candidates = np.flatnonzero(rounded > above)
     if depth < len(candidates):
         kept = np.partition(rounded[candidates], -depth)[-depth]

@@ -57,6 +57,11 @@ class Guard(Searcher):  # type: ignore[misc]
         """How many configurations have been handed out."""
         return len(self._results) + len(self._waiting)
 
+    @property
+    def at_most(self) -> int | None:
+        """The most configurations there will be, if that is known."""
+        return min((bound for bound in (self._trials, self._size) if bound is not None), default=None)
+
     def suggest(self, trial_id: str) -> Any:
         """The next new configuration, `Searcher.FINISHED`, or None while the algorithm waits."""
         if self._trials is not None and self.started >= self._trials:

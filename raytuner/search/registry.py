@@ -64,10 +64,14 @@ def _optuna(space: SearchSpace, metric: str, mode: str, seed: int, points: Seque
 
     for name, parameter in space.parameters.items():
         if isinstance(parameter, Normal):
-            raise SpaceError(f"{name}: optuna has no normal distribution; give bounds, or use --search random or hyperopt")
+            raise SpaceError(
+                f"{name}: optuna has no normal distribution; give bounds, or use --search random or hyperopt"
+            )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = OptunaSearch.convert_search_space(to_ray(space))
-    return OptunaSearch(distributions, metric=metric, mode=mode, seed=seed, points_to_evaluate=[dict(p) for p in points])
+    return OptunaSearch(
+        distributions, metric=metric, mode=mode, seed=seed, points_to_evaluate=[dict(p) for p in points]
+    )
 
 
 def _hyperopt(space: SearchSpace, metric: str, mode: str, seed: int, points: Sequence[Raw]) -> Searcher:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raytuner.datasets import Reference, load
+from raytuner.datasets import Question, Reference, fit, load
 from raytuner.errors import DataError
 from raytuner.pipeline.load import Document, load_documents
 
@@ -106,7 +106,7 @@ def test_bad_spans(write: Any, change: dict[str, Any], fault: str) -> None:
 
 def test_only_the_first_three_bad_spans_are_shown(write: Any) -> None:
     path = write(*(ask(GOOD | {"content": f"c{i}"}) for i in range(5)))
-    with pytest.raises(DataError, match="5 of 5 .*'c0'.*'c1'.*'c2'; ...;") as caught:
+    with pytest.raises(DataError, match=r"5 of 5 .*'c0'.*'c1'.*'c2'; ...;") as caught:
         load(path, documents=[CAT])
     assert "c3" not in str(caught.value)
 
@@ -121,7 +121,7 @@ def test_bad_spans_can_be_dropped(write: Any) -> None:
 
 
 def test_dropping_everything_is_an_error(write: Any) -> None:
-    with pytest.raises(DataError, match="no question is left: all 1 reference spans are bad.*'cat', not 'dog'"):
+    with pytest.raises(DataError, match=r"no question is left: all 1 reference spans are bad.*'cat', not 'dog'"):
         load(write(ask(GOOD | {"content": "dog"})), documents=[CAT], on_bad_span="drop")
 
 
@@ -129,3 +129,12 @@ def test_offsets_count_characters_of_the_decoded_text(tmp_path: Path, write: Any
     (tmp_path / "a.md").write_bytes("\ufeffWeiß\r\n猫 sat.".encode())
     path = write(ask({"start_index": 6, "end_index": 7, "content": "猫"}))
     assert load(path, documents=load_documents(tmp_path / "a.md")).dropped == 0
+
+
+def test_questions_made_in_python_fit_too() -> None:
+    made = [Question("a", "Who?", references=(Reference("cat", 4, 7),))]
+    fitted = fit(made, [CAT, DOG])
+    assert fitted.questions[0].references == (Reference("pets/cat.md", 4, 7),)
+    assert fit(fitted, [CAT, DOG]) == fitted
+    with pytest.raises(DataError, match="'cat', which is none of the documents"):
+        fit(made, [DOG])

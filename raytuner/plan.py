@@ -1,0 +1,234 @@
+"""From a config to a search: what will be run is decided here, before anything slow is imported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytuner import datasets, models
+from raytuner.config import QuestionsConfig, TuneConfig
+from raytuner.datasets import QuestionSet
+from raytuner.errors import ConfigError, SearchError
+from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline.load import Document, load_documents
+from raytuner.rag import DEFAULT_METRIC, RagObjective
+from raytuner.results import TunedResult
+from raytuner.search.registry import algorithm
+from raytuner.space import Choice, Params, Range, SearchSpace
+from raytuner.study import Listener
+
+logger = logging.getLogger("raytuner")
+
+SMALL_GRID = 30
+"""Up to so many configurations the grid is the default, and so many trials have the others."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a config comes to.
+
+    Attributes:
+        config: The config.
+        objective: Documents, questions, metric and fixed parameters.
+        space: The search space.
+        default: The default configuration, which is trial 1.
+        mode: ``max`` or ``min``.
+        search: The name of the search algorithm.
+        trials: The most trials; None is the whole grid.
+        why: Why this algorithm and number.
+        missing: What has to be fetched or set before it can run.
+        skipped: How many points of the space break a rule and are left out; None if they were not counted.
+    """
+
+    config: TuneConfig
+    objective: RagObjective
+    space: SearchSpace
+    default: Params
+    mode: str
+    search: str
+    trials: int | None
+    why: str
+    missing: Sequence[models.Missing]
+    skipped: int | None
+
+    @property
+    def total(self) -> int | None:
+        """How many trials there will be."""
+        return min((n for n in (self.trials, self.space.size()) if n is not None), default=None)
+
+
+def make_plan(config: TuneConfig) -> Plan:
+    """Read documents and questions, and check that everything fits.
+
+    Args:
+        config: The config.
+
+    Raises:
+        UserError: With the value, the rule and the fix.
+    """
+    _check_parameters(config)
+    if config.search.name is not None:
+        algorithm(config.search.name)
+    documents = load_documents(config.documents)
+    questions = _questions(config, documents)
+    objective = RagObjective(
+        documents,
+        questions,
+        metric=config.objective.metric or default_metric(questions),
+        block_size=config.objective.block_size,
+        seed=config.search.seed,
+        similarity_embedding=config.objective.similarity_embedding,
+        **config.pipeline,
+    )
+    space = SearchSpace.from_dict(config.space, constraint=objective.check)
+    _check_space_values(space)
+    default = space.resolve(space.decode(space.default()))
+    search, trials, why = _choose(config, space)
+    return Plan(
+        config=config,
+        objective=objective,
+        space=space,
+        default=default,
+        mode=config.objective.mode or ("min" if objective.metric.startswith("chunk_tokens") else "max"),
+        search=search,
+        trials=trials,
+        why=why,
+        missing=models.required(*(sorted(names) for names in objective.models(_configurations(space, default)))),
+        skipped=_skipped(space),
+    )
+
+
+def tune(config: TuneConfig, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+    """Run the search that a config describes.
+
+    Args:
+        config: From `TuneConfig.load`.
+        listeners: Called with the study and a trial after each change.
+        verbose: Whether what workers print is shown.
+
+    Returns:
+        The results, best first; `TunedResult.default` is that of the default configuration, and the
+        run folder holds ``best.yaml``.
+
+    Raises:
+        UserError: Something in the config, the documents or the questions is wrong.
+        AllTrialsFailedError: No configuration could be scored.
+    """
+    return run_plan(make_plan(config), listeners=listeners, verbose=verbose)
+
+
+def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+    """Run a plan; see `tune`."""
+    from raytuner.driver import search
+    from raytuner.objective import Objective
+
+    config = plan.config
+    models.prepare(*(sorted(names) for names in plan.objective.models(_configurations(plan.space, plan.default))))
+    result = search(
+        Objective(plan.objective, metric=plan.objective.metric),
+        plan.space,
+        algorithm=plan.search,
+        mode=plan.mode,
+        trials=plan.trials,
+        seed=config.search.seed,
+        parent=Path(config.run.folder or "runs").expanduser(),
+        name=config.run.name or "run",
+        default=plan.default,
+        concurrency=config.search.concurrency,
+        address=config.run.address,
+        listeners=listeners,
+        files={"config.yaml": config.text},
+        verbose=verbose,
+    )
+    best = config.with_best(result.best_run_result.params)
+    (Path(result.run or ".") / "best.yaml").write_text(best, encoding="utf-8")
+    return result
+
+
+def default_metric(questions: QuestionSet) -> str:
+    """The metric when none is named: the strictest that the questions allow."""
+    if all(question.references for question in questions):
+        return "span_f1"
+    if all(question.references or question.documents for question in questions):
+        return "ndcg"
+    return DEFAULT_METRIC
+
+
+def _questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:
+    section = config.questions
+    if isinstance(section, str):
+        section = QuestionsConfig(path=section)
+    questions = datasets.load(
+        section.path,
+        columns=section.columns,
+        on_bad_span=section.on_bad_span,
+        encoding=section.encoding,
+        documents=documents,
+    )
+    if questions.dropped:
+        logger.warning(
+            "%s: %d reference spans do not match their documents and were dropped", section.path, questions.dropped
+        )
+    return questions
+
+
+def _check_parameters(config: TuneConfig) -> None:
+    for name, value in config.pipeline.items():
+        stages.check_value(name, value)
+    for name in config.space:
+        if name in config.pipeline:
+            raise ConfigError(f"{name} is both in pipeline and in space; remove it from one")
+        if name not in stages.parameters():
+            stages.check_value(name, None)
+
+
+def _check_space_values(space: SearchSpace) -> None:
+    for name, parameter in space.parameters.items():
+        values: Sequence[Any] = ()
+        if isinstance(parameter, Choice):
+            values = parameter.values
+        elif isinstance(parameter, Range):
+            values = [parameter.decode(parameter.encode(bound)) for bound in (parameter.low, parameter.high)]
+        for value in values:
+            stages.check_value(name, value)
+
+
+def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, str]:
+    """The algorithm, the number of trials, and why."""
+    size = space.size()
+    trials = config.search.trials
+    if config.search.name is not None:
+        default = None if config.search.name == "grid" else SMALL_GRID
+        return config.search.name, trials or default, "as asked"
+    if size is not None and size <= SMALL_GRID:
+        return "grid", trials, f"the space has {size} configurations, at most {SMALL_GRID}: all of them can be tried"
+    if not algorithm("optuna").installed:
+        raise SearchError("optuna is not installed; pip install optuna")
+    count = "more than a million" if size is None else str(size)
+    if any(parameter.size() is None for parameter in space.parameters.values()):
+        count = "endless"
+    return (
+        "optuna",
+        trials or SMALL_GRID,
+        f"the space has {count} configurations, more than {SMALL_GRID}: a model chooses",
+    )
+
+
+def _configurations(space: SearchSpace, default: Params) -> list[Mapping[str, Any]]:
+    """Configurations that together use every model of the space: the default with each choice put in."""
+    names = ("embedding", "llm", "retriever")
+    found: list[Mapping[str, Any]] = [default]
+    for name in names:
+        parameter = space.parameters.get(name)
+        if isinstance(parameter, Choice):
+            found = [{**params, name: value} for params in found for value in parameter.values]
+    return found
+
+
+def _skipped(space: SearchSpace) -> int | None:
+    valid = space.size()
+    everything = SearchSpace(space.parameters).size()
+    return None if valid is None or everything is None else everything - valid

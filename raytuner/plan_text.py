@@ -1,0 +1,64 @@
+"""A plan for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raytuner.plan import Plan
+from raytuner.space import Choice, Normal, Parameter, Range
+
+
+def describe(plan: Plan) -> str:
+    """What would be run: documents, questions, space, trials, models, and what is missing.
+
+    Args:
+        plan: From `make_plan`.
+    """
+    return "\n".join(_lines(plan))
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    objective = plan.objective
+    characters = sum(len(document.text) for document in objective.documents)
+    yield f"documents   {len(objective.documents)}, {characters:,} characters"
+    yield f"questions   {len(objective.questions)}, in blocks of {objective.block_size}"
+    yield f"objective   {objective.metric}, {plan.mode}"
+    yield "space"
+    for name, parameter in plan.space.parameters.items():
+        yield f"  {name}: {_values(parameter)}{_conditions(parameter)}"
+    yield f"size        {_size(plan)}"
+    yield f"default     {_params(plan.default)}"
+    yield f"fixed       {_params(objective.fixed)}"
+    count = "until it ends" if plan.total is None else f"{plan.total} trials"
+    yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why})"
+    embeddings, llms = objective.models([plan.default])
+    yield f"models      {', '.join(sorted(embeddings | llms)) or 'none'} (of the default configuration)"
+    if not plan.missing:
+        yield "missing     nothing"
+    for missing in plan.missing:
+        yield f"missing     {missing.model}: {missing.reason}; {missing.fix}"
+
+
+def _size(plan: Plan) -> str:
+    size = plan.space.size()
+    skipped = f" ({plan.skipped} more break a rule and are skipped)" if plan.skipped else ""
+    return "not countable" if size is None else f"{size} configurations{skipped}"
+
+
+def _params(params: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in params.items()) or "-"
+
+
+def _values(parameter: Parameter) -> str:
+    if isinstance(parameter, Choice):
+        return ", ".join(str(value) for value in parameter.values)
+    if isinstance(parameter, Normal):
+        return f"normal, mean {parameter.mean:g}, sd {parameter.sd:g}"
+    assert isinstance(parameter, Range)
+    step = f" in steps of {parameter.step:g}" if parameter.step is not None else ""
+    return f"{parameter.low:g} to {parameter.high:g}{step}{', log scale' if parameter.log else ''}"
+
+
+def _conditions(parameter: Parameter) -> str:
+    conditions = [f"{name} is {' or '.join(map(str, values))}" for name, values in parameter.when.items()]
+    return f"  (when {' and '.join(conditions)})" if conditions else ""
