@@ -1,3 +1,50 @@
 """raytuner: find the best settings of a RAG pipeline."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raytuner.config import TuneConfig as TuneConfig
+    from raytuner.errors import RaytunerError as RaytunerError
+    from raytuner.plan import tune as tune
+    from raytuner.rag import RagObjective as RagObjective
+    from raytuner.results import FailedTrial as FailedTrial
+    from raytuner.results import RunResult as RunResult
+    from raytuner.results import TunedResult as TunedResult
+    from raytuner.search import make_searcher as make_searcher
+    from raytuner.space import SearchSpace as SearchSpace
+    from raytuner.tuners import AsyncParamTuner as AsyncParamTuner
+    from raytuner.tuners import ParamTuner as ParamTuner
+    from raytuner.tuners import RayTuneParamTuner as RayTuneParamTuner
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AsyncParamTuner": "tuners",
+    "FailedTrial": "results",
+    "ParamTuner": "tuners",
+    "RagObjective": "rag",
+    "RayTuneParamTuner": "tuners",
+    "RaytunerError": "errors",
+    "RunResult": "results",
+    "SearchSpace": "space",
+    "TuneConfig": "config",
+    "TunedResult": "results",
+    "make_searcher": "search",
+    "tune": "plan",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import raytuner` is fast."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'raytuner' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"raytuner.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

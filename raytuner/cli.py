@@ -230,7 +230,7 @@ def models_list() -> None:
     for row in weights.status():
         state = "cached" if row.cached else "not fetched"
         click.echo(
-            f"{row.name:10} {row.kind:10} {row.dimensions:>4} dimensions  {row.size:>9}  {row.licence:11} {state}"
+            f"{row.name:10} {row.kind:10} {row.dimensions:>4} dimensions  {row.size / 1e6:>5.1f} MB  {row.licence:11} {state}"
         )
     click.echo("openai:MODEL  embedding and LLM by OPENAI_API_KEY")
     click.echo("mock          LLM that repeats words of its context, for tests")
@@ -244,7 +244,7 @@ def models_pull(names: tuple[str, ...]) -> None:
     _logging(False, False)
     from raytuner.models import weights
 
-    for name in names or tuple(weights.MODELS):
+    for name in names or [row.name for row in weights.status()]:
         weights.pull(name)
         click.echo(f"{name}: ready")
 

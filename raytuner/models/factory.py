@@ -50,15 +50,15 @@ def embedding(name: str, **options: Any) -> BaseEmbedding:
     _check_options(name, options, ("long_text",))
     long_text = _check_long_text(options.get("long_text", "windows"))
     if name == "minilm":
-        from raytuner.models.minilm import MiniLM  # noqa: PLC0415
+        from raytuner.models.minilm import MiniLM
 
         return MiniLM(long_text=long_text)
     if name == "wordllama":
-        from raytuner.models.wordllama import WordLlama  # noqa: PLC0415
+        from raytuner.models.wordllama import WordLlama
 
         return WordLlama(long_text=long_text)
     endpoint.key(name)
-    from raytuner.models.openai_api import ServiceEmbedding  # noqa: PLC0415
+    from raytuner.models.openai_api import ServiceEmbedding
 
     return ServiceEmbedding(name.removeprefix(_OPENAI))
 
@@ -80,11 +80,11 @@ def llm(name: str, **options: Any) -> LLM:
     _check_options(name, options, ("temperature",))
     temperature = _check_temperature(options.get("temperature", 0.0))
     if name == "mock":
-        from raytuner.models.mock import MockLLM  # noqa: PLC0415
+        from raytuner.models.mock import MockLLM
 
         return MockLLM()
     endpoint.key(name)
-    from raytuner.models.openai_api import make_llm  # noqa: PLC0415
+    from raytuner.models.openai_api import make_llm
 
     return make_llm(name.removeprefix(_OPENAI), temperature)
 

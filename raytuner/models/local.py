@@ -43,7 +43,7 @@ def unit(vector: NDArray[Any]) -> NDArray[np.float32]:
 
 def load_tokenizer(model: str, member: str) -> Any:
     """Load the tokenizer of a built-in model, set to neither cut nor pad."""
-    from tokenizers import Tokenizer  # noqa: PLC0415
+    from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(weights.member_path(model, member)))
     tokenizer.no_truncation()

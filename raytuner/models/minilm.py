@@ -90,7 +90,7 @@ def _pool(windows: list[list[int]], means: list[NDArray[np.float64]]) -> NDArray
 
 @local.once
 def _model() -> _Model:
-    import onnxruntime  # noqa: PLC0415
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     # One thread for each run and several runs at once: faster than several threads for each run, and exact.

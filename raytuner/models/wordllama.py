@@ -40,7 +40,7 @@ class WordLlama(local.LocalEmbedding):
 
 @local.once
 def _model() -> _Model:
-    from safetensors.numpy import load_file  # noqa: PLC0415
+    from safetensors.numpy import load_file
 
     (table,) = load_file(weights.member_path("wordllama", "l2_supercat_256.safetensors")).values()
     tokenizer = local.load_tokenizer("wordllama", "l2_supercat_tokenizer_config.json")

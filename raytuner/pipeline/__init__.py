@@ -1,0 +1,1 @@
+"""The RAG pipeline as pure stages with content keys."""

@@ -1,0 +1,5 @@
+"""`python -m raytuner` is the command line."""
+
+from raytuner.cli import main
+
+main()
