@@ -159,7 +159,7 @@ def run_trials(
     from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
     from ray.tune.error import TuneError
 
-    from raytuner.trainable import Gate, ObjectiveTrainable, StudyCallback
+    from raytuner.trainable import Gate, ObjectiveTrainable, Parcel, StudyCallback
 
     share, options = slots(concurrency, resources), dict(run_config or {})
     for key in options:
@@ -168,7 +168,7 @@ def run_trials(
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     gate = Gate(uuid.uuid4().hex, min(share.number, searcher.at_most or share.number))
     trainable = tune.with_resources(
-        tune.with_parameters(ObjectiveTrainable, objective=objective, space=space, gate=gate), share.resources
+        tune.with_parameters(ObjectiveTrainable, parcel=Parcel.pack(objective, space), gate=gate), share.resources
     )
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.number)  # all workers start at once
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.

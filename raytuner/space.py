@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 import itertools
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from raytuner.errors import SpaceError, UserError, nearest
@@ -16,6 +19,15 @@ Params = dict[str, Any]
 Raw = dict[str, Any]  # what a searcher sees: one label or number for every parameter, active or not
 
 MAX_COUNTED = 1_000_000  # a space with a constraint is counted point by point up to here
+MAX_LOOKED_AT = 10_000  # so many configurations are tried where a default has to be made valid
+PLAIN = (type(None), bool, int, float, str)
+
+
+class _Unset(enum.Enum):
+    UNSET = "unset"  # a member stays the same object when a space is pickled
+
+
+UNSET = _Unset.UNSET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +40,7 @@ class Parameter:
     """
 
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    default: Any = None
+    default: Any = UNSET
 
     def size(self) -> int | None:
         """How many values there are, or None if they cannot be counted."""
@@ -42,6 +54,14 @@ class Parameter:
         """What a searcher would draw for this value."""
         return value
 
+    def exact(self, value: Any) -> Any:
+        """The value as it is decoded.
+
+        Raises:
+            SpaceError: It is not one of the values.
+        """
+        return self.decode(self.encode(value))
+
     def raw_values(self) -> list[Any]:
         """Every raw value in order; only where `size` is known."""
         return list(range(self.size() or 0))
@@ -52,25 +72,32 @@ class Parameter:
 
     def first(self) -> Any:
         """The raw value of the default configuration."""
-        return self.raw_values()[0] if self.default is None else self.encode(self.default)
+        return self.raw_values()[0] if self.default is UNSET else self.encode(self.default)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Parameter):
-    """A set of values of any type.
+    """A set of values of any type, each once: 1, 1.0 and True are three values, 1 and 1 are one.
 
     Searchers see the values themselves where those are plain and all different, else ``#0``, ``#1``, ...
     """
 
     values: tuple[Any, ...]
 
-    @property
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(_distinct(plain_value(value) for value in self.values)))
+
+    @cached_property
     def labels(self) -> tuple[Any, ...]:
         """What searchers see, in the order of the values."""
-        plain = all(value is None or isinstance(value, (str, int, float, bool)) for value in self.values)
-        if plain and len(set(self.values)) == len(self.values):
+        plain = all(type(value) in PLAIN for value in self.values)
+        if plain and not any(isinstance(value, float) and math.isnan(value) for value in self.values) and len(set(self.values)) == len(self.values):
             return self.values
         return tuple(f"#{position}" for position in range(len(self.values)))
+
+    @cached_property
+    def _positions(self) -> dict[Any, int]:
+        return {label: position for position, label in enumerate(self.labels)}
 
     def size(self) -> int:
         """The number of values."""
@@ -82,12 +109,17 @@ class Choice(Parameter):
 
     def decode(self, raw: Any) -> Any:
         """The value with this label."""
-        return self.values[self.labels.index(_plain(raw))]
+        return self.values[self.position(raw)]
+
+    def position(self, raw: Any) -> int:
+        """Which of the values has this label."""
+        return self._positions[plain_value(raw)]
 
     def encode(self, value: Any) -> Any:
         """The label of this value."""
+        value = plain_value(value)
         for label, candidate in zip(self.labels, self.values, strict=True):
-            if candidate is value or (type(candidate) is type(value) and candidate == value):
+            if _same(candidate, value):
                 return label
         raise SpaceError(f"{value!r} is not among the choices {list(self.values)!r}")
 
@@ -114,29 +146,38 @@ class Range(Parameter):
 
     def size(self) -> int | None:
         """The number of steps; None for a float without them."""
-        return None if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        if self.step is None:
+            return None
+        steps = (self.high - self.low) / self.step
+        return (round(steps) if math.isclose(steps, round(steps), rel_tol=1e-12) else math.floor(steps)) + 1
 
     def decode(self, raw: Any) -> Any:
         """The value: the step with this number, or the number itself, moved onto the grid."""
-        position = _plain(raw) if self.indexed else self._position(_plain(raw))
+        position = plain_value(raw) if self.indexed else self._position(plain_value(raw))
         if self.step is None:
-            return float(min(max(position, self.low), self.high))
-        index = min(max(round(position), 0), (self.size() or 1) - 1)
-        value = self.low + index * self.step
-        return round(value) if self.integer else _on_grid(value, self.low, self.step)
+            return float(min(max(position, self.low), self.high)) + 0.0  # never -0.0
+        return self._at(min(max(round(position), 0), (self.size() or 1) - 1))
 
     def encode(self, value: Any) -> Any:
-        """The number of the step, or the value itself where searchers see values."""
+        """The number of the nearest step, or the value itself where searchers see values."""
+        value = plain_value(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise SpaceError(f"{value!r} is not a number")
         if not self.low <= value <= self.high:
             raise SpaceError(f"{value!r} is outside {self.low:g}..{self.high:g}")
         return round(self._position(value)) if self.indexed else value
 
+    def exact(self, value: Any) -> Any:
+        """See `Parameter.exact`; numbers between the steps are refused."""
+        found = super().exact(value)
+        if self.step is not None and not math.isclose(found, value, abs_tol=1e-9 * self.step):
+            raise SpaceError(f"{value!r} is between the steps; the nearest value is {found!r}")
+        return found
+
     def raw_values(self) -> list[Any]:
         """The numbers of the steps, or the values on them where searchers see values."""
         steps = range(self.size() or 0)
-        return list(steps) if self.indexed else [self.low + index * (self.step or 0) for index in steps]
+        return list(steps) if self.indexed else [self._at(index) for index in steps]
 
     def draw(self, rng: random.Random) -> Any:
         """A raw value at random."""
@@ -150,10 +191,19 @@ class Range(Parameter):
 
     def first(self) -> Any:
         """The default, else the lower bound."""
-        return self.encode(self.low if self.default is None else self.default)
+        return self.encode(self.low if self.default is UNSET else self.default)
 
     def _position(self, value: float) -> float:
         return value if self.step is None else (value - self.low) / self.step
+
+    def _at(self, index: int) -> Any:
+        """The value of a step; decimals keep 0.1 + 2 * 0.1 at 0.3."""
+        assert self.step is not None
+        value = float(Decimal(str(self.low)) + index * Decimal(str(self.step)))
+        if self.integer:
+            return round(value)
+        # A step such as 1/3 has no exact decimals; its last value is the upper bound all the same.
+        return float(self.high) if math.isclose(value, self.high, rel_tol=1e-12, abs_tol=1e-9 * self.step) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,8 +220,17 @@ class Normal(Parameter):
 
     def decode(self, raw: Any) -> float:
         """The value, on its grid."""
-        value = float(_plain(raw))
-        return value if self.step is None else _on_grid(round(value / self.step) * self.step, 0.0, self.step)
+        value = float(plain_value(raw))
+        if self.step is not None:
+            value = float(round(value / self.step) * Decimal(str(self.step)))
+        return value + 0.0  # never -0.0
+
+    def encode(self, value: Any) -> Any:
+        """The value itself."""
+        value = plain_value(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise SpaceError(f"{value!r} is not a finite number")
+        return value
 
     def draw(self, rng: random.Random) -> float:
         """A raw value at random."""
@@ -179,18 +238,42 @@ class Normal(Parameter):
 
     def first(self) -> Any:
         """The default, else the mean."""
-        return self.mean if self.default is None else self.default
+        return self.mean if self.default is UNSET else self.encode(self.default)
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A numpy scalar as the Python value it holds."""
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
-def _on_grid(value: float, low: float, step: float) -> float:
-    """A float without the noise of ``low + index * step``: with as many decimals as its step and origin have."""
-    decimals = max(len(f"{x:.12f}".rstrip("0").partition(".")[2]) for x in (low, step))
-    return round(value, decimals)
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are equal and of the same types, all the way down."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    try:
+        return bool(a == b)
+    except Exception:  # arrays and frames have no single answer
+        return False
+
+
+def _distinct(values: Iterable[Any]) -> Iterator[Any]:
+    """The values without repeats."""
+    plain: set[tuple[type, Any]] = set()
+    others: list[Any] = []
+    for value in values:
+        if type(value) in PLAIN:
+            if (type(value), value) not in plain:
+                plain.add((type(value), value))
+                yield value
+        elif not any(_same(value, other) for other in others):
+            others.append(value)
+            yield value
 
 
 class SearchSpace:
@@ -201,11 +284,11 @@ class SearchSpace:
         constraint: Raises a `UserError` for a configuration that cannot be run; such points are skipped.
 
     Raises:
-        SpaceError: A condition names an unknown parameter or goes round in a circle.
+        SpaceError: A condition names an unknown parameter or value, or goes round in a circle.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter], constraint: Callable[[Params], None] | None = None) -> None:
-        self.parameters = dict(parameters)
+        self.parameters = {name: _with_exact_when(name, parameters) for name in parameters}
         self._constraint = constraint
         self._order = _parents_first(self.parameters)
 
@@ -225,6 +308,9 @@ class SearchSpace:
         """
         from raytuner.space_parse import parameter  # the forms are a chapter of their own
 
+        for name in spec:
+            if not isinstance(name, str):
+                raise SpaceError(f"{name!r} is not the name of a parameter; names are texts")
         return cls({name: parameter(name, value) for name, value in spec.items()}, constraint)
 
     def decode(self, raw: Mapping[str, Any]) -> Params:
@@ -248,7 +334,7 @@ class SearchSpace:
             The active parameters by name.
         """
         values = {
-            name: _plain(sample[name]) if name in sample else parameter.decode(parameter.first())
+            name: plain_value(sample[name]) if name in sample else parameter.decode(parameter.first())
             for name, parameter in self.parameters.items()
         }
         active = self._active(values)
@@ -304,32 +390,63 @@ class SearchSpace:
             The number; None if some parameter is continuous, or if there are more than a million
             and they cannot be counted without looking at each.
         """
-        sizes = [parameter.size() for parameter in self.parameters.values()]
-        if any(size is None for size in sizes):
+        return self._size
+
+    @cached_property
+    def _size(self) -> int | None:
+        sizes = [size for parameter in self.parameters.values() if (size := parameter.size()) is not None]
+        if len(sizes) < len(self.parameters):
             return None
-        product = math.prod(size or 0 for size in sizes)
-        if self._constraint is None and not self._has_conditions:
-            return product
-        return sum(1 for _ in self.points()) if product <= MAX_COUNTED else None
+        if self._constraint is None:
+            return self._count()
+        return sum(1 for _ in self.points()) if math.prod(sizes) <= MAX_COUNTED else None
+
+    def _count(self) -> int | None:
+        """The distinct configurations, by looking only at those parameters that conditions name."""
+        parents = {parent for parameter in self.parameters.values() for parent in parameter.when}
+        deciding = SearchSpace({name: self.parameters[name] for name in self.parameters if name in parents})
+        if math.prod(parameter.size() or 0 for parameter in deciding.parameters.values()) > MAX_COUNTED:
+            return None
+        active = (self._active(deciding.decode(raw)) - parents for raw in deciding.points())
+        return sum(math.prod(self.parameters[name].size() or 0 for name in names) for names in active)
 
     def default(self) -> Raw:
         """The default configuration: each entry's default, first choice or lower bound, made valid.
 
-        Where these together break the rule of the space, it is the valid configuration that keeps
-        most of them.
+        Where these together break the rule of the space, it is a valid configuration that keeps as
+        many of them as possible.
 
         Raises:
             SpaceError: No configuration is valid.
         """
         wanted = {name: parameter.first() for name, parameter in self.parameters.items()}
-        if self.is_valid(wanted):
-            return wanted
+        for raw in self._candidates(wanted):
+            if self.is_valid(raw):
+                return raw
+        raise SpaceError(f"no configuration of the space is valid; {self._why_invalid(wanted)}")
+
+    def _candidates(self, wanted: Raw) -> Iterator[Raw]:
+        """Samples that might be valid, the nearest to the wanted one first."""
         rng = random.Random(0)
-        candidates = self.points() if self.size() is not None else (self.draw(rng) for _ in range(10_000))
-        valid = [raw for raw in itertools.islice(candidates, 10_000) if self.is_valid(raw)]
-        if not valid:
-            raise SpaceError(f"no configuration of the space is valid; {self._why_invalid(wanted)}")
-        return max(valid, key=lambda raw: sum(raw[name] == wanted[name] for name in raw))
+        yield from itertools.islice(self._changed(wanted, rng), MAX_LOOKED_AT)
+        if self.size() is not None:
+            yield from itertools.islice(self.points(), 1)
+        else:
+            yield from (self.draw(rng) for _ in range(MAX_LOOKED_AT))
+
+    def _changed(self, raw: Raw, rng: random.Random) -> Iterator[Raw]:
+        """The sample itself, then samples with one other value, two other values, ..., the last ones first."""
+        for count in range(len(raw) + 1):
+            for names in reversed(list(itertools.combinations(raw, count))):
+                others = [self._others(name, raw[name], rng) for name in names]
+                for values in itertools.product(*others):
+                    yield {**raw, **dict(zip(names, values, strict=True))}
+
+    def _others(self, name: str, value: Any, rng: random.Random) -> list[Any]:
+        parameter = self.parameters[name]
+        if (parameter.size() or MAX_LOOKED_AT) < MAX_LOOKED_AT:
+            return [other for other in parameter.raw_values() if other != value]
+        return [parameter.draw(rng) for _ in range(20)]
 
     def _why_invalid(self, raw: Raw) -> str:
         try:
@@ -355,24 +472,35 @@ class SearchSpace:
     def _canonical(self, name: str, raw: Any) -> Any:
         parameter = self.parameters[name]
         if isinstance(parameter, Choice):
-            return parameter.labels.index(_plain(raw))
+            return parameter.position(raw)
         return parameter.decode(raw)
 
 
 def _among(value: Any, allowed: tuple[Any, ...]) -> bool:
-    return any(type(value) is type(candidate) and value == candidate for candidate in allowed)
+    return any(_same(value, candidate) for candidate in allowed)
+
+
+def _with_exact_when(name: str, parameters: Mapping[str, Parameter]) -> Parameter:
+    """A parameter whose conditions name values that others can have, written as those decode them."""
+    exact: dict[str, tuple[Any, ...]] = {}
+    for parent, allowed in parameters[name].when.items():
+        if parent not in parameters:
+            raise SpaceError(
+                f"{name}: `when` names {parent!r}, which is not in the space; {nearest(parent, parameters)}"
+            )
+        if not allowed:
+            raise SpaceError(f"{name}: `when` names no value of {parent}; list at least one")
+        try:
+            exact[parent] = tuple(parameters[parent].exact(value) for value in allowed)
+        except SpaceError as error:
+            raise SpaceError(f"{name}: `when` can never hold: {parent}: {error}") from None
+    return replace(parameters[name], when=exact)
 
 
 def _parents_first(parameters: Mapping[str, Parameter]) -> list[str]:
     """The names in an order in which conditions can be decided."""
     order: list[str] = []
     waiting = dict(parameters)
-    for name, parameter in parameters.items():
-        for parent in parameter.when:
-            if parent not in parameters:
-                raise SpaceError(
-                    f"{name}: `when` names {parent!r}, which is not in the space; {nearest(parent, parameters)}"
-                )
     while waiting:
         ready = [name for name, parameter in waiting.items() if all(parent in order for parent in parameter.when)]
         if not ready:

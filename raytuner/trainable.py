@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import traceback
 import uuid
@@ -12,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray import tune
+from ray import cloudpickle, tune
 
+from raytuner.errors import ConfigError
 from raytuner.objective import Objective, Report
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -71,15 +73,50 @@ class Gate:
             time.sleep(0.02)
 
 
+@dataclass(frozen=True)
+class Parcel:
+    """An objective and its space on their way to the workers.
+
+    Attributes:
+        content: Both, pickled; they stay in memory.
+        path: Where the driver finds modules, so that a function of a module beside the user's script
+            or test is found by the workers as well.
+    """
+
+    content: bytes
+    path: tuple[str, ...]
+
+    @classmethod
+    def pack(cls, objective: Objective, space: SearchSpace) -> Parcel:
+        """Pickle an objective and its space.
+
+        Raises:
+            ConfigError: They hold something that cannot be sent to another process.
+        """
+        try:
+            content = cloudpickle.dumps((objective, space))
+        except Exception as error:  # pickling calls into whatever the objective holds
+            raise ConfigError(
+                f"the objective cannot be sent to worker processes ({type(error).__name__}: {error}); "
+                "open connections and locks inside the function"
+            ) from None
+        return cls(content, tuple(sys.path))
+
+    def unpack(self) -> tuple[Objective, SearchSpace]:
+        """The objective and the space, in the worker."""
+        sys.path += [folder for folder in self.path if folder not in sys.path]
+        unpacked: tuple[Objective, SearchSpace] = cloudpickle.loads(self.content)
+        return unpacked
+
+
 class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in the same worker process."""
 
-    def setup(self, config: dict[str, Any], objective: Objective, space: SearchSpace, gate: Gate) -> None:
+    def setup(self, config: dict[str, Any], parcel: Parcel, gate: Gate) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
-        self._objective = objective
+        self._objective, self._space = parcel.unpack()
         self._reports: Iterator[Report] = iter(())
         self._last: Report | None = None
-        self._space = space
         gate.enter()
         self._notes = _Notes()
         logging.getLogger("raytuner").addHandler(self._notes)

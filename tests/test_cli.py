@@ -1,0 +1,174 @@
+"""The command line without Ray."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+import raytuner
+from raytuner.cli import QUICKSTART, cli, main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "raytuner", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A small folder of documents, questions and a config with relative paths."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one.md").write_text("# Owls\n\nOwls hunt at night. Their feathers are silent.\n")
+    (tmp_path / "docs" / "two.txt").write_text("Bees live in hives and make honey from nectar.\n")
+    rows = [{"question": "When do owls hunt?", "answer": "At night.", "document": "one.md"}]
+    rows.append({"question": "What do bees make?", "answer": "Honey.", "document": "two.txt"})
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    path = tmp_path / "owls.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "documents": "docs",
+                "questions": "questions.jsonl",
+                "pipeline": {"retriever": "bm25"},
+                "space": {"chunk_size": [16, 32], "top_k": [1, 2]},
+            }
+        )
+    )
+    return path
+
+
+def best_of(runs: int, *command: str) -> float:
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *command], capture_output=True, check=True, timeout=60)
+        return time.perf_counter() - started
+
+    return min(seconds() for _ in range(runs))
+
+
+def test_help_and_import_are_fast() -> None:
+    assert best_of(3, "-m", "raytuner", "--help") < 0.5
+    assert best_of(3, "-c", "import raytuner") < 0.5
+
+
+def test_version_names_what_matters() -> None:
+    text = run("--version").stdout
+    assert f"raytuner {raytuner.__version__} (Ray 2." in text
+    assert "LlamaIndex 0." in text
+    assert f"Python {sys.version.split()[0]}" in text
+
+
+def test_plan_says_what_would_run(config: Path) -> None:
+    text = invoke("plan", str(config)).output
+    assert "chunk_size: 16, 32" in text
+    assert "4 configurations" in text
+    assert "grid, 4 trials" in text
+    assert "all of them can be tried" in text
+    assert "default     chunk_size=16, top_k=1" in text
+    assert "objective   ndcg, max" in text
+    assert "models      none" in text
+    assert "missing     nothing" in text
+
+
+def test_plan_needs_neither_ray_nor_llamaindex(config: Path) -> None:
+    code = (
+        "import sys\nfrom raytuner.cli import cli\n"
+        f"cli.main(['plan', {str(config)!r}], standalone_mode=False)\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'ray', 'llama_index', 'optuna', 'hyperopt'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_plan_names_what_is_missing(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTUNER_CACHE", str(tmp_path / "empty"))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    text = invoke("plan", str(config), "--set", "pipeline.retriever=vector").output
+    assert "missing     minilm" in text
+    assert "raytuner models pull minilm" in text
+    answered = ["--set", "objective.metric=token_f1", "--set", "pipeline.llm=openai:gpt-x"]
+    assert "OPENAI_API_KEY" in invoke("plan", str(config), *answered).output
+
+
+def test_large_spaces_are_searched_by_optuna(config: Path) -> None:
+    text = invoke("plan", str(config), "--set", "space.bm25_b={float: [0, 1]}").output
+    assert "optuna, 30 trials" in text
+    assert "endless" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "nowhere.yaml"], "nowhere.yaml: No such file"),
+        (["tune", "nowhere.yaml"], "nowhere.yaml: No such file"),
+        (["show", "nothing"], "nothing: no such run"),
+        (["models", "pull", "minlm"], "did you mean 'minilm'"),
+        (["tun"], "No such command"),
+        (["tune"], "Missing argument"),
+        (["plan", "CONFIG", "--set", "space.chunk_sise=[1]"], "did you mean 'chunk_size'"),
+        (["plan", "CONFIG", "--set", "search.trails=3"], "did you mean 'trials'"),
+        (["plan", "CONFIG", "--set", "pipeline.top_k=3"], "both in pipeline and in space"),
+        (["plan", "CONFIG", "--set", "nonsense"], "KEY=VALUE"),
+        (["plan", "CONFIG", "--search", "optun"], "did you mean 'optuna'"),
+        (["plan", "CONFIG", "--trials", "0"], "--trials"),
+        (["plan", "CONFIG", "--set", "objective.metric=span_f1"], "span_f1 needs reference spans"),
+        (["plan", "CONFIG", "--set", "objective.metric=ndgc"], "did you mean 'ndcg'"),
+        (["plan", "CONFIG", "--set", "documents=nowhere"], "nowhere"),
+        (["plan", "CONFIG", "--set", "pipeline.chunk_overlap=400"], "no configuration of the space is valid"),
+        (["plan", "CONFIG", "--set", "search.holdout=auto"], "search.holdout"),
+        (["plan", "CONFIG", "--set", "pipeline.embedding=minlm", "--set", "pipeline.retriever=vector"], "did you mean 'minilm'"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_exit_code_2(config: Path, arguments: list[str], message: str) -> None:
+    done = run(*(str(config) if argument == "CONFIG" else argument for argument in arguments))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_config_file_is_named_in_its_errors(config: Path) -> None:
+    config.write_text("documents: docs\nquestions: questions.jsonl\nserach: {}\n")
+    done = run("plan", str(config))
+    assert done.stderr.startswith(f"error: {config}: unknown key 'serach'; did you mean 'search'?")
+
+
+def test_quickstart_is_the_public_config() -> None:
+    assert QUICKSTART.read_text() == (ROOT / "configs" / "quickstart.yaml").read_text()
+
+
+def test_algorithms_and_models_are_listed() -> None:
+    assert [line.split()[0] for line in invoke("algorithms").output.splitlines()] == ["grid", "random", "optuna", "hyperopt"]
+    assert {"minilm", "wordllama", "mock"} <= {line.split()[0] for line in invoke("models", "list").output.splitlines()}
+
+
+def test_an_unexpected_error_is_one_line_too(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-0123456789")
+    monkeypatch.setattr("raytuner.plan.make_plan", lambda _: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["raytuner", "plan", str(config)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-0123456789")
+    monkeypatch.setattr(sys, "argv", ["raytuner", "plan", "sk-0123456789.yaml"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "sk-0123456789" not in capsys.readouterr().err

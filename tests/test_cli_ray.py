@@ -1,0 +1,146 @@
+"""The command line with Ray, each command in a process of its own, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from raytuner.study import load_study
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "raytuner", *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    process = start(folder, *arguments, **environment)
+    out, err = process.communicate(timeout=280)
+    return process.returncode, out, err
+
+
+def result_of(out: str) -> dict[str, Any]:
+    """The one line of stdout."""
+    assert out.count("\n") == 1
+    found: dict[str, Any] = json.loads(out)
+    assert list(found) == ["best", "default", "trials", "failed", "run", "seconds"]
+    return found
+
+
+def test_quickstart(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    code, out, err = run(tmp_path, "quickstart", "--json")
+    assert code == 0, err
+    assert time.perf_counter() - started < 120
+    result = result_of(out)
+    assert (result["trials"], result["failed"]) == (24, 0)
+    assert result["default"]["params"] == {"chunk_overlap": 0.1, "chunk_size": 512, "retriever": "vector", "top_k": 3}
+    assert result["best"]["score"] > result["default"]["score"]
+    folder = Path(result["run"])
+    assert folder.parent == tmp_path / "runs"
+    assert folder.stat().st_mode & 0o077 == 0
+    assert {path.name for path in folder.iterdir()} == {"best.yaml", "config.yaml", "log.jsonl", "run.json"}
+    assert "Best:" in err
+    assert "Ray" not in err.replace("RayTune", "")
+
+    code, shown, _ = run(tmp_path, "show", "quickstart", "--json")
+    assert code == 0
+    assert result_of(shown)["best"] == result["best"]
+    code, text, _ = run(tmp_path, "show", str(folder))
+    assert f"{result['best']['score']:.4f}" in text
+
+    code, out, err = run(tmp_path, "tune", str(folder / "best.yaml"), "--json", "-q")
+    assert code == 0, err
+    assert err == ""
+    again = result_of(out)
+    assert again["trials"] == 1
+    assert again["best"]["score"] == result["best"]["score"]
+
+
+def test_the_default_is_trial_1_of_every_algorithm_and_scores_agree(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "documents": "builtin:quickstart",
+                "questions": "builtin:quickstart",
+                "pipeline": {"embedding": "wordllama"},
+                "space": {
+                    "chunk_size": {"choice": [64, 128, 256], "default": 128},
+                    "retriever": ["vector", "bm25", "hybrid"],
+                    "fusion_weight": {"float": [0, 1], "step": 0.25, "default": 0.5, "when": {"retriever": "hybrid"}},
+                    "top_k": {"int": [1, 6], "default": 3},
+                },
+                "objective": {"metric": "span_f4"},
+            }
+        )
+    )
+    scores: dict[str, float] = {}
+    for search in ("grid", "random", "optuna", "hyperopt"):
+        code, out, err = run(tmp_path, "tune", str(config), "--search", search, "--trials", "9", "--json", "-q")
+        assert code == 0, err
+        result = result_of(out)
+        study = load_study(Path(result["run"]))
+        assert study.trials[1].params == {"chunk_size": 128, "retriever": "vector", "top_k": 3}
+        assert result["trials"] == len(study.trials) == 9
+        for trial in study.scored:
+            key = json.dumps(trial.params, sort_keys=True)
+            assert ("fusion_weight" in trial.params) == (trial.params["retriever"] == "hybrid")
+            assert scores.setdefault(key, trial.metrics["span_f4"]) == trial.metrics["span_f4"]
+
+
+def test_ctrl_c_ends_in_seconds_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    settings = ["--set", "space.chunk_size=[40, 50, 60, 70, 80, 90, 100, 110]", "--search", "grid", "--json"]
+    process = start(tmp_path, "quickstart", *settings)
+    log = wait_for_trials(tmp_path, 2)
+    process.send_signal(signal.SIGINT)
+    interrupted = time.perf_counter()
+    out, err = process.communicate(timeout=60)
+    assert time.perf_counter() - interrupted < 15
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    result = result_of(out)
+    finished = [row for row in map(json.loads, log.read_text().splitlines()) if row["kind"] == "trial"]
+    assert result["trials"] == len(finished) >= 2
+    assert "interrupted" in err
+
+
+def wait_for_trials(folder: Path, count: int) -> Path:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        logs = list(folder.glob("runs/*/log.jsonl"))
+        if logs and logs[0].read_text().count('"kind": "trial"') >= count:
+            return logs[0]
+        time.sleep(0.2)
+    raise AssertionError("no trial was finished")
+
+
+def test_if_every_trial_fails_the_exit_code_is_1(tmp_path: Path) -> None:
+    # An endpoint that nobody listens on: every answer fails.
+    settings = ["--set", "objective.metric=token_f1", "--set", "pipeline.llm=openai:nothing", "--trials", "2"]
+    environment = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    code, out, err = run(tmp_path, "quickstart", *settings, **environment)
+    assert code == 1
+    assert out == ""
+    assert "all 2 trials failed" in err
+    assert "Traceback" not in err
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"sk-test-0123456789" not in path.read_bytes()
