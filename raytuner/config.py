@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from raytuner.errors import ConfigError, nearest
 
@@ -61,7 +61,7 @@ class ObjectiveConfig(_Section):
     """What is optimised.
 
     Attributes:
-        metric: The metric; by default span_f1 where the questions have reference spans, ndcg where
+        metric: The metric; by default span_f4 where the questions have reference spans, ndcg where
             they name documents, else semantic_similarity.
         mode: By default ``max``, and ``min`` for chunk_tokens.
         block_size: How many questions are evaluated and logged together.
@@ -101,13 +101,23 @@ class TuneConfig(_Section):
         run: Where it runs and where the results go.
     """
 
-    documents: str | list[str]
-    questions: str | QuestionsConfig
+    documents: list[str]
+    questions: QuestionsConfig
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     search: SearchConfig = Field(default_factory=SearchConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     run: RunSection = Field(default_factory=RunSection)
+
+    @field_validator("documents", mode="before")
+    @classmethod
+    def _one_path(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("questions", mode="before")
+    @classmethod
+    def _only_a_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
     _text: str = PrivateAttr(default="")
     _base: Path = PrivateAttr(default_factory=Path.cwd)
@@ -284,7 +294,7 @@ def _explain(error: ValidationError) -> str:
     """The first rule that is broken: the key, the value, what is allowed."""
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
-    key = ".".join(part for part in location if part not in ("str", "QuestionsConfig", "list[str]"))
+    key = ".".join(location)
     if first["type"] == "extra_forbidden":
         return f"unknown key {key!r}; {nearest(location[-1], _valid_keys(location[:-1]))}"
     if first["type"] == "missing":
@@ -297,9 +307,7 @@ def _valid_keys(location: Sequence[str]) -> Iterator[str]:
     """The keys of the section at a place."""
     model: Any = TuneConfig
     for part in location:
-        if part == "QuestionsConfig":
-            model = QuestionsConfig
-        elif part in model.model_fields:
+        if part in model.model_fields:
             annotation = model.model_fields[part].annotation
             model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
     yield from model.model_fields

@@ -90,8 +90,8 @@ class Choice(Parameter):
     @cached_property
     def labels(self) -> tuple[Any, ...]:
         """What searchers see, in the order of the values."""
-        plain = all(type(value) in PLAIN for value in self.values)
-        if plain and not any(isinstance(value, float) and math.isnan(value) for value in self.values) and len(set(self.values)) == len(self.values):
+        plain = all(type(value) in PLAIN and not _is_nan(value) for value in self.values)
+        if plain and len(set(self.values)) == len(self.values):
             return self.values
         return tuple(f"#{position}" for position in range(len(self.values)))
 
@@ -148,8 +148,9 @@ class Range(Parameter):
         """The number of steps; None for a float without them."""
         if self.step is None:
             return None
-        steps = (self.high - self.low) / self.step
-        return (round(steps) if math.isclose(steps, round(steps), rel_tol=1e-12) else math.floor(steps)) + 1
+        steps = float((Decimal(str(self.high)) - Decimal(str(self.low))) / Decimal(str(self.step)))
+        rounding = 1e-15 * max(abs(self.low), abs(self.high)) / self.step  # of bounds that were computed
+        return math.floor(steps + rounding) + 1
 
     def decode(self, raw: Any) -> Any:
         """The value: the step with this number, or the number itself, moved onto the grid."""
@@ -244,6 +245,10 @@ class Normal(Parameter):
 def plain_value(value: Any) -> Any:
     """A numpy scalar as the Python value it holds."""
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,9 +32,7 @@ def parameter(name: str, value: Any) -> Parameter:
         return from_ray(value, name)
     if isinstance(value, Mapping):
         return _from_mapping(name, value)
-    if isinstance(value, (list, tuple)):
-        return _choice(name, value)
-    raise SpaceError(f"{name}: {value!r} is not a list of choices; write [{value!r}], or put a fixed value elsewhere")
+    return _choice(name, value)
 
 
 def is_ray_domain(value: Any) -> bool:
@@ -70,14 +69,20 @@ def _from_mapping(name: str, spec: Mapping[str, Any]) -> Parameter:
 
 def _check_default(name: str, found: Parameter) -> None:
     try:
-        found.encode(found.default)
+        found.exact(found.default)
     except SpaceError as error:
-        raise SpaceError(f"{name}: default {error}") from None
+        raise SpaceError(f"{name}: default: {error}") from None
 
 
 def _choice(name: str, values: Any) -> Choice:
-    if not isinstance(values, Sequence) or isinstance(values, str):
-        raise SpaceError(f"{name}: {values!r} is not a list of choices; write [{values!r}]")
+    if getattr(values, "shape", ()):
+        values = values.tolist()  # an array of NumPy's
+    if isinstance(values, (set, frozenset)):
+        raise SpaceError(f"{name}: a set has no order; write a list of {values!r}")
+    if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
+        raise SpaceError(
+            f"{name}: {values!r} is not a list of choices; write [{values!r}], or put a fixed value elsewhere"
+        )
     if not values:
         raise SpaceError(f"{name}: an empty list; name at least one value")
     for value in _leaves(values):
@@ -102,21 +107,29 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 def _range(name: str, spec: Mapping[str, Any], *, integer: bool) -> Range:
     bounds = spec["int" if integer else "float"]
+    if isinstance(bounds, (list, tuple)):
+        bounds = [plain_value(bound) for bound in bounds]
     allowed = (int,) if integer else (int, float)
     numbers = isinstance(bounds, (list, tuple)) and len(bounds) == 2 and all(_is_number(b, allowed) for b in bounds)
     if not numbers:
         kind = "whole numbers" if integer else "numbers"
-        raise SpaceError(f"{name}: {bounds!r} must be [low, high], two {kind}")
-    log, step = spec.get("log", False), spec.get("step")
+        raise SpaceError(f"{name}: {bounds!r} must be [low, high], two finite {kind}{_hint(bounds)}")
+    log, step = spec.get("log", False), plain_value(spec.get("step"))
     if not isinstance(log, bool):
         raise SpaceError(f"{name}: log is {log!r}; it must be true or false")
     if step is not None and not _is_number(step, allowed):
-        raise SpaceError(f"{name}: step is {step!r}; it must be a {'whole ' if integer else ''}number")
+        raise SpaceError(f"{name}: step is {step!r}; it must be a {'whole ' if integer else ''}number{_hint([step])}")
     return checked_range(name, bounds[0], bounds[1], step=step, log=log, integer=integer)
 
 
-def _is_number(value: Any, allowed: tuple[type, ...]) -> bool:
-    return isinstance(value, allowed) and not isinstance(value, bool)
+def _is_number(value: Any, allowed: tuple[type[int] | type[float], ...]) -> bool:
+    return isinstance(value, allowed) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _hint(values: Any) -> str:
+    """What to do about texts that look like numbers."""
+    texts = [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+    return f"; {texts[0]!r} is a text: YAML reads 1.0e-4 as a number, but not 1e-4" if texts else ""
 
 
 def checked_range(name: str, low: float, high: float, *, step: float | None, log: bool, integer: bool) -> Range:
@@ -126,13 +139,13 @@ def checked_range(name: str, low: float, high: float, *, step: float | None, log
         SpaceError: With the rule that is broken.
     """
     if not low < high:
-        raise SpaceError(
-            f"{name}: the lower bound {low} is not below the upper bound {high}; use {{fixed: {low}}} for one value"
-        )
+        fix = f"use {{fixed: {low}}} for one value" if low == high else f"write [{high}, {low}]"
+        raise SpaceError(f"{name}: the lower bound {low} is not below the upper bound {high}; {fix}")
     if log and low <= 0:
         raise SpaceError(f"{name}: a log scale cannot start at {low}; raise the lower bound above 0")
-    if step is not None and not 0 < step <= high - low:
-        raise SpaceError(f"{name}: step {step} must be above 0 and at most {high - low:g}, the length of the range")
     if step is None and integer:
         step = 1
-    return Range(low=low, high=high, step=step, log=log, integer=integer)
+    found = Range(low=low, high=high, step=step, log=log, integer=integer)
+    if step is not None and (step <= 0 or found.size() == 1):
+        raise SpaceError(f"{name}: step {step} must be above 0 and at most {high - low:g}, the length of the range")
+    return found

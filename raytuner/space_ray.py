@@ -10,7 +10,7 @@ from ray import tune
 from ray.tune.search import sample
 
 from raytuner.errors import SpaceError
-from raytuner.space import Choice, Normal, Parameter, Range, SearchSpace
+from raytuner.space import Choice, Normal, Parameter, Range, SearchSpace, plain_value
 from raytuner.space_parse import checked_range
 
 
@@ -59,7 +59,7 @@ def from_ray(domain: Any, name: str = "parameter") -> Parameter:
         return parameter(name, list(domain.categories))
     sampler, step = domain.get_sampler(), None
     if isinstance(sampler, sample.Quantized):
-        sampler, step = sampler.sampler, sampler.q
+        sampler, step = sampler.sampler, plain_value(sampler.q)
     if isinstance(domain, (sample.Float, sample.Integer)):
         if isinstance(sampler, sample.Normal):
             return Normal(mean=sampler.mean, sd=sampler.sd, step=step)
@@ -73,13 +73,16 @@ def from_ray(domain: Any, name: str = "parameter") -> Parameter:
 def _bounded(name: str, domain: Any, log: bool, step: float | None) -> Parameter:
     """A range of Ray's, whose whole numbers end before the upper bound and whose grid is the multiples of its step."""
     integer = isinstance(domain, sample.Integer)
-    low, high = domain.lower, domain.upper
+    low, high = plain_value(domain.lower), plain_value(domain.upper)
     if integer and step in (None, 1):
         high -= 1
     elif step is not None:
         low, high = _multiple(low, step, math.ceil), _multiple(high, step, math.floor)
+    if low > high:
+        step = step or 1
+        raise SpaceError(f"{name}: there is no multiple of {step} in {domain.domain_str}; widen the bounds")
     if low == high:
-        return Choice(values=(low,))
+        return Choice(values=(low if integer else float(low),))
     return checked_range(name, low, high, step=step, log=log, integer=integer)
 
 

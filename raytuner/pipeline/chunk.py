@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -112,27 +113,28 @@ def locate(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
     Raises:
         RaytunerError: A piece is not in the text: the splitter has changed it.
     """
-    layers: list[dict[int, int]] = []  # for each piece: possible start -> start of the piece before
-    before = {0: 0}  # start -> end of the possible places of the piece before
+    layers: list[list[int]] = []  # for each piece the places where it may start, rising
+    before, length = [0], 0
     for piece in pieces:
-        starts: dict[int, int] = {}
-        for previous, end in before.items():
-            low = max(previous, end - len(piece))  # neither its start nor its end goes back
-            for start in _occurrences(text, piece, low, _skip_space(text, end)):
-                starts.setdefault(start, previous)
-        if not starts:
+        # Neither the start of a piece nor its end goes back.
+        shift = max(0, length - len(piece))
+        windows = ((start + shift, _skip_space(text, start + length)) for start in before)
+        before, length = list(_occurrences(text, piece, windows)), len(piece)
+        if not before:
             raise RaytunerError(f"the splitter changed the text of a chunk: {piece[:60]!r} is not in its document")
-        layers.append(starts)
-        before = {start: start + len(piece) for start in starts}
-    return _trace_back(layers, pieces)
+        layers.append(before)
+    return _trace_back(text, pieces, layers)
 
 
-def _occurrences(text: str, piece: str, low: int, high: int) -> Iterator[int]:
-    """Every place from low to high (included) at which a piece starts, the last ones first."""
-    start = text.rfind(piece, low, high + len(piece))
-    while start >= 0:
-        yield start
-        start = text.rfind(piece, low, start + len(piece) - 1)
+def _occurrences(text: str, piece: str, windows: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """Every place in some windows (first and last place, both rising) at which a piece starts."""
+    searched = 0
+    for low, high in windows:
+        start = text.find(piece, max(low, searched), high + len(piece))
+        while start >= 0:
+            yield start
+            start = text.find(piece, start + 1, high + len(piece))
+        searched = max(searched, high + 1)
 
 
 def _skip_space(text: str, position: int) -> int:
@@ -141,12 +143,18 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
-def _trace_back(layers: list[dict[int, int]], pieces: Sequence[str]) -> list[tuple[int, int]]:
+def _trace_back(text: str, pieces: Sequence[str], layers: list[list[int]]) -> list[tuple[int, int]]:
+    """One of the possible places of each piece, from the last to the first."""
     if not layers:
         return []
-    start = max(layers[-1])  # the place nearest to the end of the document
-    ranges = []
-    for starts, piece in zip(reversed(layers), reversed(pieces), strict=True):
-        ranges.append((start, start + len(piece)))
-        start = starts[start]
-    return ranges[::-1]
+    overlap = (sum(map(len, pieces)) - len(text)) / len(pieces)  # on the average
+    start = layers[-1][-1]  # the place nearest to the end of the document
+    starts = [start]
+    for number in range(len(pieces) - 2, -1, -1):
+        places, length = layers[number], len(pieces[number])
+        first = bisect_left(places, start, key=lambda place, length=length: _skip_space(text, place + length))
+        last = bisect_right(places, start - max(0, length - len(pieces[number + 1])))
+        usual = start - length + overlap
+        start = min(places[first:last], key=lambda place, usual=usual: abs(place - usual))
+        starts.append(start)
+    return [(start, start + len(piece)) for start, piece in zip(reversed(starts), pieces, strict=True)]

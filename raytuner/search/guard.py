@@ -8,10 +8,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from raytuner.space import Raw, SearchSpace
+from raytuner.space import Raw, SearchSpace, plain_value
 
-MAX_REJECTED = 100
+MAX_REJECTED = 10
 """After so many suggestions in a row that cannot be used, a configuration is drawn instead."""
+MAX_DRAWN = 1000
+"""After so many draws that cannot be used, the rest of a finite space is looked through."""
 
 
 class Guard(Searcher):  # type: ignore[misc]
@@ -43,19 +45,24 @@ class Guard(Searcher):  # type: ignore[misc]
         self._inner = inner
         self._trials = trials
         self._size = space.size()
-        self._rng = random.Random(seed)
+        self._rng = random.Random(f"guard {seed}")  # not the draws of random search once more
         self._asked = 0
         self._results: dict[str, float | None] = {}  # key -> score, None = failed
         self._waiting: dict[str, list[str]] = {}  # key in flight -> ids of the inner algorithm's repeats
         self._keys: dict[str, str] = {}  # Ray's trial id -> key
         self._inner_ids: dict[str, str] = {}  # Ray's trial id -> id known to the inner algorithm
-        self.rejected_invalid = 0
+        self._invalid: set[str] = set()
         self.ended: str | None = None
 
     @property
     def started(self) -> int:
         """How many configurations have been handed out."""
         return len(self._results) + len(self._waiting)
+
+    @property
+    def rejected_invalid(self) -> int:
+        """How many configurations were suggested that break the rule of the space."""
+        return len(self._invalid)
 
     @property
     def at_most(self) -> int | None:
@@ -125,8 +132,7 @@ class Guard(Searcher):  # type: ignore[misc]
         if key in self._waiting:
             self._waiting[key].append(inner_id)
             return False
-        if not self._space.is_valid(raw):
-            self.rejected_invalid += 1
+        if not self._is_valid(raw, key):
             self._tell(inner_id, None)
             return False
         return True
@@ -135,7 +141,7 @@ class Guard(Searcher):  # type: ignore[misc]
         key = self._space.key(raw)
         self._waiting[key] = []
         self._keys[trial_id] = key
-        return {"number": self.started, "point": {name: _plain(value) for name, value in raw.items()}}
+        return {"number": self.started, "point": {name: plain_value(raw[name]) for name in self._space.parameters}}
 
     def _tell(self, inner_id: str, score: float | None) -> None:
         if score is None:
@@ -146,20 +152,20 @@ class Guard(Searcher):  # type: ignore[misc]
 
     def _draw_unseen(self) -> Raw | None:
         """A new valid configuration at random, or None if there seems to be none."""
-        for _ in range(10 * MAX_REJECTED):
+        for _ in range(MAX_DRAWN):
             raw = self._space.draw(self._rng)
-            if self._is_unseen(raw) and self._space.is_valid(raw):
+            if self._is_unseen(raw) and self._is_valid(raw, self._space.key(raw)):
                 return raw
         if self._size is None:
             return None
         unseen = [raw for raw in self._space.points() if self._is_unseen(raw)]
         return self._rng.choice(unseen) if unseen else None
 
+    def _is_valid(self, raw: Raw, key: str) -> bool:
+        if key not in self._invalid and not self._space.is_valid(raw):
+            self._invalid.add(key)
+        return key not in self._invalid
+
     def _is_unseen(self, raw: Raw) -> bool:
         key = self._space.key(raw)
         return key not in self._results and key not in self._waiting
-
-
-def _plain(value: Any) -> Any:
-    """A numpy scalar as a Python value."""
-    return value.item() if hasattr(value, "item") else value

@@ -67,6 +67,8 @@ def _optuna(space: SearchSpace, metric: str, mode: str, seed: int, points: Seque
             raise SpaceError(
                 f"{name}: optuna has no normal distribution; give bounds, or use --search random or hyperopt"
             )
+        if "/" in name:
+            raise SpaceError(f"{name}: optuna takes no / in a name; rename it, or use --search random or hyperopt")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = OptunaSearch.convert_search_space(to_ray(space))
     return OptunaSearch(
@@ -162,5 +164,7 @@ def make_searcher(
                     f"{parameter_name}: {name} needs countable values; give it a step, "
                     "e.g. {float: [0, 1], step: 0.1}, or use --search random, optuna or hyperopt"
                 )
+    if space.size() == 0:
+        space.default()  # says which rule no configuration keeps
     make = _grid if space.size() == 1 else found.make  # there is nothing to model in a single point
     return Guard(space, make(space, metric, mode, seed, points), metric, mode, trials=trials, seed=seed)

@@ -1,0 +1,197 @@
+"""The contract around every search algorithm, with an algorithm that does as it is told."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from ray.tune.search import Searcher
+
+from raytuner.errors import ConfigError
+from raytuner.search.guard import MAX_REJECTED, Guard
+from raytuner.space import Params, SearchSpace
+
+LETTERS = SearchSpace.from_dict({"a": ["x", "y", "z"], "b": {"choice": [1, 2], "when": {"a": "z"}}})
+X, X2, Y, Z1, Z2 = ({"a": a, "b": b} for a, b in [("x", 1), ("x", 2), ("y", 1), ("z", 1), ("z", 2)])
+
+
+class Script(Searcher):
+    """Suggests what it was given and notes what it is told."""
+
+    def __init__(self, *script: Any) -> None:
+        super().__init__(metric="score", mode="max")
+        self.script = list(script)
+        self.asked: list[str] = []
+        self.told: list[tuple[str, Any]] = []
+
+    def suggest(self, trial_id: str) -> Any:
+        self.asked.append(trial_id)
+        return self.script.pop(0) if self.script else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        assert trial_id in self.asked
+        assert trial_id not in [known for known, _ in self.told], "told twice"
+        self.told.append((trial_id, "failed" if error else (result or {})["score"]))
+
+
+def guard(inner: Searcher, space: SearchSpace = LETTERS, **options: Any) -> Guard:
+    return Guard(space, inner, "score", "max", **options)
+
+
+def test_what_goes_to_a_trial() -> None:
+    searcher = guard(Script({"b": np.int64(1), "a": np.str_("x")}, Y))
+    first = searcher.suggest("t1")
+    assert repr(first) == repr({"number": 1, "point": {"a": "x", "b": 1}})  # plain, in the order of the space
+    assert searcher.suggest("t2") == {"number": 2, "point": Y}
+
+
+def test_a_repeat_is_told_at_once_and_is_no_trial() -> None:
+    inner = Script(X, X2, Y)
+    searcher = guard(inner)
+    searcher.suggest("t1")
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    assert searcher.suggest("t2") == {"number": 2, "point": Y}  # X2 is X, since b is not active
+    assert inner.told == [("000001", 0.5), ("000002", 0.5)]
+    assert searcher.started == 2
+
+
+def test_a_repeat_of_one_in_flight_is_told_when_that_ends() -> None:
+    inner = Script(X, X2, X, Y)
+    searcher = guard(inner)
+    assert searcher.suggest("t1")["point"] == X
+    assert searcher.suggest("t2")["point"] == Y
+    assert inner.told == []
+    searcher.on_trial_complete("t2", {"score": 0.1})
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    assert inner.told == [("000004", 0.1), ("000001", 0.5), ("000002", 0.5), ("000003", 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        (None, True),
+        ({"score": 0.5}, True),
+        (None, False),
+        ({}, False),
+        ({"other": 1.0}, False),
+        ({"score": None}, False),
+        ({"score": float("nan")}, False),
+        ({"score": float("inf")}, False),
+        ({"score": np.float64("-inf")}, False),
+    ],
+)
+def test_failures_are_told_as_failures_also_to_repeats(result: dict[str, Any] | None, error: bool) -> None:
+    inner = Script(X, X2, Y, X)
+    searcher = guard(inner)
+    searcher.suggest("t1")
+    searcher.suggest("t2")
+    searcher.on_trial_complete("t1", result, error)
+    assert inner.told == [("000001", "failed"), ("000002", "failed")]
+    searcher.suggest("t3")
+    assert inner.told[-1] == ("000004", "failed")
+
+
+def test_trials_nobody_knows_are_ignored() -> None:
+    inner = Script(X)
+    searcher = guard(inner)
+    searcher.suggest("t1")
+    searcher.on_trial_complete("other", {"score": 1.0})
+    searcher.on_trial_complete("t1", {"score": 1.0})
+    searcher.on_trial_complete("t1", {"score": 2.0})
+    searcher.on_trial_result("t1", {"score": 3.0})
+    assert inner.told == [("000001", 1.0)]
+
+
+def no_y(params: Params) -> None:
+    if params["a"] == "y":
+        raise ConfigError("y cannot run")
+
+
+def test_invalid_configurations_are_told_as_failures_and_counted_once() -> None:
+    space = SearchSpace.from_dict({"a": ["x", "y", "z"]}, no_y)
+    inner = Script({"a": "y"}, {"a": "y"}, {"a": "z"})
+    searcher = guard(inner, space)
+    assert searcher.suggest("t1") == {"number": 1, "point": {"a": "z"}}
+    assert inner.told == [("000001", "failed"), ("000002", "failed")]
+    assert (searcher.rejected_invalid, searcher.started) == (1, 1)
+
+
+def test_the_cap_on_trials_is_kept() -> None:
+    searcher = guard(Script(X, Y, Z1), trials=2)
+    assert [searcher.suggest(str(number)) for number in range(3)][2] == Searcher.FINISHED
+    assert (searcher.started, searcher.at_most, searcher.ended) == (2, 2, None)
+
+
+def test_an_exhausted_space_says_so() -> None:
+    searcher = guard(Script(X, Y, Z1, Z2, X))
+    suggestions = [searcher.suggest(str(number)) for number in range(5)]
+    assert [found["number"] for found in suggestions[:4]] == [1, 2, 3, 4]
+    assert suggestions[4] == Searcher.FINISHED
+    assert searcher.ended == "the space is exhausted: all 4 configurations were tried"
+
+
+def test_an_algorithm_that_ends_early_says_so() -> None:
+    searcher = guard(Script(X, X))
+    searcher.suggest("t1")
+    assert searcher.suggest("t2") == Searcher.FINISHED
+    assert "nothing new to suggest after 1 " in str(searcher.ended)
+
+
+def test_an_algorithm_may_wait() -> None:
+    searcher = guard(Script(None, X))
+    assert searcher.suggest("t1") is None
+    assert searcher.suggest("t1") == {"number": 1, "point": X}
+
+
+def test_an_algorithm_that_only_repeats_itself_is_helped_out() -> None:
+    inner = Script(*[X] * 10 * MAX_REJECTED)
+    searcher = guard(inner)
+    seen = []
+    while isinstance(found := searcher.suggest(f"t{len(seen)}"), dict):
+        seen.append(LETTERS.key(found["point"]))
+    assert len(set(seen)) == len(seen) == 4
+    assert "exhausted" in str(searcher.ended)
+    for number in range(4):
+        searcher.on_trial_complete(f"t{number}", {"score": float(number)})
+    assert {score for _, score in inner.told} == {0.0}  # all its suggestions were the first one
+    assert len(inner.told) == len(inner.asked)
+
+
+def test_the_last_configuration_of_a_large_space_is_found() -> None:
+    space = SearchSpace.from_dict({"a": ["x", "y"], "b": {"choice": list(range(3000)), "when": {"a": "y"}}})
+    first = [{"a": "y", "b": number} for number in range(3000)]
+    searcher = guard(Script(*first, *first), space)
+    points = [searcher.suggest(str(number))["point"] for number in range(3001)]
+    assert points[-1]["a"] == "x"
+
+
+def test_a_space_without_a_known_end_ends_when_nothing_new_is_found() -> None:
+    def one_only(params: Params) -> None:
+        if params["n"] != 1:
+            raise ConfigError("only 1 can run")
+
+    space = SearchSpace.from_dict({"n": {"int": [1, 10_000_000]}}, one_only)
+    searcher = guard(Script(*[{"n": 0}] * 200), space)
+    assert searcher.suggest("t1")["point"] == {"n": 0}
+    assert searcher.suggest("t2") == Searcher.FINISHED
+    assert "nothing new" in str(searcher.ended)
+    assert searcher.rejected_invalid > 900
+
+
+@pytest.mark.parametrize(("trials", "expected"), [(None, 4), (2, 2), (9, 4)])
+def test_at_most(trials: int | None, expected: int) -> None:
+    assert guard(Script(), trials=trials).at_most == expected
+
+
+def test_at_most_is_unknown_for_an_endless_space() -> None:
+    space = SearchSpace.from_dict({"a": {"float": [0, 1]}})
+    assert guard(Script(), space).at_most is None
+    assert guard(Script(), space, trials=7).at_most == 7
+
+
+def test_nothing_is_pickled() -> None:
+    searcher = guard(Script(X), trials=3)
+    searcher.suggest("t1")
+    assert b"score" not in pickle.dumps(searcher)

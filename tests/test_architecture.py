@@ -1,0 +1,65 @@
+"""Who may import what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import raytuner
+
+PACKAGE = Path(raytuner.__file__).parent
+RAY = {"tuners", "trainable", "search", "schedule", "runtime", "jobs", "space_ray"}
+LLAMA_INDEX = {"pipeline", "models", "datasets", "metrics"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The top-level packages that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+def importers(package: str) -> set[str]:
+    """The modules or packages of raytuner that import a package."""
+    modules = PACKAGE.rglob("*.py")
+    return {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in modules if package in imports(path)}
+
+
+def test_ray_is_imported_only_where_it_belongs() -> None:
+    assert importers("ray") <= RAY
+    assert "trainable" in importers("ray")
+
+
+def test_llamaindex_is_imported_only_where_it_belongs() -> None:
+    assert importers("llama_index") <= LLAMA_INDEX
+    assert "pipeline" in importers("llama_index")
+
+
+def test_nothing_is_pickled_to_disk_and_yaml_is_loaded_safely() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not {"pickle", "marshal", "shelve", "dill"} & set(imports(path)), path
+        assert "yaml.load(" not in text, path
+        assert "allow_pickle=True" not in text, path
+
+
+def test_modules_stay_short() -> None:
+    long = {path.name: count for path in PACKAGE.rglob("*.py") if (count := len(path.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def test_every_public_name_is_there() -> None:
+    for name in raytuner.__all__:
+        assert getattr(raytuner, name) is not None
+
+
+def test_importing_raytuner_imports_nothing_heavy() -> None:
+    code = "import sys, raytuner; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    for heavy in ("numpy", "pydantic", "ray", "llama_index", "optuna", "yaml", "click"):
+        assert f"'{heavy}'" not in done.stdout

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raytuner import TuneConfig
+from raytuner.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = "documents: docs\nquestions: q.jsonl\n"
+
+
+def test_defaults() -> None:
+    config = TuneConfig.parse(SMALL, base=Path("/base"))
+    assert config.documents == ["/base/docs"]
+    assert config.questions.path == "/base/q.jsonl"
+    assert (config.pipeline, config.space) == ({}, {})
+    assert config.search.name is None
+    assert (config.search.seed, config.search.scheduler, config.search.holdout) == (0, "fifo", "none")
+    assert (config.objective.metric, config.objective.mode, config.objective.block_size) == (None, None, 8)
+    assert config.run.address is None
+
+
+def test_paths_are_relative_to_the_file_and_builtins_are_not_paths(tmp_path: Path) -> None:
+    file = tmp_path / "my search.yaml"
+    file.write_text("documents: [a, /b/c, builtin:quickstart]\nquestions: {path: q.csv, columns: {question: Q}}\n")
+    config = TuneConfig.load(file)
+    assert config.documents == [str(tmp_path / "a"), "/b/c", "builtin:quickstart"]
+    assert config.questions.path == str(tmp_path / "q.csv")
+    assert config.run.name == "my-search"
+
+
+def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLDER", "/data")
+    monkeypatch.setenv("K", "7")
+    monkeypatch.delenv("ABSENT", raising=False)
+    text = (
+        "documents: ${FOLDER}/docs\nquestions: ${ABSENT:-q.jsonl}\n"
+        "pipeline: {top_k: '${K}', llm: '${ABSENT:-mock}', prompt: '$${K} ${K}', temperature: '${ABSENT:-0.5}'}\n"
+    )
+    config = TuneConfig.parse(text, base=Path("/base"))
+    assert (config.documents, config.questions.path) == (["/data/docs"], "/base/q.jsonl")
+    assert config.pipeline == {"top_k": 7, "llm": "mock", "prompt": "${K} 7", "temperature": 0.5}
+    assert config.text == text
+
+
+def test_a_variable_cannot_change_the_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVIL", "{llm: x}\nspace: {a: [1]}")
+    config = TuneConfig.parse(SMALL + "pipeline: {prompt: '${EVIL}'}\n")
+    assert config.pipeline == {"prompt": "{llm: x}\nspace: {a: [1]}"}
+    assert config.space == {}
+
+
+def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(ConfigError, match=r"\$\{NOT_SET\}.*NOT_SET is not set.*:-default"):
+        TuneConfig.parse(SMALL + "run: {name: '${NOT_SET}'}\n")
+
+
+@pytest.mark.parametrize("name", ["llama2", "spans"])
+def test_configs_on_public_data_name_the_variable_and_the_page(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAYTUNER_DATA", raising=False)
+    with pytest.raises(ConfigError, match=r"RAYTUNER_DATA is not set.*docs/data\.md"):
+        TuneConfig.load(ROOT / "configs" / f"{name}.yaml")
+
+
+def test_overrides() -> None:
+    overrides = [
+        "search.trials=5",
+        "space.top_k=[1, 2]",
+        "pipeline.llm=mock",
+        "documents=other",
+        "search.seed=1",
+        "search.seed=2",
+    ]
+    config = TuneConfig.parse(SMALL, base=Path("/b"), overrides=overrides)
+    assert (config.search.trials, config.search.seed) == (5, 2)
+    assert config.space == {"top_k": [1, 2]}
+    assert config.pipeline == {"llm": "mock"}
+    assert config.documents == ["/b/other"]
+    assert "trials: 5" in config.text
+
+
+@pytest.mark.parametrize("override", ["top_k", "=3", "search.trials=[", "documents.a=1"])
+def test_malformed_overrides(override: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        TuneConfig.parse(SMALL, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be a mapping"),
+        ("- a\n- b\n", "must be a mapping"),
+        ("documents: [a\n", "line 2: not valid YAML"),
+        ("documents: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("questions: q\n", "documents is missing"),
+        (SMALL + "serach: {}\n", "unknown key 'serach'; did you mean 'search'"),
+        (SMALL + "search: {trails: 3}\n", "unknown key 'search.trails'; did you mean 'trials'"),
+        (SMALL + "search: {trials: many}\n", "search.trials: 'many' is not allowed"),
+        (SMALL + "search: {trials: 0}\n", "search.trials: 0 is not allowed; it should be greater than or equal to 1"),
+        (SMALL + "search: {scheduler: fif}\n", "search.scheduler: 'fif' is not allowed; it should be 'fifo'"),
+        (SMALL + "objective: {mode: best}\n", "objective.mode: 'best' is not allowed; it should be 'max' or 'min'"),
+        (SMALL + "objective: {block_size: true}\n", "objective.block_size: True"),
+        (SMALL + "run: {name: ../evil}\n", "run.name"),
+        ("documents: 3\nquestions: q\n", "documents: 3 is not allowed; it should be a valid list"),
+        ("documents: d\nquestions: {path: q, colums: {}}\n", "unknown key 'questions.colums'; did you mean 'columns'"),
+        ("documents: d\nquestions: {path: q, on_bad_span: ignore}\n", "questions.on_bad_span: 'ignore'"),
+    ],
+)
+def test_mistakes_name_the_key_and_the_rule(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        TuneConfig.parse(text, source="c.yaml")
+    assert str(error.value).startswith("c.yaml")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_best_configuration_is_a_config_that_loads_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_FOLDER", "/secret")
+    (tmp_path / "c.yaml").write_text(
+        "documents: [docs, '${SECRET_FOLDER}/x']\nquestions: q.jsonl\n"
+        "pipeline: {llm: mock, top_k: 9}\nspace: {top_k: [1]}\nsearch: {name: grid}\nobjective: {metric: recall}\n"
+    )
+    text = TuneConfig.load(tmp_path / "c.yaml").with_best({"top_k": 2, "prompt": "${HOME} {context_str}"})
+    assert "/secret" not in text
+    best = TuneConfig.parse(text, base=Path("/elsewhere"))
+    assert best.documents == [str(tmp_path / "docs"), "/secret/x"]
+    assert best.questions.path == str(tmp_path / "q.jsonl")
+    assert best.pipeline == {"llm": "mock", "top_k": 2, "prompt": "${HOME} {context_str}"}
+    assert (best.space, best.search.name, best.objective.metric) == ({}, None, "recall")

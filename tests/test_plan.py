@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from raytuner import TuneConfig
+from raytuner.errors import ConfigError, UserError
+from raytuner.plan import Plan, make_plan
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICKSTART = {"documents": "builtin:quickstart", "questions": "builtin:quickstart"}
+
+
+def plan(**sections: Any) -> Plan:
+    return make_plan(TuneConfig.parse(yaml.safe_dump({**QUICKSTART, **sections})))
+
+
+def test_small_spaces_are_tried_whole_large_ones_by_optuna() -> None:
+    small = plan(space={"top_k": list(range(1, 31))})
+    assert (small.search, small.trials, small.total) == ("grid", None, 30)
+    large = plan(space={"top_k": list(range(1, 32))})
+    assert (large.search, large.trials, large.total) == ("optuna", 30, 30)
+    assert "31 configurations" in large.why
+    endless = plan(space={"fusion_weight": {"float": [0, 1]}})
+    assert (endless.search, endless.total) == ("optuna", 30)
+
+
+def test_what_is_asked_for_wins() -> None:
+    asked = plan(space={"top_k": [1, 2, 3]}, search={"name": "random", "trials": 2})
+    assert (asked.search, asked.trials, asked.total) == ("random", 2, 2)
+    assert plan(space={"top_k": [1, 2, 3]}, search={"name": "grid"}).total == 3
+    assert plan(space={"top_k": [1, 2, 3]}, search={"trials": 2}).total == 2
+
+
+def test_an_empty_space_is_the_one_fixed_configuration() -> None:
+    found = plan(pipeline={"top_k": 4})
+    assert (found.search, found.total, found.default) == ("grid", 1, {})
+
+
+def test_the_default_is_made_valid() -> None:
+    found = plan(space={"chunk_overlap": [200, 50], "chunk_size": [128, 256]})
+    assert found.default in ({"chunk_overlap": 200, "chunk_size": 256}, {"chunk_overlap": 50, "chunk_size": 128})
+    assert found.skipped == 1
+    assert found.total == 3
+
+
+def test_metric_and_mode_by_default(tmp_path: Path) -> None:
+    assert (plan().objective.metric, plan().mode) == ("span_f4", "max")
+    assert plan(objective={"metric": "chunk_tokens"}).mode == "min"
+    (tmp_path / "d.md").write_text("Owls hunt at night.")
+    for row, metric in (
+        ('{"question": "q", "document": "d.md"}', "ndcg"),
+        ('{"question": "q", "answer": "a"}', "semantic_similarity"),
+    ):
+        (tmp_path / "q.jsonl").write_text(row)
+        found = plan(documents=str(tmp_path), questions=str(tmp_path / "q.jsonl"))
+        assert found.objective.metric == metric
+
+
+@pytest.mark.parametrize(
+    ("sections", "embeddings", "llms"),
+    [
+        ({"pipeline": {"retriever": "bm25"}}, set(), set()),
+        ({"pipeline": {"retriever": "hybrid", "embedding": "wordllama"}}, {"wordllama"}, set()),
+        ({"space": {"retriever": ["bm25", "vector"]}}, {"minilm"}, set()),
+        ({"space": {"embedding": ["minilm", "wordllama"]}}, {"minilm", "wordllama"}, set()),
+        ({"pipeline": {"llm": "mock"}}, {"minilm"}, set()),
+        (
+            {"pipeline": {"retriever": "bm25", "llm": "mock"}, "objective": {"metric": "token_f1"}},
+            set(),
+            {"mock"},
+        ),
+        ({"pipeline": {"retriever": "bm25"}, "objective": {"metric": "token_f1"}}, {"minilm"}, set()),
+        (
+            {
+                "pipeline": {"retriever": "bm25", "llm": "mock"},
+                "objective": {"metric": "semantic_similarity", "similarity_embedding": "wordllama"},
+            },
+            {"wordllama"},
+            {"mock"},
+        ),
+    ],
+)
+def test_only_models_that_are_used_are_needed(sections: dict[str, Any], embeddings: set[str], llms: set[str]) -> None:
+    from raytuner.plan import _configurations
+
+    found = plan(**sections)
+    assert found.objective.models(_configurations(found.space, found.default)) == (embeddings, llms)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"pipeline": {"top_kk": 3}}, "unknown pipeline parameter 'top_kk'; did you mean 'top_k'"),
+        ({"space": {"chunk_sze": [1]}}, "did you mean 'chunk_size'"),
+        ({"space": {"top_k": [1, "2"]}}, "top_k: '2' is not allowed; it should be a valid integer"),
+        ({"space": {"top_k": {"int": [0, 3]}}}, "top_k: 0 is not allowed"),
+        ({"space": {"chunk_size": {"float": [64, 128], "step": 64}}}, "chunk_size: 64.0 is not allowed"),
+        ({"space": {"fusion_weight": {"float": [0, 2]}}}, "fusion_weight: 2.0 is not allowed"),
+        (
+            {"pipeline": {"splitter": "sentense"}},
+            "splitter: 'sentense' is not allowed; it should be 'sentence' or 'token'",
+        ),
+        ({"pipeline": {"prompt": "Answer {query_str}"}}, "{context_str}"),
+        ({"pipeline": {"chunk_size": 100, "chunk_overlap": 100}}, "chunk_overlap 100 is not below chunk_size 100"),
+        ({"pipeline": {"retriever": "hybrid", "top_k": 500}}, "fusion_depth"),
+        ({"pipeline": {"top_k": 3}, "space": {"top_k": [3]}}, "both in pipeline and in space"),
+        ({"pipeline": {"embedding": "minlm"}}, "did you mean 'minilm'"),
+        ({"space": {"embedding": ["minilm", "worldlama"]}}, "did you mean 'wordllama'"),
+        ({"search": {"name": "bayes"}}, "unknown search algorithm 'bayes'"),
+        ({"space": {"fusion_weight": {"float": [0, 1]}}, "search": {"name": "grid"}}, "step"),
+        ({"space": {"top_k": {"choice": [1], "when": {"retriver": "hybrid"}}}}, "retriver"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        plan(**sections)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_each_config_plans(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
+    monkeypatch.delenv("RAYTUNER_LLM", raising=False)
+    found = {path.stem: make_plan(TuneConfig.load(path)) for path in sorted((ROOT / "configs").glob("*.yaml"))}
+    assert set(found) == {"llama2", "quickstart", "spans"}
+    assert (found["llama2"].search, found["llama2"].total) == ("grid", 9)
+    assert found["llama2"].objective.metric == "semantic_similarity"
+    assert len(found["spans"].objective.questions) == 317
+    assert set(found["spans"].space.parameters) >= {"chunk_size", "chunk_overlap", "retriever", "top_k"}
+
+
+def test_wrong_section_type() -> None:
+    with pytest.raises(ConfigError, match="space"):
+        plan(space=["top_k"])

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from raytuner.errors import AllTrialsFailedError, DataError, UserError
+from raytuner.objective import Block, Report
+from raytuner.report import as_json, as_text, result_of
+from raytuner.study import LOG, RUN, Study, find_run, load_study, new_folder, read_log, read_run, write_json
+
+
+def block(index: int, **scores: float) -> Report:
+    values = {question: {"score": score} for question, score in scores.items()}
+    return Report({"score": sum(scores.values()) / len(scores)}, Block(index, values, 0.25))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run with two scored trials, one that failed, and one in flight."""
+    folder = new_folder(tmp_path, "demo")
+    write_json(folder / RUN, {"name": "demo", "metric": "score", "mode": "max", "default_trial": 1, "seconds": 3.5})
+    study = Study("score", "max", folder)
+    for number, score in ((1, 0.5), (2, 0.75)):
+        study.start(number, {"top_k": number})
+        study.report(number, block(0, q1=score, q2=score))
+        study.finish(number, 1.0)
+    study.start(3, {"top_k": 3})
+    study.report(3, block(0, q1=1.0))
+    study.finish(3, 1.0, "Traceback\nValueError: bad")
+    study.start(4, {"top_k": 4})
+    study.report(4, block(0, q1=0.1))
+    return folder
+
+
+def test_every_block_and_trial_is_a_line(folder: Path) -> None:
+    rows = list(read_log(folder))
+    assert [(row["kind"], row["trial"]) for row in rows] == [
+        ("block", 1), ("trial", 1), ("block", 2), ("trial", 2), ("block", 3), ("trial", 3), ("block", 4),
+    ]  # fmt: skip
+    assert rows[0]["questions"] == ["q1", "q2"]
+    assert rows[0]["values"] == {"q1": {"score": 0.5}, "q2": {"score": 0.5}}
+    assert rows[0]["seconds"] == 0.25
+    assert rows[5]["error"].endswith("ValueError: bad")
+    assert rows[5]["score"] is None
+
+
+def test_reading_back_gives_the_same_result(folder: Path) -> None:
+    study = load_study(folder)
+    result = result_of(study, read_run(folder))
+    assert [run.score for run in result.run_results] == [0.75, 0.5]
+    assert result.best_run_result.questions["q2"] == {"score": 0.75}
+    assert result.default is not None
+    assert result.default.trial == 1
+    assert as_json(result) == {
+        "best": {"params": {"top_k": 2}, "score": 0.75, "metrics": {"score": 0.75}},
+        "default": {"params": {"top_k": 1}, "score": 0.5, "metrics": {"score": 0.5}},
+        "trials": 3,
+        "failed": 1,
+        "run": str(folder),
+        "seconds": 3.5,
+    }
+    text = as_text(result, "score", "max")
+    assert "0.2500 more than the default's 0.5000, 50%" in text
+    assert "trial 3 failed: ValueError: bad" in text
+
+
+def test_a_torn_last_line_is_dropped_a_damaged_one_is_reported(folder: Path) -> None:
+    log = folder / LOG
+    whole = log.read_text()
+    log.write_text(whole[:-20])
+    assert len(list(read_log(folder))) == 6
+    lines = whole.splitlines()
+    lines[2] = lines[2][:30]
+    log.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"line 3 is damaged"):
+        list(read_log(folder))
+
+
+def test_the_run_folder_is_its_owners_and_unique(tmp_path: Path) -> None:
+    folders = [new_folder(tmp_path / "deep" / "runs", "x") for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all(folder.stat().st_mode & 0o077 == 0 for folder in folders)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"run\.folder"):
+        new_folder(tmp_path / "file", "x")
+
+
+def test_runs_are_found_by_path_folder_and_name(folder: Path, tmp_path: Path) -> None:
+    for run in (str(folder), folder.name, "demo"):
+        assert find_run(run, tmp_path) == folder
+    with pytest.raises(DataError, match="dem: no such run"):
+        find_run("dem", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"metric": "x"}', None])
+def test_a_folder_that_is_no_run(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / RUN).write_text(content)
+    with pytest.raises(DataError, match=r"no readable run\.json"):
+        load_study(tmp_path)
+
+
+def test_values_that_json_lacks_and_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_API_KEY", "sk-abcdef123456")
+    study = Study("score", "max", tmp_path)
+    study.start(1, {"prompt": object, "sizes": (1, 2)})
+    study.report(1, Report({"score": 1.0, "other": math.nan}))
+    study.finish(1, 1.0)
+    study.start(2, {})
+    study.finish(2, 1.0, "Error: key sk-abcdef123456 refused")
+    text = (tmp_path / LOG).read_text()
+    assert "sk-abcdef" not in text
+    assert "<MY_API_KEY>" in text
+    row = json.loads(text.splitlines()[0])
+    assert row["metrics"] == {"score": 1.0, "other": None}
+    assert row["params"] == {"prompt": "<class 'object'>", "sizes": [1, 2]}
+
+
+def test_min_sorts_the_other_way_and_ties_keep_their_order() -> None:
+    study = Study("loss", "min")
+    for number, loss in enumerate((2.0, 1.0, 1.0), 1):
+        study.start(number, {})
+        study.report(number, Report({"loss": loss}))
+        study.finish(number, 0.0)
+    assert [trial.number for trial in study.scored] == [2, 3, 1]
+
+
+def test_no_trial_at_all() -> None:
+    with pytest.raises(AllTrialsFailedError, match="no trial was finished"):
+        Study("score", "max").result()
+
+
+def test_listeners_see_every_change() -> None:
+    seen: list[tuple[int, bool]] = []
+    study = Study("score", "max", listeners=(lambda _, trial: seen.append((trial.number, trial.finished)),))
+    study.start(1, {})
+    study.report(1, Report({"score": 1.0}))
+    study.finish(1, 0.0)
+    assert seen == [(1, False), (1, False), (1, True)]
