@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_MODULES = ("datasets", "metrics", "models", "search")
 _HOMES = {
     "AsyncParamTuner": "tuners",
     "FailedTrial": "results",
@@ -36,11 +37,31 @@ _HOMES = {
     "tune": "plan",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "AsyncParamTuner",
+    "FailedTrial",
+    "ParamTuner",
+    "RagObjective",
+    "RayTuneParamTuner",
+    "RaytunerError",
+    "RunResult",
+    "SearchSpace",
+    "TuneConfig",
+    "TunedResult",
+    "__version__",
+    "datasets",
+    "make_searcher",
+    "metrics",
+    "models",
+    "search",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import raytuner` is fast."""
+    if name in _MODULES:
+        return importlib.import_module(f"raytuner.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'raytuner' has no attribute {name!r}")
     return getattr(importlib.import_module(f"raytuner.{_HOMES[name]}"), name)

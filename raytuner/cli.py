@@ -229,9 +229,8 @@ def models_list() -> None:
 
     for row in weights.status():
         state = "cached" if row.cached else "not fetched"
-        click.echo(
-            f"{row.name:10} {row.kind:10} {row.dimensions:>4} dimensions  {row.size / 1e6:>5.1f} MB  {row.licence:11} {state}"
-        )
+        size = f"{row.size / 1e6:.1f} MB"
+        click.echo(f"{row.name:10} {row.kind:10} {row.dimensions:>4} dimensions  {size:>8}  {row.licence:11} {state}")
     click.echo("openai:MODEL  embedding and LLM by OPENAI_API_KEY")
     click.echo("mock          LLM that repeats words of its context, for tests")
     click.echo("extractive    no LLM: the sentences most similar to the question")

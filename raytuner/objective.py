@@ -63,7 +63,8 @@ class Objective:
     def __init__(
         self, function: Callable[[dict[str, Any]], Any], fixed: Mapping[str, Any] | None = None, metric: str = "score"
     ) -> None:
-        self._function = getattr(function, "blocks", function)
+        blocks = getattr(function, "blocks", None)
+        self._function = blocks if callable(blocks) else function
         self.fixed = dict(fixed or {})
         self.metric = metric
 
@@ -83,9 +84,9 @@ class Objective:
         returned = self._function({**self.fixed, **params})
         if inspect.isawaitable(returned):
             returned = aio.run(_await(returned))
-        if inspect.isasyncgen(returned):
+        if isinstance(returned, AsyncIterator):
             returned = _drain(returned)
-        if inspect.isgenerator(returned):
+        if isinstance(returned, Iterator):
             yield from self._block_reports(returned)
         else:
             yield self._final_report(returned)
@@ -95,12 +96,13 @@ class Objective:
         returned = self._function({**self.fixed, **params})
         if inspect.isawaitable(returned):
             returned = await returned
-        if inspect.isasyncgen(returned):
+        if isinstance(returned, AsyncIterator):
             blocks = _Blocks(self.metric)
             async for values in returned:
                 yield blocks.report(values)
+                blocks.resume()
             blocks.end()
-        elif inspect.isgenerator(returned):
+        elif isinstance(returned, Iterator):
             for report in self._block_reports(returned):
                 yield report
         else:
@@ -110,6 +112,7 @@ class Objective:
         blocks = _Blocks(self.metric)
         for values in returned:
             yield blocks.report(values)
+            blocks.resume()
         blocks.end()
 
     def _final_report(self, returned: Any) -> Report:
@@ -148,11 +151,14 @@ class _Blocks:
 
     def report(self, values: Any) -> Report:
         checked = _checked_block(values, self._metric)
-        now = time.perf_counter()
-        block = Block(self._index, checked, now - self._started)
+        block = Block(self._index, checked, time.perf_counter() - self._started)
         self._means.add(checked)
-        self._index, self._started = self._index + 1, now
+        self._index += 1
         return Report(self._means.values(), block)
+
+    def resume(self) -> None:
+        """Start the clock of the next block: what was done with the last report is not its time."""
+        self._started = time.perf_counter()
 
     def end(self) -> None:
         if not self._means.count:
@@ -185,7 +191,7 @@ def as_float(value: Any, metric: str) -> float:
         TrialError: It is not a number, or not finite.
     """
     if not _is_number(value):
-        raise TrialError(f"{metric} is {value!r}, a {type(value).__name__}; it must be a number")
+        raise TrialError(f"{metric} is {value!r:.80}, a {type(value).__name__}; it must be a number")
     number = float(value)
     if not math.isfinite(number):
         raise TrialError(f"{metric} is {number}; a score must be finite")
@@ -193,13 +199,17 @@ def as_float(value: Any, metric: str) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    """Numbers and numpy scalars and arrays of no dimension."""
-    return isinstance(value, numbers.Real) or (hasattr(value, "item") and getattr(value, "shape", None) == ())
+    """Whether it is a number, or an array or tensor of no dimension that holds one."""
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+    return isinstance(value, numbers.Real)
 
 
 def _checked_block(values: Any, metric: str) -> Values:
     if not isinstance(values, Mapping) or not all(isinstance(row, Mapping) for row in values.values()):
         raise TrialError(f"the objective yielded {str(values)[:80]!r}; yield {{question_id: {{metric: value}}}}")
+    if not values:
+        raise TrialError("the objective yielded a block without questions; yield {question_id: {metric: value}}")
     checked = {}
     for question, row in values.items():
         if metric not in row:

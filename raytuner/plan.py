@@ -87,6 +87,7 @@ def make_plan(config: TuneConfig) -> Plan:
     _check_space_values(space)
     default = space.resolve(space.decode(space.default()))
     search, trials, why = _choose(config, space)
+    algorithm(search).check(space)
     return Plan(
         config=config,
         objective=objective,

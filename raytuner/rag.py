@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from raytuner import aio, datasets, metrics
+from raytuner import aio, datasets, metrics, models
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import blocks as in_blocks
 from raytuner.datasets.blocks import stratified_order
@@ -46,7 +47,8 @@ class RagObjective:
 
     Raises:
         ConfigError: An unknown metric or parameter, or a value that is not allowed.
-        DataError: The questions lack what the metric needs.
+        DataError: The documents are empty or share an id, or the questions lack what the metric needs.
+        ModelError: There is no model `similarity_embedding`.
     """
 
     def __init__(
@@ -77,6 +79,9 @@ class RagObjective:
         self._numbers = {document.id: number for number, document in enumerate(self.documents)}
         for name, value in pipeline.items():
             stages.check_value(name, value)
+        if similarity_embedding is not None:
+            stages.check_value("embedding", similarity_embedding)
+            models.embedding_identity(similarity_embedding, "windows")
         self._order = in_blocks(stratified_order(self.questions.questions, seed), block_size)
         self._pipeline: stages.Pipeline | None = None
 
@@ -164,13 +169,19 @@ class RagObjective:
         if self.needs_answers:
             contexts = [[chunks[i].text for i in ranking.chunks] for ranking in rankings]
             answers = await pipeline.answers(own, [question.text for question in block], contexts)
+        similarities = self._similarities(answers, [question.answer for question in block])
         return {
-            question.id: self._scores(own, question, ranking, answer)
-            for question, ranking, answer in zip(block, rankings, answers, strict=True)
+            question.id: self._scores(own, question, ranking, answer, similarity)
+            for question, ranking, answer, similarity in zip(block, rankings, answers, similarities, strict=True)
         }
 
     def _scores(
-        self, own: Mapping[str, Any], question: Question, ranking: Ranking, answer: str | None
+        self,
+        own: Mapping[str, Any],
+        question: Question,
+        ranking: Ranking,
+        answer: str | None,
+        similarity: float | None,
     ) -> dict[str, float]:
         pipeline = self._stages()
         chunks = pipeline.chunks(own)
@@ -187,7 +198,7 @@ class RagObjective:
             top_k=ranking.depth,
             answer=answer,
             reference_answer=question.answer,
-            similarity=self._similarity(answer, question.answer),
+            similarity=similarity,
         )
         return {metric.name: metric(evidence) for metric in self._metrics}
 
@@ -214,15 +225,18 @@ class RagObjective:
         """The model that compares answers; never a tuned one, or scores of two models would be compared."""
         return self.similarity_embedding or self.fixed.get("embedding") or "minilm"
 
-    def _similarity(self, answer: str | None, reference: str | None) -> float | None:
-        """The cosine of two answers, as LlamaIndex's ``SemanticSimilarityEvaluator`` computes it."""
-        if not self._compares_answers or answer is None or reference is None:
-            return None
-        if not answer.strip():
-            return 0.0
+    def _similarities(self, answers: Sequence[str | None], references: Sequence[str | None]) -> Sequence[float | None]:
+        """Cosines of answers and references, as LlamaIndex's ``SemanticSimilarityEvaluator`` computes them."""
+        if not self._compares_answers:
+            return [None] * len(answers)
+        # All at once, so that a service is asked once a block.
         model = embedder(self._similarity_model(), self.fixed.get("long_text", "windows"))
-        one, other = model.texts([answer, reference]).astype(np.float64)
-        return float(one @ other)
+        texts = [text for text in (*answers, *references) if text and text.strip()]
+        vectors = dict(zip(texts, model.texts(texts).astype(np.float64), strict=True)) if texts else {}
+        return [
+            float(vectors[answer] @ vectors[reference]) if answer in vectors and reference in vectors else 0.0
+            for answer, reference in zip(answers, references, strict=True)
+        ]
 
     def _stages(self) -> stages.Pipeline:
         if self._pipeline is None:
@@ -234,14 +248,22 @@ def _documents(documents: Any) -> list[Document]:
     if isinstance(documents, (str, Path)):
         return load_documents(documents)
     entries = list(documents)
-    if all(isinstance(entry, Document) for entry in entries) and entries:
-        return entries
-    return load_documents(entries)
+    if not entries or not all(isinstance(entry, Document) for entry in entries):
+        return load_documents(entries)
+    times = Counter(entry.id for entry in entries)
+    for entry in entries:
+        if not entry.text.strip():
+            raise DataError(f"document {entry.id!r} is empty; remove it or put text into it")
+        if times[entry.id] > 1:
+            raise DataError(f"{times[entry.id]} documents have the id {entry.id!r}; make it unique")
+    return entries
 
 
 def _reported(metric: str, questions: QuestionSet) -> tuple[metrics.Metric, ...]:
     """The metrics that are reported: the optimised one, and those of its group that the questions allow."""
     first = metrics.metric(metric)
+    if not len(questions):
+        raise DataError("the question set is empty; add questions")
     lacking = [question.id for question in questions if not _serves(first, question)]
     if lacking:
         raise DataError(

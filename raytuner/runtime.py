@@ -30,6 +30,10 @@ ENVIRONMENT = {
 }
 
 
+_started_here = False
+"""Whether it was raytuner that connected this process to Ray."""
+
+
 class Slots(NamedTuple):
     """How many trials run at once, and what each may use."""
 
@@ -52,6 +56,8 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
 
     if ray.is_initialized():
         return
+    global _started_here  # noqa: PLW0603 - Ray itself is one for each process
+    _started_here = True
     if address is not None and address.startswith("ray://"):
         raise ConfigError(f"address {address!r}: Ray Client is not supported; run on the cluster, with address auto")
     options: dict[str, Any] = {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": verbose}
@@ -81,14 +87,17 @@ def _ensure_token() -> None:
     if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         return
     token = Path.home() / ".ray" / "auth_token"
+    if token.is_file():
+        return
     try:
         token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(token, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
-    except FileExistsError:
-        return
-    except OSError:  # no home to write to: a token for this process and its children
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    except OSError:
+        if not token.is_file():  # else another process was faster
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(
+                32
+            )  # no home to write to: for this process and its children
 
 
 def disconnect() -> None:
@@ -168,7 +177,7 @@ def run_trials(
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     gate = Gate(uuid.uuid4().hex, min(share.number, searcher.at_most or share.number))
     trainable = tune.with_resources(
-        tune.with_parameters(ObjectiveTrainable, parcel=Parcel.pack(objective, space), gate=gate), share.resources
+        tune.with_parameters(ObjectiveTrainable, parcel=Parcel.pack(objective, SearchSpace(space.parameters)), gate=gate), share.resources
     )
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.number)  # all workers start at once
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
@@ -200,7 +209,8 @@ def run_trials(
         try:
             tuner.fit()
         except KeyboardInterrupt:
-            disconnect()
+            if _started_here:
+                disconnect()  # and so end the trials in flight
             return False
         except TuneError as error:
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error

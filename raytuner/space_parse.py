@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from raytuner.errors import SpaceError, nearest
-from raytuner.space import Choice, Parameter, Range, plain_value, with_when
+from raytuner.space_parameters import Choice, Parameter, Range, plain_value, with_when
 
 FORMS = ("choice", "int", "float", "fixed")
 KEYS = (*FORMS, "step", "log", "default", "when")

@@ -10,7 +10,8 @@ from ray import tune
 from ray.tune.search import sample
 
 from raytuner.errors import SpaceError
-from raytuner.space import Choice, Normal, Parameter, Range, SearchSpace, plain_value
+from raytuner.space import SearchSpace
+from raytuner.space_parameters import Choice, Normal, Parameter, Range, plain_value
 from raytuner.space_parse import checked_range
 
 

@@ -63,3 +63,7 @@ def test_importing_raytuner_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     for heavy in ("numpy", "pydantic", "ray", "llama_index", "optuna", "yaml", "click"):
         assert f"'{heavy}'" not in done.stdout
+
+
+def test_all_lists_what_is_imported_lazily() -> None:
+    assert sorted(raytuner.__all__) == sorted([*raytuner._HOMES, *raytuner._MODULES, "__version__"])

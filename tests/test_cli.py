@@ -130,7 +130,10 @@ def test_large_spaces_are_searched_by_optuna(config: Path) -> None:
         (["plan", "CONFIG", "--set", "documents=nowhere"], "nowhere"),
         (["plan", "CONFIG", "--set", "pipeline.chunk_overlap=400"], "no configuration of the space is valid"),
         (["plan", "CONFIG", "--set", "search.holdout=auto"], "search.holdout"),
-        (["plan", "CONFIG", "--set", "pipeline.embedding=minlm", "--set", "pipeline.retriever=vector"], "did you mean 'minilm'"),
+        (
+            ["plan", "CONFIG", "--set", "pipeline.embedding=minlm", "--set", "pipeline.retriever=vector"],
+            "did you mean 'minilm'",
+        ),
     ],
 )
 def test_mistakes_end_with_one_line_and_exit_code_2(config: Path, arguments: list[str], message: str) -> None:
@@ -152,11 +155,18 @@ def test_quickstart_is_the_public_config() -> None:
 
 
 def test_algorithms_and_models_are_listed() -> None:
-    assert [line.split()[0] for line in invoke("algorithms").output.splitlines()] == ["grid", "random", "optuna", "hyperopt"]
+    assert [line.split()[0] for line in invoke("algorithms").output.splitlines()] == [
+        "grid",
+        "random",
+        "optuna",
+        "hyperopt",
+    ]
     assert {"minilm", "wordllama", "mock"} <= {line.split()[0] for line in invoke("models", "list").output.splitlines()}
 
 
-def test_an_unexpected_error_is_one_line_too(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_is_one_line_too(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-0123456789")
     monkeypatch.setattr("raytuner.plan.make_plan", lambda _: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["raytuner", "plan", str(config)])

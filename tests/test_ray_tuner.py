@@ -88,14 +88,22 @@ def test_a_seed_fixes_the_trials_at_concurrency_1(tmp_path: Path, search: str) -
 def test_grid_and_random_are_the_same_at_any_concurrency(tmp_path: Path, search: str) -> None:
     def sequence(concurrency: int) -> dict[int | None, dict[str, Any]]:
         options = {"search": search, "num_samples": 10, "seed": 5, "max_concurrent_trials": concurrency}
-        return {run.trial: run.params for run in tuner(tmp_path, total, {"a": list(range(20)), "b": [1]}, **options).tune().run_results}
+        return {
+            run.trial: run.params
+            for run in tuner(tmp_path, total, {"a": list(range(20)), "b": [1]}, **options).tune().run_results
+        }
 
     assert sequence(1) == sequence(2)
 
 
 def test_num_samples_caps_the_grid_to_its_first_points(tmp_path: Path) -> None:
     result = tuner(tmp_path, total, num_samples=4).tune()
-    assert sorted((run.params["a"], run.params["b"]) for run in result.run_results) == [(1, 10), (1, 20), (2, 10), (2, 20)]
+    assert sorted((run.params["a"], run.params["b"]) for run in result.run_results) == [
+        (1, 10),
+        (1, 20),
+        (2, 10),
+        (2, 20),
+    ]
 
 
 def test_a_finite_space_ends_and_says_so(tmp_path: Path) -> None:
@@ -199,7 +207,12 @@ def test_fixed_values_are_in_no_file(tmp_path: Path) -> None:
 def changed_since(folder: Path, started: float) -> Iterator[Path]:
     pattern = "raytuner-*/**/*" if folder == Path("/tmp") else "**/*"
     for path in folder.glob(pattern):
-        if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= started - 1 and os.access(path, os.R_OK):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and path.stat().st_mtime >= started - 1
+            and os.access(path, os.R_OK)
+        ):
             yield path
 
 
@@ -244,7 +257,9 @@ def test_run_config_dict_of_llamaindex(tmp_path: Path) -> None:
     result = RayTuneParamTuner(param_fn=total, param_dict=GRID, run_config_dict=options).tune()
     assert Path(result.run or "").name.startswith("guide-")
     with pytest.raises(ConfigError, match=r"storage_pth.*did you mean 'storage_path'"):
-        RayTuneParamTuner(param_fn=total, param_dict=GRID, run_config_dict={"storage_pth": "x"}, storage_path=tmp_path).tune()
+        RayTuneParamTuner(
+            param_fn=total, param_dict=GRID, run_config_dict={"storage_pth": "x"}, storage_path=tmp_path
+        ).tune()
 
 
 def test_unknown_algorithm_is_refused_before_a_run_folder_is_made(tmp_path: Path) -> None:

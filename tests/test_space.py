@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raytuner.errors import ConfigError, SpaceError
-from raytuner.space import UNSET, Choice, Normal, Params, Range, SearchSpace, with_when
+from raytuner.space import Choice, Normal, Params, Range, SearchSpace
+from raytuner.space_parameters import UNSET, with_when
 
 VALUES: list[Any] = [1, True, 1.0, None, 0, False, "a", "1", 2.5, {"k": 1}, {"k": True}, [1], [True], [1.0], [], ["a"]]
 NAMES = "dbaec"
@@ -194,7 +195,7 @@ def test_the_default_is_valid_or_there_is_none(spec: dict[str, Any]) -> None:
     if space.size():
         assert space.is_valid(space.default())
     else:
-        with pytest.raises(SpaceError, match="no configuration.*cannot run"):
+        with pytest.raises(SpaceError, match=r"no configuration.*cannot run"):
             space.default()
 
 
@@ -248,7 +249,7 @@ class Unruly:
 def test_values_of_any_type_are_choices() -> None:
     values = [Unruly(), Unruly(), np.arange(3), np.arange(3), float("nan"), object]
     space = SearchSpace.from_dict({"a": values})
-    assert [space.decode(raw)["a"] for raw in space.points()][0] is values[0]
+    assert next(space.decode(raw)["a"] for raw in space.points()) is values[0]
     assert space.size() == len(values)
     assert [space.encode({"a": value})["a"] for value in values] == [f"#{index}" for index in range(len(values))]
 
@@ -345,7 +346,10 @@ def test_a_condition_on_a_number_may_be_written_as_a_whole_one() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"retriver": ["x"], "a": {"fixed": 1, "when": {"retriever": "x"}}}, "a: .*'retriever'.*did you mean 'retriver"),
+        (
+            {"retriver": ["x"], "a": {"fixed": 1, "when": {"retriever": "x"}}},
+            "a: .*'retriever'.*did you mean 'retriver",
+        ),
         ({"r": ["bm25"], "a": {"fixed": 1, "when": {"r": "bm52"}}}, "a: .*never hold: r: 'bm52' is not among.*bm25"),
         ({"r": [1], "a": {"fixed": 1, "when": {"r": True}}}, "never hold: r: True is not among"),
         ({"n": {"int": [1, 9]}, "a": {"fixed": 1, "when": {"n": 10}}}, "never hold: n: 10 is outside 1..9"),
@@ -370,7 +374,7 @@ def test_with_when_takes_one_value_or_several(when: dict[str, Any]) -> None:
 def test_a_continuous_space_has_no_points(spec: dict[str, Any]) -> None:
     space = SearchSpace.from_dict({"a": [1], "temperature": spec})
     assert space.size() is None
-    with pytest.raises(SpaceError, match="temperature: .*step"):
+    with pytest.raises(SpaceError, match=r"temperature: .*step"):
         next(space.points())
 
 

@@ -28,7 +28,7 @@ def stratified_order(questions: Sequence[Question], seed: int) -> list[Question]
     Returns:
         The same questions, in the same order for the same set and seed.
     """
-    rng = random.Random(seed)  # noqa: S311 (not for security)
+    rng = random.Random(seed)
     slots = sorted(_slots(_by_document(questions), len(questions), rng))
     # Of the slots that have opened, the one that closes first: on one resource this schedule misses no deadline
     # (earliest deadline first; Baruah et al., "Proportionate progress", Algorithmica 15, 1996).

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from raytuner import models
 from raytuner.errors import ConfigError, RaytunerError
@@ -49,7 +50,7 @@ def extract(
     taken: list[int] = []
     count, total = token_counter(), 0
     for position in np.argsort(-np.round(similarity, 9), kind="stable").tolist():
-        tokens = count(sentences[position])
+        tokens = count(" " + sentences[position])  # as it stands in the answer
         if taken and total + tokens > answer_tokens:
             break
         taken.append(position)
@@ -94,7 +95,7 @@ async def generate(
     llm: str = EXTRACTIVE,
     prompt: str | None = None,
     response_mode: ResponseMode = "compact",
-    temperature: Annotated[float, Ge(0)] = 0.0,
+    temperature: Annotated[float, Ge(0), Le(2)] = 0.0,
 ) -> str:
     """Answer with an LLM through LlamaIndex's response synthesizers.
 
@@ -107,19 +108,25 @@ async def generate(
         temperature: The sampling temperature.
 
     Returns:
-        The answer.
+        The answer; empty without contexts, where LlamaIndex would answer "Empty Response".
     """
+    if not contexts:
+        return ""
     from llama_index.core.schema import NodeWithScore, TextNode
 
     nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for text in contexts]
-    response = await _synthesizer(llm, temperature, response_mode, prompt).asynthesize(question, nodes)
+    synthesizer = _synthesizer(asyncio.get_running_loop(), llm, temperature, response_mode, prompt)
+    response = await synthesizer.asynthesize(question, nodes)
     if not hasattr(response, "response"):
         raise RaytunerError(f"llm {llm!r} returned a {type(response).__name__}, not a text")
     return response.response or ""
 
 
 @lru_cache(maxsize=64)
-def _synthesizer(llm: str, temperature: float, response_mode: str, prompt: str | None) -> Any:
+def _synthesizer(
+    loop: asyncio.AbstractEventLoop, llm: str, temperature: float, response_mode: str, prompt: str | None
+) -> Any:
+    # One for each event loop: a model keeps an asynchronous client, whose connections belong to the loop.
     from llama_index.core import PromptTemplate
     from llama_index.core.response_synthesizers import ResponseMode as Modes
     from llama_index.core.response_synthesizers import get_response_synthesizer

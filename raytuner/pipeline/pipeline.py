@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.chunk import Chunk, check_chunking, split
-from raytuner.pipeline.embed import Vectors, embed_chunks, embedder
-from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate
+from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
+from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
 from raytuner.pipeline.load import Document
 from raytuner.pipeline.retrieve import (
     MIN_DEPTH,
@@ -76,7 +76,7 @@ def check_value(name: str, value: Any) -> None:
 
 @cache
 def _adapter(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(parameters()[name].annotation)
+    return TypeAdapter(parameters()[name].annotation, config=ConfigDict(allow_inf_nan=False))
 
 
 def check(params: Mapping[str, Any]) -> None:
@@ -84,11 +84,15 @@ def check(params: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: With the first rule that is broken.
+        ModelError: There is no model of that name.
     """
     for name, value in params.items():
         check_value(name, value)
     check_chunking(params)
     check_prompt(params)
+    model_identity(embed_chunks.own(params))
+    if (own := generate.own(params))["llm"] != EXTRACTIVE:
+        llm_identity(own)
     depth, top_k = fuse.own(params)["fusion_depth"], select.own(params)["top_k"]
     if route(params) == "hybrid" and top_k > depth:
         raise ConfigError(f"top_k {top_k} is above fusion_depth {depth}; raise fusion_depth")

@@ -150,7 +150,8 @@ def fuse(
         fusion: ``reciprocal_rank`` sums weight / (60 + rank) (Cormack et al. 2009); ``weighted`` sums
             weight x score, the scores of each list scaled to 0..1 by its least and greatest
             (Bruch et al. 2023, "An Analysis of Fusion Functions for Hybrid Retrieval").
-        fusion_weight: The weight of the vector ranking, 0 to 1; BM25 has the rest.
+        fusion_weight: The weight of the vector ranking, 0 to 1; BM25 has the rest. A ranking without
+            weight is left out.
         fusion_depth: How many of each ranking are fused. It does not depend on top_k, so that a smaller
             top_k is always the beginning of a larger one.
 
@@ -159,7 +160,8 @@ def fuse(
     """
     contribution = _reciprocal_ranks if fusion == "reciprocal_rank" else _scaled_scores
     fused: dict[int, float] = {}
-    for ranking, weight in ((vector, fusion_weight), (bm25, 1 - fusion_weight)):
+    weighted = ((vector, fusion_weight), (bm25, 1 - fusion_weight))
+    for ranking, weight in (pair for pair in weighted if pair[1] > 0):
         chunks = ranking.chunks[:fusion_depth]
         for chunk, part in zip(chunks.tolist(), contribution(ranking.scores[:fusion_depth]), strict=True):
             fused[chunk] = fused.get(chunk, 0.0) + weight * part

@@ -8,7 +8,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from raytuner.space import Raw, SearchSpace, plain_value
+from raytuner.space import Raw, SearchSpace
+from raytuner.space_parameters import plain_value
 
 MAX_REJECTED = 10
 """After so many suggestions in a row that cannot be used, a configuration is drawn instead."""

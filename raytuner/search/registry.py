@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raytuner.errors import SearchError, SpaceError, nearest
-from raytuner.space import Normal, Raw, SearchSpace
+from raytuner.space import Normal, Parameter, Raw, SearchSpace
 
 if TYPE_CHECKING:
     from ray.tune.search import Searcher
@@ -28,19 +28,47 @@ class Algorithm:
         summary: A line for the table of algorithms.
         library: The package that it needs beyond raytuner's own code, if any.
         make: Makes Ray's ``Searcher`` over the raw space.
-        only_finite: Whether every parameter must have countable values.
+        refuses: Why it cannot take a parameter, with the fix; None if it can.
     """
 
     name: str
     summary: str
     library: str | None
     make: Make
-    only_finite: bool = False
+    refuses: Callable[[str, Parameter], str | None] = lambda name, parameter: None
+
+    def check(self, space: SearchSpace) -> None:
+        """Check that this algorithm can search a space; imports nothing.
+
+        Raises:
+            SpaceError: With the parameter that it cannot take.
+        """
+        for name, parameter in space.parameters.items():
+            reason = self.refuses(name, parameter)
+            if reason is not None:
+                raise SpaceError(f"{name}: {self.name} {reason}")
 
     @property
     def installed(self) -> bool:
         """Whether its library can be imported."""
         return self.library is None or importlib.util.find_spec(self.library) is not None
+
+
+def _grid_refuses(name: str, parameter: Parameter) -> str | None:
+    if parameter.size() is not None:
+        return None
+    return (
+        "needs countable values; give it a step, e.g. {float: [0, 1], step: 0.1}, "
+        "or use --search random, optuna or hyperopt"
+    )
+
+
+def _optuna_refuses(name: str, parameter: Parameter) -> str | None:
+    if isinstance(parameter, Normal):
+        return "has no normal distribution; give bounds, or use --search random or hyperopt"
+    if "/" in name:
+        return "takes no / in a name; rename it, or use --search random or hyperopt"
+    return None
 
 
 def _grid(space: SearchSpace, metric: str, mode: str, seed: int, points: Sequence[Raw]) -> Searcher:
@@ -62,13 +90,6 @@ def _optuna(space: SearchSpace, metric: str, mode: str, seed: int, points: Seque
 
     from raytuner.space_ray import to_ray
 
-    for name, parameter in space.parameters.items():
-        if isinstance(parameter, Normal):
-            raise SpaceError(
-                f"{name}: optuna has no normal distribution; give bounds, or use --search random or hyperopt"
-            )
-        if "/" in name:
-            raise SpaceError(f"{name}: optuna takes no / in a name; rename it, or use --search random or hyperopt")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = OptunaSearch.convert_search_space(to_ray(space))
     return OptunaSearch(
@@ -96,9 +117,9 @@ def _hyperopt(space: SearchSpace, metric: str, mode: str, seed: int, points: Seq
 ALGORITHMS: dict[str, Algorithm] = {
     found.name: found
     for found in (
-        Algorithm("grid", "every configuration, the first parameter varying slowest", None, _grid, only_finite=True),
+        Algorithm("grid", "every configuration, the first parameter varying slowest", None, _grid, _grid_refuses),
         Algorithm("random", "configurations drawn at random, none twice", None, _random),
-        Algorithm("optuna", "Bayesian: tree-structured Parzen estimator of Optuna", "optuna", _optuna),
+        Algorithm("optuna", "Bayesian: tree-structured Parzen estimator of Optuna", "optuna", _optuna, _optuna_refuses),
         Algorithm("hyperopt", "Bayesian: tree-structured Parzen estimator of HyperOpt", "hyperopt", _hyperopt),
     )
 }
@@ -157,13 +178,7 @@ def make_searcher(
         raise SearchError(f"mode is {mode!r}; it must be max or min")
     if trials is not None and trials < 1:
         raise SearchError(f"trials is {trials}; it must be at least 1")
-    if found.only_finite:
-        for parameter_name, parameter in space.parameters.items():
-            if parameter.size() is None:
-                raise SpaceError(
-                    f"{parameter_name}: {name} needs countable values; give it a step, "
-                    "e.g. {float: [0, 1], step: 0.1}, or use --search random, optuna or hyperopt"
-                )
+    found.check(space)
     if space.size() == 0:
         space.default()  # says which rule no configuration keeps
     make = _grid if space.size() == 1 else found.make  # there is nothing to model in a single point

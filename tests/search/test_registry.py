@@ -42,7 +42,7 @@ def test_wrong_names_options_and_modes(name: str, options: dict[str, Any], words
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.ALGORITHMS, "far", Algorithm("far", "", "no_such_package", registry._random))
-    with pytest.raises(SearchError, match="'far' needs.*pip install no_such_package"):
+    with pytest.raises(SearchError, match=r"'far' needs.*pip install no_such_package"):
         algorithm("far")
 
 
@@ -63,7 +63,7 @@ def test_spaces_that_an_algorithm_cannot_express(name: str, spec: Any, words: st
 
 
 def test_optuna_refuses_a_slash_in_a_name() -> None:
-    with pytest.raises(SpaceError, match="a/b: .*rename it"):
+    with pytest.raises(SpaceError, match=r"a/b: .*rename it"):
         make_searcher("optuna", SearchSpace.from_dict({"a/b": [1, 2]}), "score", "max")
 
 
@@ -72,7 +72,7 @@ def test_a_space_without_a_valid_configuration(name: str) -> None:
     def never(params: Params) -> None:
         raise ConfigError("too large")
 
-    with pytest.raises(SpaceError, match="no configuration.*too large"):
+    with pytest.raises(SpaceError, match=r"no configuration.*too large"):
         make_searcher(name, SearchSpace.from_dict({"a": [1, 2]}, never), "score", "max")
 
 
@@ -83,3 +83,13 @@ def test_looking_up_an_algorithm_imports_no_library() -> None:
         "assert not {'ray', 'optuna', 'hyperopt', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("name", "fits"), [("grid", False), ("random", True), ("optuna", True), ("hyperopt", True)])
+def test_whether_an_algorithm_fits_a_space_can_be_asked_beforehand(name: str, fits: bool) -> None:
+    space = SearchSpace.from_dict({"p": {"float": [0, 1]}})
+    if fits:
+        algorithm(name).check(space)
+    else:
+        with pytest.raises(SpaceError, match=r"p: grid needs countable.*step"):
+            algorithm(name).check(space)

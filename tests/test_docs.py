@@ -1,0 +1,263 @@
+"""README and docs: every block runs, every table is the code's, every link and command exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from raytuner import config, metrics
+from raytuner.cli import cli
+from raytuner.config import TuneConfig
+from raytuner.datasets.columns import COLUMNS
+from raytuner.models.wheels import REGISTRY
+from raytuner.pipeline import pipeline
+from raytuner.search.registry import ALGORITHMS
+from raytuner.space import SearchSpace
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "cluster/README.md")]
+LANGUAGES = {"bash", "python", "yaml", "json", "csv", "text"}
+STARTS_RAY = ("raytuner tune", "raytuner quickstart", "RayTuneParamTuner", "raytuner.tune(")
+RUN_BY_CI = ("python3 -m venv", "pip install")  # .ci/run runs these lines in a fresh environment
+TIMEOUT_S = 280
+
+HANDBOOK = (
+    "# Handbook for employees\n\n"
+    "Each employee has 30 days of paid leave a year.\n"
+    "The team lead approves each request within two work days.\n"
+)
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"`([\w.-]+)`:$")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+CELL = re.compile(r"(?<!\\)\|")
+
+
+class Code(NamedTuple):
+    """A fenced block; `name` is the file it is saved under."""
+
+    language: str
+    text: str
+    name: str | None
+
+
+def blocks(page: Path) -> list[Code]:
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        before = text[: match.start()].rstrip().rpartition("\n")[2]
+        named = NAMED.search(before)
+        found.append(Code(match[1], match[2], named[1] if named else None))
+    return found
+
+
+def starts_ray(page: Path) -> bool:
+    running = [code.text for code in blocks(page) if code.language in ("bash", "python") and not is_run_by_ci(code)]
+    return any(sign in text for text in running for sign in STARTS_RAY)
+
+
+def is_run_by_ci(code: Code) -> bool:
+    return code.language == "bash" and any(sign in code.text for sign in RUN_BY_CI)
+
+
+def params(pages: list[Path]) -> list[Any]:
+    return [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in pages]
+
+
+def run(command: list[str], folder: Path) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert done.returncode == 0, f"{command[-1]}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
+
+
+def run_page(page: Path, folder: Path) -> None:
+    """Save and run the blocks of a page, in their order, in one folder."""
+    (folder / "my-docs").mkdir()
+    (folder / "my-docs" / "handbook.md").write_text(HANDBOOK, encoding="utf-8", newline="")
+    for number, code in enumerate(blocks(page)):
+        assert code.language in LANGUAGES, f"{page.name}: block {number} is {code.language!r}"
+        if code.language == "yaml":
+            check_yaml(code.text, folder)
+        if code.language in ("yaml", "json", "csv") and code.name:
+            (folder / code.name).write_text(code.text, encoding="utf-8", newline="")
+        elif code.language == "bash" and not is_run_by_ci(code):
+            run(["bash", "-e", "-c", code.text], folder)
+        elif code.language == "python":
+            script = folder / f"block{number}.py"
+            script.write_text(code.text, encoding="utf-8")
+            run([sys.executable, script.name], folder)
+
+
+def check_yaml(text: str, folder: Path) -> None:
+    """A block of YAML loads; where it is (a part of) a config, its keys and its space are valid."""
+    raw = yaml.safe_load(text)
+    if not {"space", "documents"} & set(raw):
+        return
+    whole = {"documents": "my-docs", "questions": "questions.jsonl", **raw}
+    parsed = TuneConfig.parse(yaml.safe_dump(whole, sort_keys=False), base=folder)
+    for name, value in parsed.pipeline.items():
+        pipeline.check_value(name, value)
+    assert set(parsed.space) <= set(pipeline.parameters())
+    space = SearchSpace.from_dict(parsed.space, constraint=lambda own: pipeline.check({**parsed.pipeline, **own}))
+    assert space.is_valid(space.default())
+
+
+@pytest.mark.parametrize("page", params([page for page in PAGES if not starts_ray(page)]))
+def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", params([page for page in PAGES if starts_ray(page)]))
+def test_the_blocks_of_a_page_run_on_ray(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path)
+
+
+def test_only_the_first_three_commands_of_the_readme_are_left_to_ci() -> None:
+    commands = [code for code in blocks(PAGES[0]) if code.language == "bash"]
+    assert [is_run_by_ci(code) for code in commands] == [True] * 3 + [False] * (len(commands) - 3)
+    assert not any(is_run_by_ci(code) for page in PAGES[1:] for code in blocks(page))
+
+
+def test_the_examples_are_about_the_handbook() -> None:
+    assert HANDBOOK[26:73] == "Each employee has 30 days of paid leave a year."
+    assert HANDBOOK[74:131] == "The team lead approves each request within two work days."
+    assert any(code.text == HANDBOOK for code in blocks(ROOT / "docs" / "questions.md"))
+
+
+# Links and commands
+
+
+@pytest.mark.parametrize("page", params([*PAGES, *OTHERS]))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", params([*PAGES, *OTHERS]))
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    for command in commands(page):
+        words = shlex.split(command)[1:]
+        found: click.Command = cli
+        while isinstance(found, click.Group) and words and not words[0].startswith("-"):
+            assert words[0] in found.commands, f"{page.name}: {command}"
+            found = found.commands[words.pop(0)]
+        known = {name for option in found.params for name in option.opts} | {"--help"}
+        unknown = [word for word in words if word.startswith("-") and word not in known]
+        assert not unknown, f"{page.name}: {command}"
+
+
+def commands(page: Path) -> Iterator[str]:
+    """What is written as a command: code that begins with raytuner, and lines of blocks of commands."""
+    prose = CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    lines = [line for code in blocks(page) if code.language == "bash" for line in re.split(r"\n|&&", code.text)]
+    for text in (*prose, *lines):
+        if text.strip().startswith("raytuner "):
+            yield text.strip()
+
+
+# Tables
+
+
+def table(page: str, heading: str) -> dict[str, list[str]]:
+    """The rows of the first table under a heading, by the code in their first cells."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    section = text.partition(f"\n{heading}\n")[2]
+    start = section.index("\n|---") + 1
+    rows = {}
+    for line in section[start:].splitlines()[1:]:
+        if not line.startswith("|"):
+            break
+        cells = [cell.strip() for cell in CELL.split(line)[1:-1]]
+        rows[cells[0].strip("`")] = cells[1:]
+    return rows
+
+
+def value(cell: str) -> object:
+    return yaml.safe_load(cell.strip("`"))
+
+
+def test_the_table_of_the_pipelines_parameters_is_the_codes() -> None:
+    rows = table("configuration.md", "## Parameters of the pipeline")
+    assert {name: value(cells[1]) for name, cells in rows.items()} == pipeline.defaults()
+
+
+def test_the_table_of_the_configs_keys_is_the_codes() -> None:
+    rows = table("configuration.md", "## Keys")
+    assert {name: cells[0].strip("`") for name, cells in rows.items()} == dict(keys())
+
+
+def keys() -> Iterator[tuple[str, str]]:
+    """Every key of a config with its default as YAML."""
+    sections = {
+        "questions": config.QuestionsConfig,
+        "search": config.SearchConfig,
+        "objective": config.ObjectiveConfig,
+        "run": config.RunSection,
+    }
+    for name in TuneConfig.model_fields:
+        if name not in ("search", "objective", "run"):
+            yield name, default(TuneConfig, name)
+        if name in sections:
+            for key in sections[name].model_fields:
+                yield f"{name}.{key}", default(sections[name], key)
+
+
+def default(model: type[BaseModel], name: str) -> str:
+    found = model.model_fields[name].get_default(call_default_factory=True)
+    if found is PydanticUndefined:
+        return "required"
+    return "null" if found is None else str(found)
+
+
+def test_the_table_of_columns_is_the_codes() -> None:
+    rows = table("questions.md", "## Columns")
+    assert {name: (name, *CODE.findall(cells[0])) for name, cells in rows.items()} == dict(COLUMNS)
+
+
+def test_the_table_of_metrics_is_the_codes() -> None:
+    needs = {"references": "spans or documents"}
+    rows = table("metrics.md", "## All metrics")
+    assert {name: cells[0] for name, cells in rows.items()} == {
+        name: needs.get(metric.needs, metric.needs) for name, metric in metrics.METRICS.items()
+    }
+
+
+def test_the_table_of_algorithms_is_the_codes() -> None:
+    assert list(table("search.md", "## Algorithms")) == list(ALGORITHMS)
+
+
+def test_the_notice_names_all_weights() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    for weights in REGISTRY.values():
+        entry = notice.partition(f"\n{weights.name} ")[2].partition("\n\n")[0]
+        assert f"Licence: {weights.licence}." in entry
+        for wheel in weights.wheels:
+            assert f"{wheel.distribution} {wheel.version}" in entry

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from raytuner import errors
+from raytuner.errors import RaytunerError, UserError, nearest, redact
+
+
+def test_exit_codes() -> None:
+    for name in errors.__all__:
+        found = getattr(errors, name)
+        if isinstance(found, type) and issubclass(found, RaytunerError):
+            assert found.exit_code == (2 if issubclass(found, UserError) else 1), name
+
+
+def test_nearest_names_the_likely_one_and_all_valid_ones() -> None:
+    assert nearest("topk", ["top_k", "chunk_size"]) == "did you mean 'top_k'? Valid: chunk_size, top_k"
+    assert nearest("zzz", ["top_k", "chunk_size"]) == "Valid: chunk_size, top_k"
+
+
+def test_redact_replaces_only_the_values_of_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    monkeypatch.setenv("DB_PASSWORD", "hunter2hunter2")
+    monkeypatch.setenv("SHORT_TOKEN", "abc")
+    monkeypatch.setenv("PLAIN", "visible-value")
+    text = "sk-0123456789 hunter2hunter2 abc visible-value"
+    assert redact(text) == "<OPENAI_API_KEY> <DB_PASSWORD> abc visible-value"
