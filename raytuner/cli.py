@@ -160,8 +160,8 @@ def _headline(plan: Any) -> str:
     count = "?" if plan.total is None else plan.total
     questions, documents = len(plan.objective.questions), len(plan.objective.documents)
     return (
-        f"{count} trials by {plan.search} ({plan.why}), {plan.objective.metric} ({plan.mode}) "
-        f"on {questions} questions over {documents} documents"
+        f"{plan.search}, trials: {count} ({plan.why}); {plan.objective.metric}, {plan.mode}; "
+        f"questions: {questions}, documents: {documents}"
     )
 
 

@@ -114,6 +114,11 @@ class TuneConfig(_Section):
     def _one_path(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    @field_validator("pipeline", "space", "search", "objective", "run", mode="before")
+    @classmethod
+    def _nothing_said(cls, value: Any) -> Any:
+        return {} if value is None else value
+
     @field_validator("questions", mode="before")
     @classmethod
     def _only_a_path(cls, value: Any) -> Any:
@@ -299,6 +304,8 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key {key!r}; {nearest(location[-1], _valid_keys(location[:-1]))}"
     if first["type"] == "missing":
         return f"{key} is missing; add it"
+    if first["type"] in ("dict_type", "model_type"):
+        return f"{key}: {first['input']!r} is not allowed; it should be a mapping of keys to values"
     reason = first["msg"].removeprefix("Input should be ")
     return f"{key}: {first['input']!r} is not allowed; it should be {reason}"
 

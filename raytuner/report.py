@@ -72,7 +72,7 @@ def _remarks(result: TunedResult) -> list[str]:
     """What else a reader has to know."""
     lines = [""]
     count = len(result.run_results) + len(result.failed)
-    lines.append(f"{count} trials in {result.seconds or 0:.1f} s, {len(result.failed)} failed")
+    lines.append(f"trials: {count}, failed: {len(result.failed)}, {result.seconds or 0:.1f} s")
     if result.stopped and not result.interrupted:
         lines.append(result.stopped)
     if result.interrupted:

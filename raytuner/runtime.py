@@ -175,9 +175,13 @@ def run_trials(
         if key not in RunConfig.__dataclass_fields__:
             raise ConfigError(f"unknown run_config_dict key {key!r}; {nearest(key, RunConfig.__dataclass_fields__)}")
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # The constraint, which holds the documents once more, is for the driver only.
     gate = Gate(uuid.uuid4().hex, min(share.number, searcher.at_most or share.number))
     trainable = tune.with_resources(
-        tune.with_parameters(ObjectiveTrainable, parcel=Parcel.pack(objective, SearchSpace(space.parameters)), gate=gate), share.resources
+        tune.with_parameters(
+            ObjectiveTrainable, parcel=Parcel.pack(objective, SearchSpace(space.parameters)), gate=gate
+        ),
+        share.resources,
     )
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.number)  # all workers start at once
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.

@@ -22,6 +22,11 @@ def test_defaults() -> None:
     assert config.run.address is None
 
 
+def test_sections_with_nothing_in_them_have_their_defaults() -> None:
+    config = TuneConfig.parse(SMALL + "space:\nsearch:\npipeline:\n")
+    assert (config.space, config.search.trials, config.pipeline) == ({}, None, {})
+
+
 def test_paths_are_relative_to_the_file_and_builtins_are_not_paths(tmp_path: Path) -> None:
     file = tmp_path / "my search.yaml"
     file.write_text("documents: [a, /b/c, builtin:quickstart]\nquestions: {path: q.csv, columns: {question: Q}}\n")
@@ -104,6 +109,8 @@ def test_malformed_overrides(override: str) -> None:
         (SMALL + "objective: {mode: best}\n", "objective.mode: 'best' is not allowed; it should be 'max' or 'min'"),
         (SMALL + "objective: {block_size: true}\n", "objective.block_size: True"),
         (SMALL + "run: {name: ../evil}\n", "run.name"),
+        (SMALL + "space: [top_k]\n", "space: ['top_k'] is not allowed; it should be a mapping"),
+        ("documents: d\nquestions: 5\n", "questions: 5 is not allowed; it should be a mapping"),
         ("documents: 3\nquestions: q\n", "documents: 3 is not allowed; it should be a valid list"),
         ("documents: d\nquestions: {path: q, colums: {}}\n", "unknown key 'questions.colums'; did you mean 'columns'"),
         ("documents: d\nquestions: {path: q, on_bad_span: ignore}\n", "questions.on_bad_span: 'ignore'"),

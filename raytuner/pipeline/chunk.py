@@ -143,6 +143,12 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
+def _back_over_space(text: str, position: int) -> int:
+    while position > 0 and text[position - 1].isspace():
+        position -= 1
+    return position
+
+
 def _trace_back(text: str, pieces: Sequence[str], layers: list[list[int]]) -> list[tuple[int, int]]:
     """One of the possible places of each piece, from the last to the first."""
     if not layers:
@@ -152,9 +158,9 @@ def _trace_back(text: str, pieces: Sequence[str], layers: list[list[int]]) -> li
     starts = [start]
     for number in range(len(pieces) - 2, -1, -1):
         places, length = layers[number], len(pieces[number])
-        first = bisect_left(places, start, key=lambda place, length=length: _skip_space(text, place + length))
+        first = bisect_left(places, _back_over_space(text, start) - length)
         last = bisect_right(places, start - max(0, length - len(pieces[number + 1])))
         usual = start - length + overlap
-        start = min(places[first:last], key=lambda place, usual=usual: abs(place - usual))
+        start = min((abs(place - usual), place) for place in places[first:last])[1]
         starts.append(start)
     return [(start, start + len(piece)) for start, piece in zip(reversed(starts), pieces, strict=True)]

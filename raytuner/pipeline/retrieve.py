@@ -19,8 +19,10 @@ Share = Annotated[float, Ge(0), Le(1)]
 RECIPROCAL_RANK_CONSTANT = 60
 """Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet ..."."""
 
-MIN_DEPTH = 50
-"""A ranking is made at least this deep, since a deeper one costs nothing and serves every smaller top_k."""
+MIN_DEPTH = 100
+"""A ranking is made at least this deep, since a deeper one costs nothing and serves every smaller top_k.
+
+It is the default of fusion_depth, so that what was made for one retriever also serves the fusion."""
 
 
 class Ranking(NamedTuple):
@@ -49,7 +51,7 @@ def rank(scores: NDArray[np.floating[Any]], depth: int, above: float = -np.inf) 
         The ranking, ties in the order of the chunks.
     """
     # Rounding far below any real difference lets ties stay ties whatever the shape of the product was.
-    rounded: NDArray[np.float64] = np.round(scores.astype(np.float64), 9)
+    rounded: NDArray[np.float64] = np.asarray(scores, dtype=np.float64).round(9)
     candidates = np.flatnonzero(rounded > above)
     if depth < len(candidates):
         kept = np.partition(rounded[candidates], -depth)[-depth]

@@ -1,0 +1,57 @@
+"""The stage cache."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from raytuner.pipeline.cache import StageCache
+
+
+def test_built_once() -> None:
+    cache, built = StageCache(), []
+    for _ in range(3):
+        assert cache.get_or_build("key", lambda: built.append(1) or len(built)) == 1
+    assert cache.get_or_build("other", lambda: None) is None
+
+
+def test_built_once_when_threads_ask_at_once() -> None:
+    cache, built = StageCache(), []
+
+    def build() -> int:
+        time.sleep(0.05)
+        built.append(1)
+        return len(built)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: cache.get_or_build("key", build), range(8))) == {1}
+
+
+def test_a_build_may_use_the_cache() -> None:
+    cache = StageCache()
+    assert cache.get_or_build("outer", lambda: cache.get_or_build("inner", lambda: 1) + 1) == 2
+
+
+def test_a_failed_build_leaves_nothing() -> None:
+    cache = StageCache()
+    with pytest.raises(ZeroDivisionError):
+        cache.get_or_build("key", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        cache.get_or_build_many(["key"], lambda needed: [1 // 0])
+    assert cache.get_or_build("key", lambda: 1) == 1
+
+
+def test_of_several_only_the_missing_and_unusable_are_built() -> None:
+    cache, calls = StageCache(), []
+
+    def build(needed: list[int]) -> list[int]:
+        calls.append(needed)
+        return [10 * len(calls) + position for position in needed]
+
+    assert cache.get_or_build_many(["a", "b"], build) == [10, 11]
+    assert cache.get_or_build_many(["b", "c", "a"], build) == [11, 21, 10]
+    assert cache.get_or_build_many(["a", "b", "c"], build) == [10, 11, 21]
+    assert cache.get_or_build_many(["a", "b", "c"], build, usable=lambda artefact: artefact > 10) == [30, 11, 21]
+    assert calls == [[0, 1], [1], [0]]
