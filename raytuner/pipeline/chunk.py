@@ -63,7 +63,8 @@ def split(
     Args:
         documents: The documents.
         splitter: ``sentence`` keeps sentences together, ``token`` cuts at words.
-        chunk_size: The most tokens of a chunk, by LlamaIndex's default tokenizer (cl100k).
+        chunk_size: The most tokens of a chunk, by LlamaIndex's default tokenizer (cl100k); LlamaIndex adds
+            up the tokens of its parts, so that the whole may have a few more.
         chunk_overlap: Tokens shared by neighbours; below 1, a fraction of the chunk size.
 
     Returns:

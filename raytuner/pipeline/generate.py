@@ -70,7 +70,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 def llm_identity(own: Mapping[str, Any]) -> str:
     """What stands for an LLM in a key."""
-    return models.llm_identity(own["llm"])
+    return EXTRACTIVE if own["llm"] == EXTRACTIVE else models.llm_identity(own["llm"])
 
 
 def check_prompt(params: Mapping[str, Any]) -> None:

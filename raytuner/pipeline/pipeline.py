@@ -91,8 +91,7 @@ def check(params: Mapping[str, Any]) -> None:
     check_chunking(params)
     check_prompt(params)
     model_identity(embed_chunks.own(params))
-    if (own := generate.own(params))["llm"] != EXTRACTIVE:
-        llm_identity(own)
+    llm_identity(generate.own(params))
     depth, top_k = fuse.own(params)["fusion_depth"], select.own(params)["top_k"]
     if route(params) == "hybrid" and top_k > depth:
         raise ConfigError(f"top_k {top_k} is above fusion_depth {depth}; raise fusion_depth")

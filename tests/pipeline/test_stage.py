@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raytuner import models
@@ -88,6 +88,7 @@ def test_keys_are_equal_exactly_where_all_parameters_above_are(one: dict[str, An
 
 
 @pytest.mark.parametrize("name", sorted(VALUES))
+@settings(max_examples=20)
 @given(base=configurations, data=st.data())
 def test_one_parameter_changes_the_keys_downstream_of_it(name: str, base: dict[str, Any], data: st.DataObject) -> None:
     value = data.draw(st.sampled_from([value for value in VALUES[name] if value != base[name]]))
@@ -101,7 +102,7 @@ def test_top_k_and_cutoff_change_no_key() -> None:
 
 
 def test_defaults_need_not_be_written() -> None:
-    assert keys({"llm": "mock"}) == keys(stages.defaults() | {"llm": "mock"})
+    assert keys({}) == keys(stages.defaults())
 
 
 @pytest.mark.parametrize(
@@ -177,11 +178,11 @@ def test_every_default_is_allowed() -> None:
     stages.check(stages.defaults())
 
 
-@given(st.dictionaries(st.text(), st.integers() | st.text() | st.none() | st.floats(allow_nan=False, width=32)))
-def test_digest_does_not_depend_on_the_order(value: dict[str, Any]) -> None:
-    value = {name: item for name, item in value.items() if item not in (float("inf"), float("-inf"))}
-    assert digest(value) == digest(dict(reversed(value.items())))
-    assert len(digest(value)) == 32
+def test_digest_does_not_depend_on_the_order() -> None:
+    assert digest({"a": 1, "b": [{"x": 1, "y": "é"}]}) == digest({"b": [{"y": "é", "x": 1}], "a": 1})
+    assert digest(["a", "b"]) != digest(["b", "a"])
+    assert digest(["ab", "c"]) != digest(["a", "bc"])
+    assert len(digest("\ud800")) == 32
 
 
 def test_digest_refuses_what_is_no_json() -> None:

@@ -1,0 +1,121 @@
+"""Answers: extracted, or by an LLM through LlamaIndex's synthesizers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, get_args
+
+import pytest
+
+from raytuner import models
+from raytuner.errors import ConfigError
+from raytuner.models.mock import MockLLM
+from raytuner.pipeline import generate as module
+from raytuner.pipeline.chunk import token_counter
+from raytuner.pipeline.generate import ResponseMode, check_prompt, extract, generate, split_sentences
+
+CONTEXTS = [
+    "Chunk size decides how much text is retrieved. Smaller chunks are more exact.\n\nCats sleep a lot.",
+    "BM25 ranks by shared words. 1. It needs no model. Smaller chunks are more exact.",
+    "The price of wheat fell in 1921. 2 of 3 farmers sold. 7 banks closed.",
+]
+QUESTION = "How does chunk size matter for retrieval?"
+
+
+def extracted(question: str = QUESTION, contexts: list[str] = CONTEXTS, tokens: int = 100) -> str:
+    answer: str = extract.run(question, contexts, embedding="wordllama", answer_tokens=tokens)
+    return answer
+
+
+def answered(contexts: list[str] = CONTEXTS, **params: Any) -> str:
+    answer: str = asyncio.run(generate.run(QUESTION, contexts, **{"llm": "mock", **params}))
+    return answer
+
+
+def test_sentences() -> None:
+    assert split_sentences("One. Two?\n\nA heading\n\n  Three! ") == ("One.", "Two?", "A heading", "Three!")
+    assert split_sentences(" \n ") == ()
+
+
+def test_the_answer_is_made_of_sentences_of_the_contexts() -> None:
+    sentences = list(dict.fromkeys(s for context in CONTEXTS for s in split_sentences(context)))
+    answer = extracted(tokens=30)
+    taken = [sentence for sentence in sentences if sentence in answer]
+    assert answer == " ".join(taken)
+    assert 0 < len(taken) < len(sentences)
+    assert taken[0].startswith("Chunk size decides")
+    assert extracted(tokens=1000) == " ".join(sentences)
+
+
+@pytest.mark.parametrize("tokens", [12, 20, 25, 30, 40, 55])
+def test_the_answer_keeps_to_its_tokens(tokens: int) -> None:
+    assert token_counter()(extracted(tokens=tokens)) <= tokens
+    assert token_counter()(extracted("How many farmers and banks?", CONTEXTS[2:], tokens)) <= tokens
+
+
+def test_the_best_sentence_is_taken_even_if_it_is_too_long() -> None:
+    assert extracted(tokens=1) == "Chunk size decides how much text is retrieved."
+
+
+def test_more_contexts_change_the_answer() -> None:
+    assert extracted(contexts=CONTEXTS[2:]) != extracted(contexts=CONTEXTS[1:]) == extracted(contexts=CONTEXTS[1:])
+
+
+@pytest.mark.parametrize("contexts", [[], ["", " \n"]])
+def test_no_context_no_answer(contexts: list[str]) -> None:
+    assert extracted(contexts=contexts) == ""
+    assert answered(contexts=contexts[:0]) == ""
+
+
+def test_the_mock_answers_from_the_context() -> None:
+    words = set(" ".join(CONTEXTS).split())
+    assert set(answered().split()) <= words
+    assert answered() == answered()
+    assert answered(contexts=["word " * 500]) == " ".join(["word"] * 60)
+    long = [" ".join(f"{letter}{number}" for number in range(300)) for letter in "abc"]
+    assert len({answered(contexts=long[:count]) for count in (1, 2, 3)}) == 3
+    assert answered(contexts=long[:1]) != answered(contexts=[long[0][:600]])
+
+
+def test_an_own_prompt_is_used() -> None:
+    prompt = 'Say {"json": 1} PASSWORD. {context_str} Q: {query_str}'
+    assert answered(contexts=["Cats."], prompt=prompt) == f'Say {{"json": 1}} PASSWORD. Cats. Q: {QUESTION}'
+
+
+@pytest.mark.parametrize("mode", get_args(ResponseMode))
+@pytest.mark.parametrize("prompt", [None, "PASSWORD {context_str} {query_str}"])
+def test_every_response_mode_runs(mode: str, prompt: str | None) -> None:
+    answer = answered(response_mode=mode, prompt=prompt)
+    assert answer.strip()
+    if mode != "refine":  # its last prompt is the one that refines
+        assert ("PASSWORD" in answer) == (prompt is not None)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "missing"), [("{query_str}", "context_str"), ("{context_str}", "query_str"), ("", "context_str")]
+)
+def test_a_prompt_without_placeholders_is_refused(prompt: str, missing: str) -> None:
+    with pytest.raises(ConfigError, match=f"lacks {{{missing}}}"):
+        check_prompt({"prompt": prompt})
+
+
+def test_a_prompt_with_placeholders_is_not_refused() -> None:
+    check_prompt({"prompt": None})
+    check_prompt({"prompt": "{context_str} {query_str} {other}"})
+
+
+def test_each_event_loop_has_its_own_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def llm(name: str, **options: Any) -> MockLLM:
+        made.append((name, options))
+        return MockLLM()
+
+    monkeypatch.setattr(models, "llm", llm)
+    module._synthesizer.cache_clear()
+
+    async def twice() -> list[str]:
+        return [await generate.run(QUESTION, CONTEXTS, llm="mock", temperature=0.5) for _ in range(2)]
+
+    assert asyncio.run(twice()) == asyncio.run(twice())
+    assert made == [("mock", {"temperature": 0.5})] * 2

@@ -1,0 +1,179 @@
+"""The chain of stages: what is allowed, what is computed again, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raytuner.errors import ConfigError, ModelError
+from raytuner.pipeline.cache import StageCache
+from raytuner.pipeline.load import load_documents
+from raytuner.pipeline.pipeline import Pipeline, check, check_value, defaults
+from raytuner.pipeline.retrieve import MIN_DEPTH, Ranking
+
+DOCUMENTS = load_documents("builtin:quickstart")[:3]
+QUESTIONS = ["What is a chunk?", "How does BM25 weigh a repeated term?", "the of and", "Why embed in windows?"]
+BASE: dict[str, Any] = {"embedding": "wordllama", "chunk_size": 64, "retriever": "hybrid"}
+
+
+class RecordingCache(StageCache):
+    """Notes the kind of everything that is built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.built: set[str] = set()
+
+    def get_or_build(self, key: str, build: Callable[[], Any]) -> Any:
+        def recorded() -> Any:
+            artefact = build()
+            self.built.add(type(artefact).__name__)
+            return artefact
+
+        return super().get_or_build(key, recorded)
+
+    def get_or_build_many(self, keys: Any, build: Any, usable: Any = lambda _: True) -> Any:
+        def recorded(needed: list[int]) -> Any:
+            self.built.add(f"{len(needed)} rankings")
+            return build(needed)
+
+        return super().get_or_build_many(keys, recorded, usable)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return Pipeline(DOCUMENTS)
+
+
+def found(rankings: list[Ranking]) -> list[tuple[list[int], list[float]]]:
+    return [(ranking.chunks.tolist(), ranking.scores.tolist()) for ranking in rankings]
+
+
+@pytest.mark.parametrize(
+    ("change", "built"),
+    [
+        ({}, set()),
+        ({"top_k": 50}, set()),
+        ({"similarity_cutoff": 0.01}, set()),
+        ({"retriever": "vector"}, set()),
+        ({"retriever": "bm25"}, set()),
+        ({"answer_tokens": 7, "llm": "mock", "temperature": 1.0}, set()),
+        ({"fusion_weight": 0.3}, {"4 rankings"}),
+        ({"bm25_b": 0.5}, {"BM25", "4 rankings"}),
+        ({"long_text": "truncate"}, {"ndarray", "4 rankings"}),
+        ({"chunk_overlap": 0}, {"list", "ndarray", "BM25", "4 rankings"}),
+        ({"chunk_size": 128}, {"list", "ndarray", "BM25", "4 rankings"}),
+    ],
+)
+def test_only_what_is_downstream_of_a_change_is_built_again(change: dict[str, Any], built: set[str]) -> None:
+    cache = RecordingCache()
+    Pipeline(DOCUMENTS, cache).rankings(BASE, QUESTIONS)
+    assert cache.built == {"list", "ndarray", "BM25", "4 rankings"}
+    cache.built.clear()
+    Pipeline(DOCUMENTS, cache).rankings({**BASE, **change}, QUESTIONS)
+    assert cache.built == built
+
+
+def test_bm25_embeds_nothing_and_vector_indexes_nothing() -> None:
+    for retriever, built in (("bm25", {"list", "BM25"}), ("vector", {"list", "ndarray"})):
+        cache = RecordingCache()
+        Pipeline(DOCUMENTS, cache).rankings({**BASE, "retriever": retriever}, QUESTIONS)
+        assert cache.built == {*built, "4 rankings"}
+
+
+def test_only_new_questions_are_searched_for() -> None:
+    cache = RecordingCache()
+    pipeline = Pipeline(DOCUMENTS, cache)
+    pipeline.rankings(BASE, QUESTIONS[:3])
+    cache.built.clear()
+    assert found(pipeline.rankings(BASE, QUESTIONS))[:3] == found(Pipeline(DOCUMENTS).rankings(BASE, QUESTIONS[:3]))
+    assert cache.built == {"1 rankings"}
+
+
+@pytest.mark.parametrize("retriever", ["vector", "bm25", "hybrid"])
+def test_a_smaller_top_k_is_a_prefix(pipeline: Pipeline, retriever: str) -> None:
+    params = {**BASE, "retriever": retriever, "fusion_depth": 400}
+    full = found(pipeline.rankings({**params, "top_k": 400}, QUESTIONS))
+    for top_k in (1, 2, 5, MIN_DEPTH, MIN_DEPTH + 1):
+        assert found(Pipeline(DOCUMENTS).rankings({**params, "top_k": top_k}, QUESTIONS)) == [
+            (chunks[:top_k], scores[:top_k]) for chunks, scores in full
+        ]
+
+
+def test_a_ranking_is_deepened_on_demand(pipeline: Pipeline) -> None:
+    params = {"embedding": "wordllama", "chunk_size": 32, "retriever": "vector"}
+    count = len(pipeline.chunks(params))
+    assert count > MIN_DEPTH + 10
+    shallow = pipeline.rankings({**params, "top_k": 2}, QUESTIONS)
+    deep = pipeline.rankings({**params, "top_k": MIN_DEPTH + 5}, QUESTIONS)
+    everything = pipeline.rankings({**params, "top_k": 10 * count}, QUESTIONS)
+    assert [len(ranking.chunks) for ranking in (shallow[0], deep[0], everything[0])] == [2, MIN_DEPTH + 5, count]
+    assert found(pipeline.rankings({**params, "top_k": 2}, QUESTIONS)) == found(shallow)
+
+
+@pytest.mark.parametrize("retriever", ["vector", "bm25", "hybrid"])
+def test_grouping_questions_changes_nothing(pipeline: Pipeline, retriever: str) -> None:
+    params = {**BASE, "retriever": retriever, "top_k": 20}
+    one_by_one = [Pipeline(DOCUMENTS, pipeline._cache).rankings(params, [question])[0] for question in QUESTIONS]
+    assert found(one_by_one) == found(Pipeline(DOCUMENTS).rankings(params, QUESTIONS))
+
+
+def test_the_cutoff_is_applied_to_the_ranking(pipeline: Pipeline) -> None:
+    params = {**BASE, "retriever": "vector", "top_k": 20}
+    (full,) = pipeline.rankings(params, QUESTIONS[:1])
+    cutoff = float(full.scores[4])
+    (cut,) = pipeline.rankings({**params, "similarity_cutoff": cutoff}, QUESTIONS[:1])
+    assert np.array_equal(cut.chunks, full.chunks[full.scores >= cutoff])
+    assert len(cut.chunks) >= 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("chunk_size", "256", "'256'.*integer"),
+        ("chunk_size", 256.0, "256.0.*integer"),
+        ("chunk_size", True, "True.*integer"),
+        ("chunk_size", 0, "0.*greater than 0"),
+        ("chunk_size", -1, "-1.*greater than 0"),
+        ("top_k", 0, "0.*greater than 0"),
+        ("chunk_overlap", -0.1, "-0.1.*greater than or equal to 0"),
+        ("chunk_overlap", float("inf"), "inf.*finite"),
+        ("similarity_cutoff", float("nan"), "nan.*finite"),
+        ("fusion_weight", 1.5, "1.5.*less than or equal to 1"),
+        ("temperature", 3, "3.*less than or equal to 2"),
+        ("splitter", "sentense", "'sentense'.*'sentence' or 'token'"),
+        ("retriever", "BM25", "'BM25'.*'bm25'"),
+        ("embedding", None, "None.*string"),
+    ],
+)
+def test_a_wrong_value_is_refused(name: str, value: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s)^{name}.*{words}"):
+        check_value(name, value)
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"'chunksize'.*did you mean 'chunk_size'"):
+        check({"chunksize": 256})
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"chunk_size": 64, "chunk_overlap": 64}, ConfigError, "chunk_overlap 64"),
+        ({"prompt": "Answer!"}, ConfigError, "context_str"),
+        ({"retriever": "hybrid", "top_k": 101}, ConfigError, "top_k 101.*fusion_depth 100"),
+        ({"embedding": "minilmm"}, ModelError, "did you mean 'minilm'"),
+        ({"llm": "mocc"}, ModelError, "did you mean 'mock'"),
+    ],
+)
+def test_a_configuration_that_cannot_run_is_refused(params: dict[str, Any], error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        check(params)
+
+
+def test_what_may_run_is_not_refused() -> None:
+    check({})
+    check(defaults())
+    check({"retriever": "vector", "top_k": 1000, "chunk_overlap": 0, "similarity_cutoff": None, "fusion_weight": 1})

@@ -1,0 +1,260 @@
+"""Any function as an objective."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from raytuner.errors import TrialError
+from raytuner.objective import Means, Objective, Report
+from raytuner.results import RunResult
+
+
+class LlamaIndexRunResult(BaseModel):
+    """With the fields of LlamaIndex's class."""
+
+    score: float
+    params: dict[str, Any]
+    metadata: dict[str, Any] = {}
+
+
+def reports(function: Callable[[dict[str, Any]], Any], metric: str = "score", **fixed: Any) -> list[Report]:
+    return list(Objective(function, fixed, metric).reports({"x": 2}))
+
+
+def areports(function: Callable[[dict[str, Any]], Any], metric: str = "score", **fixed: Any) -> list[Report]:
+    async def collect() -> list[Report]:
+        return [report async for report in Objective(function, fixed, metric).areports({"x": 2})]
+
+    return asyncio.run(collect())
+
+
+both = pytest.mark.parametrize("evaluate", [reports, areports])
+Evaluate = Callable[..., list[Report]]
+
+
+@both
+@pytest.mark.parametrize(
+    "value", [0.5, np.float64(0.5), np.float32(0.5), np.array(0.5), True, 2, np.int64(2)], ids=repr
+)
+def test_a_number(evaluate: Evaluate, value: Any) -> None:
+    (report,) = evaluate(lambda params: value)
+    assert report == Report({"score": float(value)})
+    assert type(report.metrics["score"]) is float
+
+
+@both
+@pytest.mark.parametrize("result_class", [RunResult, LlamaIndexRunResult])
+def test_a_run_result(evaluate: Evaluate, result_class: type) -> None:
+    def objective(params: dict[str, Any]) -> Any:
+        return result_class(score=0.5, params=params, metadata={"docs": params["docs"], "note": "n"})
+
+    (report,) = evaluate(objective, docs=["secret"])
+    assert report == Report({"score": 0.5}, metadata={"note": "n"}, params={"x": 2})
+
+
+@both
+def test_our_run_result_keeps_its_metrics(evaluate: Evaluate) -> None:
+    (report,) = evaluate(lambda params: RunResult(score=0.5, params={}, metrics={"ndcg": 0.5, "mrr": 1.0}), "ndcg")
+    assert report.metrics == {"ndcg": 0.5, "mrr": 1.0}
+
+
+@both
+def test_a_dict(evaluate: Evaluate) -> None:
+    def objective(params: dict[str, Any]) -> dict[str, Any]:
+        return {"f1": np.float32(0.5), "cost": 3, "note": np.str_("n"), "list": [1], **params}
+
+    (report,) = evaluate(objective, "f1", docs=["secret"])
+    assert report == Report({"f1": 0.5, "cost": 3.0, "x": 2.0}, metadata={"note": "n", "list": [1]})
+
+
+@both
+def test_fixed_and_tuned_parameters_come_together(evaluate: Evaluate) -> None:
+    (report,) = evaluate(lambda params: params["x"] * params["y"], y=10)
+    assert report.metrics == {"score": 20.0}
+
+
+@both
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "score is None, a NoneType"),
+        ("0.5", "score is '0.5', a str"),
+        (np.str_("0.5"), "a str_"),
+        (1j, "a complex"),
+        ([0.5], "a list"),
+        (np.array([0.5]), "a ndarray"),
+        (math.nan, "score is nan.*finite"),
+        (-math.inf, "score is -inf.*finite"),
+        (np.float64("nan"), "score is nan.*finite"),
+        ({"other": 1, "more": 2}, "'other', 'more', but not the metric 'score'"),
+        ({}, "nothing, but not the metric"),
+        ({"score": None}, "score is None"),
+        (RunResult(score=math.nan, params={}), "score is nan"),
+    ],
+    ids=lambda v: repr(v)[:30],
+)
+def test_what_cannot_be_scored(evaluate: Evaluate, value: Any, words: str) -> None:
+    with pytest.raises(TrialError, match=words):
+        evaluate(lambda params: value)
+
+
+@both
+def test_a_message_does_not_quote_a_whole_document(evaluate: Evaluate) -> None:
+    with pytest.raises(TrialError) as error:
+        evaluate(lambda params: "word " * 1000 + "marker")
+    assert len(str(error.value)) < 200
+    assert "marker" not in str(error.value)
+
+
+@both
+def test_a_coroutine_function(evaluate: Evaluate) -> None:
+    async def objective(params: dict[str, Any]) -> float:
+        await asyncio.sleep(0)
+        return params["x"] / 4
+
+    assert evaluate(objective) == [Report({"score": 0.5})]
+
+
+@both
+@pytest.mark.timeout(10)
+def test_a_coroutine_function_that_calls_a_synchronous_objective(evaluate: Evaluate) -> None:
+    async def inner(params: dict[str, Any]) -> float:
+        return float(params["x"])
+
+    async def outer(params: dict[str, Any]) -> float:
+        (report,) = Objective(inner).reports(params)
+        return report.metrics["score"]
+
+    assert evaluate(outer) == [Report({"score": 2.0})]
+
+
+def test_a_coroutine_function_inside_a_running_loop() -> None:
+    async def objective(params: dict[str, Any]) -> float:
+        return 1.0
+
+    async def notebook() -> list[Report]:
+        return reports(objective)
+
+    assert asyncio.run(notebook()) == [Report({"score": 1.0})]
+
+
+BLOCKS = [{"q1": {"f1": 1.0, "n": 3}, "q2": {"f1": 0.0, "n": 4}}, {"q3": {"f1": np.float64(0.5), "n": 5}}]
+
+
+def generator(params: dict[str, Any]) -> Iterator[Any]:
+    yield from BLOCKS
+
+
+async def agenerator(params: dict[str, Any]) -> AsyncIterator[Any]:
+    for block in BLOCKS:
+        await asyncio.sleep(0)
+        yield block
+
+
+class WithBlocks:
+    blocks = staticmethod(generator)
+
+
+@both
+@pytest.mark.parametrize("function", [generator, agenerator, WithBlocks(), lambda params: iter(BLOCKS)])
+def test_blocks(evaluate: Evaluate, function: Any) -> None:
+    first, second = evaluate(function, "f1")
+    assert first.metrics == {"f1": 0.5, "n": 3.5}
+    assert second.metrics == {"f1": 0.5, "n": 4.0}
+    assert first.block is not None
+    assert second.block is not None
+    assert (first.block.index, second.block.index) == (0, 1)
+    assert first.block.values == BLOCKS[0]
+    assert second.block.values == {"q3": {"f1": 0.5, "n": 5.0}}
+    assert type(second.block.values["q3"]["f1"]) is float
+
+
+def test_blocks_come_one_by_one() -> None:
+    asked = []
+
+    def objective(params: dict[str, Any]) -> Iterator[Any]:
+        for block in BLOCKS:
+            asked.append(1)
+            yield block
+
+    stream = Objective(objective, metric="f1").reports({})
+    next(stream)
+    assert len(asked) == 1
+
+
+@both
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ({"q1": {"other": 1.0}}, "'q1' has no 'f1', only 'other'"),
+        ({"q1": {}}, "'q1' has no 'f1', only nothing"),
+        ({"q1": {"f1": math.nan}}, "f1 of question 'q1' is nan"),
+        ({"q1": {"f1": "high"}}, "'q1' is 'high'"),
+        ({"q1": 0.5}, "question_id"),
+        (0.5, "yielded '0.5'"),
+        ({}, "without questions"),
+    ],
+)
+def test_a_block_that_cannot_be_scored(evaluate: Evaluate, block: Any, words: str) -> None:
+    with pytest.raises(TrialError, match=words):
+        evaluate(lambda params: iter([BLOCKS[0], block]), "f1")
+
+
+@both
+def test_no_block_at_all(evaluate: Evaluate) -> None:
+    with pytest.raises(TrialError, match="no block"):
+        evaluate(lambda params: iter(()), "f1")
+
+
+@both
+def test_what_a_function_raises_is_raised(evaluate: Evaluate) -> None:
+    def objective(params: dict[str, Any]) -> Iterator[Any]:
+        yield BLOCKS[0]
+        raise KeyError("second block")
+
+    with pytest.raises(KeyError, match="second block"):
+        evaluate(objective, "f1")
+
+
+def test_an_attribute_that_is_no_method_is_not_asked_for_blocks() -> None:
+    def objective(params: dict[str, Any]) -> float:
+        return 1.0
+
+    objective.blocks = 8  # type: ignore[attr-defined]
+    assert reports(objective) == [Report({"score": 1.0})]
+
+
+def test_the_time_of_a_block_is_its_own() -> None:
+    def objective(params: dict[str, Any]) -> Iterator[Any]:
+        for block in BLOCKS:
+            time.sleep(0.02)
+            yield block
+
+    seconds = []
+    for report in Objective(objective, metric="f1").reports({}):
+        time.sleep(0.3)  # e.g. until the driver wants the next one
+        assert report.block is not None
+        seconds.append(report.block.seconds)
+    assert all(0.02 <= second < 0.3 for second in seconds)
+
+
+@given(st.lists(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=6), min_size=1, max_size=6))
+def test_means_are_exact_and_independent_of_the_grouping(groups: list[list[float]]) -> None:
+    grouped, single = Means(), Means()
+    values = [value for group in groups for value in group]
+    for number, group in enumerate(groups):
+        grouped.add({f"{number}-{place}": {"m": value} for place, value in enumerate(group)})
+    for number, value in reversed(list(enumerate(values))):
+        single.add({str(number): {"m": value}})
+    assert grouped.values() == single.values() == {"m": math.fsum(values) / len(values)}
+    assert grouped.count == len(values)

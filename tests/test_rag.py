@@ -1,0 +1,370 @@
+"""The RAG objective."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytuner import datasets, models
+from raytuner.datasets import Question, QuestionSet, Reference
+from raytuner.errors import ConfigError, DataError, ModelError
+from raytuner.objective import Objective
+from raytuner.pipeline import embed, generate
+from raytuner.pipeline.load import Document, load_documents
+from raytuner.rag import RagObjective
+from raytuner.results import RunResult
+
+DOCUMENTS = load_documents("builtin:quickstart")
+QUESTIONS = QuestionSet(datasets.load("builtin:quickstart", documents=DOCUMENTS).questions[::2])
+FIXED: dict[str, Any] = {"embedding": "wordllama", "chunk_size": 64}
+CONFIGURATIONS: list[dict[str, Any]] = [
+    {"retriever": "vector", "top_k": 3},
+    {"retriever": "bm25", "top_k": 1},
+    {"retriever": "hybrid", "top_k": 5, "fusion": "weighted"},
+    {"retriever": "vector", "top_k": 3, "llm": "mock"},
+    {"retriever": "bm25", "top_k": 120, "chunk_overlap": 0},
+]
+
+
+def objective(metric: str = "semantic_similarity", **options: Any) -> RagObjective:
+    return RagObjective(DOCUMENTS, QUESTIONS, metric=metric, **{**FIXED, **options})
+
+
+def scored(result: RunResult) -> dict[str, Any]:
+    """All that must be the same whenever the same configuration is scored."""
+    return {"score": result.score, "metrics": result.metrics, "questions": dict(sorted(result.questions.items()))}
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[dict[str, Any]]:
+    """The scores of each configuration by an objective of its own."""
+    return [scored(objective()(params)) for params in CONFIGURATIONS]
+
+
+# The result
+
+
+def test_means_and_values_of_every_question(expected: list[dict[str, Any]]) -> None:
+    for found in expected:
+        assert set(found["questions"]) == {question.id for question in QUESTIONS}
+        assert set(found["metrics"]) == {"semantic_similarity", "token_f1", "exact_match", "chunk_tokens"}
+        for name, mean in found["metrics"].items():
+            values = [row[name] for row in found["questions"].values()]
+            assert mean == math.fsum(values) / len(values)
+        assert found["score"] == found["metrics"]["semantic_similarity"]
+    assert len({found["score"] for found in expected}) == len(CONFIGURATIONS)
+
+
+def test_the_result_names_its_configuration() -> None:
+    assert objective("span_iou")({"top_k": 2}).params == {"top_k": 2}
+
+
+# The same scores, however they are computed
+
+
+@pytest.mark.parametrize("block_size", [1, 1000])
+def test_block_size_does_not_matter(expected: list[dict[str, Any]], block_size: int) -> None:
+    rag = objective(block_size=block_size)
+    assert [scored(rag(params)) for params in CONFIGURATIONS] == expected
+
+
+def test_what_ran_before_does_not_matter(expected: list[dict[str, Any]]) -> None:
+    rag = objective()
+    for params in ({"retriever": "hybrid", "top_k": 50}, {"top_k": 1, "chunk_size": 256}, *CONFIGURATIONS[::-1]):
+        rag(params)
+    assert [scored(rag(params)) for params in CONFIGURATIONS] == expected
+
+
+def test_the_seed_only_changes_the_order(expected: list[dict[str, Any]]) -> None:
+    assert scored(objective(seed=5)(CONFIGURATIONS[0])) == expected[0]
+
+
+def test_from_coroutines_and_inside_a_running_loop(expected: list[dict[str, Any]]) -> None:
+    rag = objective()
+
+    async def together() -> list[RunResult]:
+        return await asyncio.gather(*map(rag.acall, CONFIGURATIONS))
+
+    async def notebook() -> list[RunResult]:
+        return [rag(params) for params in CONFIGURATIONS]
+
+    assert [scored(result) for result in asyncio.run(together())] == expected
+    assert [scored(result) for result in asyncio.run(notebook())] == expected
+
+
+@pytest.mark.timeout(30)
+def test_from_a_coroutine_function_as_objective(expected: list[dict[str, Any]]) -> None:
+    rag = objective()
+
+    async def param_fn(params: dict[str, Any]) -> RunResult:
+        return rag(params)
+
+    (report,) = Objective(param_fn, metric="semantic_similarity").reports(CONFIGURATIONS[3])
+    assert report.metrics == expected[3]["metrics"]
+
+
+def test_in_a_fresh_process(expected: list[dict[str, Any]]) -> None:
+    code = (
+        "import json, sys; from raytuner.rag import RagObjective\n"
+        f"rag = RagObjective('builtin:quickstart', 'builtin:quickstart', **{FIXED!r})\n"
+        f"print(json.dumps([rag(params).questions for params in {CONFIGURATIONS[1:4]!r}]))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "4321", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    for all_questions, found in zip(json.loads(done.stdout), expected[1:4], strict=True):
+        assert {name: all_questions[name] for name in found["questions"]} == found["questions"]
+
+
+def test_after_pickling_without_artefacts(expected: list[dict[str, Any]]) -> None:
+    rag = objective()
+    size = len(pickle.dumps(rag))
+    rag(CONFIGURATIONS[0])
+    copy = pickle.loads(pickle.dumps(rag))
+    assert len(pickle.dumps(rag)) == size
+    assert scored(copy(CONFIGURATIONS[0])) == expected[0]
+
+
+# Blocks
+
+
+def test_blocks_have_one_order_for_all_configurations() -> None:
+    rag = objective("span_iou", block_size=7)
+    orders = [[list(block) for block in rag.blocks(params)] for params in ({}, {"retriever": "bm25", "top_k": 9})]
+    assert orders[0] == orders[1]
+    assert orders[0] == [list(block) for block in objective("span_iou", block_size=7).blocks({})]
+    assert orders[0] != [list(block) for block in objective("span_iou", block_size=7, seed=1).blocks({})]
+    assert {len(block) for block in orders[0][:-1]} == {7}
+    assert sum(map(len, orders[0])) == len(QUESTIONS)
+
+
+def test_every_beginning_holds_the_documents_in_proportion() -> None:
+    documents = {question.id: question.references[0].document for question in QUESTIONS}
+    order = [question for block in objective("span_iou").blocks({}) for question in block]
+    share = {name: count / len(order) for name, count in Counter(documents.values()).items()}
+    for length in range(1, len(order) + 1):
+        counts = Counter(documents[question] for question in order[:length])
+        assert all(abs(counts[name] - length * part) < 1 for name, part in share.items())
+
+
+def test_blocks_are_what_objective_reports() -> None:
+    rag = objective("ndcg")
+    reports = list(Objective(rag, metric="ndcg").reports({"top_k": 2}))
+    assert [report.block.values for report in reports if report.block] == list(rag.blocks({"top_k": 2}))
+    assert reports[-1].metrics == rag({"top_k": 2}).metrics
+
+
+# Nothing is computed that is not needed
+
+
+def test_retrieval_metrics_answer_nothing_and_bm25_embeds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> None:
+        raise AssertionError("a model was used")
+
+    embed.embedder.cache_clear()
+    generate._synthesizer.cache_clear()
+    monkeypatch.setattr(models, "embedding", refuse)
+    monkeypatch.setattr(models, "llm", refuse)
+    assert objective("span_iou", retriever="bm25", llm="mock")({}).score > 0
+    for options in ({"retriever": "vector"}, {"retriever": "bm25", "metric": "token_f1"}):
+        with pytest.raises(AssertionError, match="a model was used"):
+            objective(**{"metric": "span_iou", "llm": "extractive", **options})({})
+
+
+@pytest.mark.parametrize(
+    ("metric", "params", "expected_models"),
+    [
+        ("ndcg", {"retriever": "bm25"}, (set(), set())),
+        ("ndcg", {"llm": "mock"}, ({"wordllama"}, set())),
+        ("token_f1", {"retriever": "bm25", "llm": "mock"}, (set(), {"mock"})),
+        ("token_f1", {"retriever": "bm25"}, ({"wordllama"}, set())),
+        ("semantic_similarity", {"retriever": "bm25", "llm": "mock"}, ({"wordllama"}, {"mock"})),
+        ("semantic_similarity", {"embedding": "minilm"}, ({"minilm", "wordllama"}, set())),
+    ],
+)
+def test_the_models_that_are_needed(metric: str, params: dict[str, Any], expected_models: Any) -> None:
+    assert objective(metric).models([params]) == expected_models
+
+
+def test_answers_are_compared_by_one_model() -> None:
+    assert objective(similarity_embedding="minilm").models([{}])[0] == {"minilm", "wordllama"}
+    tuned = RagObjective(DOCUMENTS, QUESTIONS, retriever="bm25", llm="mock")
+    assert tuned.models([{"embedding": "wordllama"}])[0] == {"minilm"}
+
+
+# Metrics
+
+
+@pytest.mark.parametrize("llm", ["extractive", "mock"])
+def test_semantic_similarity_is_llamaindexs(monkeypatch: pytest.MonkeyPatch, llm: str) -> None:
+    from llama_index.core.evaluation import SemanticSimilarityEvaluator
+
+    rag = objective(llm=llm)
+    answers: dict[str, str] = {}
+    answered = rag._stages().answers
+
+    async def noted(params: Any, questions: Any, contexts: Any) -> list[str]:
+        found = await answered(params, questions, contexts)
+        answers.update(zip(questions, found, strict=True))
+        return found
+
+    monkeypatch.setattr(rag._stages(), "answers", noted)
+    result = rag({})
+    evaluator = SemanticSimilarityEvaluator(embed_model=models.embedding("wordllama"))
+    for question in QUESTIONS:
+        score = evaluator.evaluate(response=answers[question.text], reference=question.answer).score
+        assert result.questions[question.id]["semantic_similarity"] == pytest.approx(score, abs=1e-6)
+
+
+def test_no_answer_is_not_similar() -> None:
+    unknown = QuestionSet((Question("q1", "zebra quagga?", answer="No zebra."), Question("q2", "chunk?", answer="x")))
+    for llm in ("extractive", "mock"):
+        result = RagObjective(DOCUMENTS, unknown, retriever="bm25", llm=llm, embedding="wordllama")({})
+        assert result.questions["q1"]["semantic_similarity"] == result.questions["q1"]["chunk_tokens"] == 0
+        assert result.questions["q2"]["chunk_tokens"] > 0
+
+
+@pytest.mark.parametrize("params", [{"chunk_overlap": 0.5}, {"chunk_size": 256, "retriever": "bm25"}])
+def test_relevance_and_retrieval_metrics_by_brute_force(params: dict[str, Any]) -> None:
+    rag = objective("recall")
+    result = rag(params)
+    own = {**FIXED, **params}
+    chunks = rag._stages().chunks(own)
+    for question in QUESTIONS:
+        relevant = set()
+        for position, chunk in enumerate(chunks):
+            inside = set(range(chunk.start, chunk.end))
+            for reference in question.references:
+                span = set(range(reference.start, reference.end))
+                if DOCUMENTS[chunk.document].id == reference.document and inside & span:
+                    shared = len(inside & span)
+                    relevant |= {position} if 2 * shared >= len(span) or 2 * shared >= len(inside) else set()
+        (ranking,) = rag._stages().rankings(own, [question.text])
+        hits = [int(position) in relevant for position in ranking.chunks]
+        values = result.questions[question.id]
+        assert values["recall"] == (sum(hits) / len(relevant) if relevant else 0)
+        assert values["hit_rate"] == any(hits)
+        assert values["mrr"] == (1 / (hits.index(True) + 1) if any(hits) else 0)
+        assert values["chunk_tokens"] == sum(chunks[int(position)].tokens for position in ranking.chunks)
+
+
+def test_questions_that_know_only_documents() -> None:
+    questions = QuestionSet(tuple(replace(q, documents=(q.references[0].document,), references=()) for q in QUESTIONS))
+    rag = RagObjective(DOCUMENTS, questions, metric="hit_rate", **FIXED)
+    result = rag({"retriever": "bm25"})
+    assert set(result.metrics) == {"hit_rate", "mrr", "ndcg", "recall", "precision", "chunk_tokens"}
+    chunks = rag._stages().chunks(FIXED)
+    for question in questions:
+        (ranking,) = rag._stages().rankings({**FIXED, "retriever": "bm25"}, [question.text])
+        hits = [DOCUMENTS[chunks[int(position)].document].id in question.documents for position in ranking.chunks]
+        assert result.questions[question.id]["hit_rate"] == any(hits)
+        assert result.questions[question.id]["precision"] == (sum(hits) / len(hits) if hits else 0)
+
+
+def test_metrics_see_only_what_the_cutoff_leaves() -> None:
+    cut = objective("chunk_tokens")({"similarity_cutoff": 2.0, "retriever": "vector"})
+    assert cut.metrics == {"chunk_tokens": 0.0}
+
+
+def test_a_metric_of_the_first_chunks() -> None:
+    at_two = objective("span_recall@2")({"top_k": 5})
+    assert at_two.score == objective("span_recall")({"top_k": 2}).score < at_two.metrics["span_recall"]
+
+
+def test_real_questions_with_spans(data_dir: Path) -> None:
+    folder = data_dir / "chroma-chunking"
+    documents = load_documents(folder / "corpora" / "state_of_the_union.md")
+    questions = datasets.load(folder / "questions.csv")
+    ours = [q for q in questions if q.references[0].document == "state_of_the_union"]
+    rag = RagObjective(documents, QuestionSet(tuple(ours)), metric="span_recall", **FIXED)
+    scores = [rag({"top_k": top_k}).score for top_k in (1, 3, 10)]
+    assert 0.2 < scores[0] < scores[1] < scores[2] < 1
+
+
+def test_the_guides_questions(data_dir: Path) -> None:
+    folder = data_dir / "llama2"
+    rag = RagObjective(folder / "llama2_paper.md", folder / "llama2_eval_qr_dataset.json", embedding="wordllama")
+    scores = [rag({"top_k": top_k, "chunk_size": 256}).score for top_k in (1, 5)]
+    assert 0.4 < scores[0] < scores[1] < 0.9
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"chunksize": 3}, ConfigError, "did you mean 'chunk_size'"),
+        ({"chunk_size": "256"}, ConfigError, "chunk_size: '256'.*integer"),
+        ({"top_k": 0}, ConfigError, "top_k: 0"),
+        ({"metric": "ndgc"}, ConfigError, "did you mean 'ndcg'"),
+        ({"block_size": 0}, ConfigError, "block_size is 0"),
+        ({"similarity_embedding": "minilmm"}, ModelError, "did you mean 'minilm'"),
+    ],
+)
+def test_a_wrong_option_is_refused_at_once(options: dict[str, Any], error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        objective(**options)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"topk": 3}, "did you mean 'top_k'"),
+        ({"chunk_size": 256.0}, "256.0.*integer"),
+        ({"chunk_size": True}, "True.*integer"),
+        ({"fusion_weight": 1.5}, "fusion_weight: 1.5"),
+        ({"splitter": "sentences"}, "'sentence' or 'token'"),
+        ({"chunk_overlap": 64}, "chunk_overlap 64 .* chunk_size 64"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_before_anything_runs(params: dict[str, Any], words: str) -> None:
+    rag = objective("ndcg")
+    for evaluate in (rag.check, rag, lambda params: asyncio.run(rag.acall(params))):
+        with pytest.raises(ConfigError, match=words):
+            evaluate(params)
+    assert rag._pipeline is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "lacks", "words"),
+    [
+        ("token_f1", {"answer": None}, "token_f1 needs reference answers.*1 of"),
+        ("semantic_similarity", {"answer": None}, "needs reference answers"),
+        ("recall", {"references": ()}, "recall needs references"),
+        ("span_iou", {"references": (), "documents": (DOCUMENTS[0].id,)}, "span_iou needs reference spans"),
+    ],
+)
+def test_questions_that_lack_what_the_metric_needs(metric: str, lacks: dict[str, Any], words: str) -> None:
+    first, *others = QUESTIONS
+    questions = QuestionSet((replace(first, **lacks), *others))
+    with pytest.raises(DataError, match=words) as error:
+        RagObjective(DOCUMENTS, questions, metric=metric)
+    assert first.id in str(error.value)
+    RagObjective(DOCUMENTS, questions, metric="chunk_tokens")
+
+
+@pytest.mark.parametrize(
+    ("documents", "questions", "words"),
+    [
+        ([], QUESTIONS, "empty list"),
+        ([Document("a", "x"), Document("a", "y")], QUESTIONS, "2 documents have the id 'a'"),
+        ([Document("a", " \n")], QUESTIONS, "'a' is empty"),
+        (DOCUMENTS, QuestionSet(()), "question set is empty"),
+        (DOCUMENTS, QuestionSet((Question("q", "?", "!", (Reference("nowhere", 0, 1),)),)), "'nowhere'"),
+        ("nowhere.md", QUESTIONS, "no such file"),
+    ],
+)
+def test_documents_and_questions_that_do_not_serve(documents: Any, questions: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        RagObjective(documents, questions)
