@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from raytuner.study import Listener, Study, Trial
 
 PLAIN_EVERY_S = 10.0
+ESTIMATED_FROM = 3  # the first trials load models and build what the later ones share
 
 
 def bar(total: int | None) -> Listener:
@@ -81,7 +82,7 @@ class Progress:
             "running": str(len(study.running)),
             "failed": str(len(study.failed)),
         }
-        if self._total and done:
+        if self._total and done >= ESTIMATED_FROM:
             facts["left"] = f"{study.seconds / done * (self._total - done):.0f} s"
         return facts
 

@@ -130,7 +130,7 @@ def test_if_all_fail_the_error_shows_the_first(tmp_path: Path) -> None:
     def objective(params: dict[str, Any]) -> float:
         raise RuntimeError("no such model")
 
-    with pytest.raises(AllTrialsFailedError, match="all 6 trials failed.*no such model"):
+    with pytest.raises(AllTrialsFailedError, match=r"all 6 trials failed.*no such model"):
         tuner(tmp_path, objective).tune()
 
 
@@ -247,8 +247,8 @@ def test_time_budget(tmp_path: Path) -> None:
 
 
 def test_relative_paths_mean_the_users_folder(tmp_path: Path) -> None:
-    here = os.getcwd()
-    result = tuner(tmp_path, lambda p: {"score": 1.0, "folder": os.getcwd()}, {"a": [1]}).tune()
+    here = str(Path.cwd())
+    result = tuner(tmp_path, lambda p: {"score": 1.0, "folder": str(Path.cwd())}, {"a": [1]}).tune()
     assert result.best_run_result.metadata["folder"] == here
 
 

@@ -107,9 +107,11 @@ def embed_chunks(chunks: Sequence[Chunk], *, embedding: str = "minilm", long_tex
     texts = [chunk.text for chunk in chunks]
     if long_text == "truncate" and (share := model.cut_share(texts)) > 0:
         logger.warning(
-            "%s sees only the beginning of %.0f%% of the chunks (long_text: truncate); "
+            "%s sees only the beginning of %.0f%% of %d chunks, the longest of %d tokens (long_text: truncate); "
             "use smaller chunks or long_text: windows",
             embedding,
             100 * share,
+            len(chunks),
+            max(chunk.tokens for chunk in chunks),
         )
     return model.texts(texts)
