@@ -97,7 +97,12 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--json", "as_json", is_flag=True, help="Print one JSON object to stdout, all else to stderr."
             ),
-            click.option("-v", "--verbose", is_flag=True, help="Show what workers print, and tracebacks."),
+            click.option(
+                "-v",
+                "--verbose",
+                is_flag=True,
+                help="Show what workers print, and the traceback of an unexpected error.",
+            ),
             click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
         )
     ):

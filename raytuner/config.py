@@ -170,7 +170,7 @@ class TuneConfig(_Section):
             _override(raw, override)
         base = base or Path.cwd()
         try:
-            expanded = _expand(raw)
+            expanded = {key: _expand(value, numbers=key in WITH_NUMBERS) for key, value in raw.items()}
             config = cls.model_validate(_resolve_paths(expanded, base))
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
@@ -183,7 +183,10 @@ class TuneConfig(_Section):
     @property
     def text(self) -> str:
         """The YAML as it was written, variables not expanded, with the overrides applied."""
-        return self._text
+        if self._text:
+            return self._text
+        written = _escaped(self.model_dump(mode="json", exclude_defaults=True))  # it was made in Python
+        return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
 
     def with_best(self, params: Mapping[str, Any]) -> str:
         """A config with one configuration fixed, which loads from any folder.
@@ -194,8 +197,8 @@ class TuneConfig(_Section):
         Returns:
             YAML; variables are not expanded, relative paths made absolute.
         """
-        raw = _resolve_paths(_mapping(self._text, "config"), self._base)
-        raw["pipeline"] = {**raw.get("pipeline", {}), **_escaped(dict(params))}
+        raw = _resolve_paths(_mapping(self.text, "config"), self._base)
+        raw["pipeline"] = {**(raw.get("pipeline") or {}), **_escaped(dict(params))}
         raw.pop("space", None)
         raw.pop("search", None)
         return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
@@ -203,6 +206,7 @@ class TuneConfig(_Section):
 
 def _mapping(text: str, source: str) -> dict[str, Any]:
     try:
+        _refuse_repeats(yaml.compose(text, yaml.SafeLoader), source)
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -211,6 +215,22 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ConfigError(f"{source}: the file must be a mapping of documents, questions, space, ...")
     return raw
+
+
+def _refuse_repeats(node: Any, source: str) -> None:
+    """YAML lets the last of several equal keys win, silently."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise ConfigError(f"{source}, line {line}: the key {key.value!r} is there twice; remove one")
+                seen.add(key.value)
+            _refuse_repeats(value, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeats(item, source)
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -232,17 +252,23 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: {value!r} is not valid YAML") from None
 
 
-def _expand(value: Any) -> Any:
-    """Variables of the environment put in, in texts at any depth."""
+WITH_NUMBERS = ("pipeline", "space", "search", "objective")
+
+
+def _expand(value: Any, *, numbers: bool) -> Any:
+    """Variables of the environment put in, in texts at any depth.
+
+    With `numbers`, a text that is a variable and nothing else may come to a number or a truth value.
+    """
     if isinstance(value, dict):
-        return {key: _expand(inner) for key, inner in value.items()}
+        return {key: _expand(inner, numbers=numbers) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_expand(inner) for inner in value]
+        return [_expand(inner, numbers=numbers) for inner in value]
     if not isinstance(value, str):
         return value
     expanded = VARIABLE.sub(_variable, value)
     whole = VARIABLE.fullmatch(value)
-    return _number(expanded) if whole and whole.group(1) else expanded
+    return _number(expanded) if numbers and whole and whole.group(1) else expanded
 
 
 def _variable(match: re.Match[str]) -> str:
@@ -257,7 +283,7 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def _number(text: str) -> Any:
-    """A text that is a variable and nothing else may stand for a number or a truth value."""
+    """The number or truth value that a text stands for, else the text."""
     value = yaml.safe_load(text) if re.fullmatch(r"[-+.\w]+", text) else text
     return value if isinstance(value, (int, float)) else text
 
@@ -290,8 +316,11 @@ def _resolve_paths(raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _resolve_path(value: Any, base: Path) -> Any:
-    if not isinstance(value, str) or value.startswith(("builtin:", "${")):
+    if not isinstance(value, str) or value.startswith("builtin:"):
         return value
+    if value.startswith("${"):  # kept as it is, unless it comes to a relative path
+        expanded = str(_expand(value, numbers=False))
+        return value if expanded.startswith("builtin:") or Path(expanded).is_absolute() else str(base / expanded)
     return str(base / Path(value).expanduser())
 
 

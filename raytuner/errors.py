@@ -89,6 +89,7 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"{hint}Valid: {', '.join(names)}"
 
 
+_CREDENTIALS = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
@@ -101,9 +102,10 @@ def redact(text: str) -> str:
         text: Any text that will be stored or shown.
 
     Returns:
-        The text with each secret value of eight or more characters replaced by its variable's name.
+        The text with each secret value of eight or more characters replaced by its variable's name, and without
+        user names and passwords in addresses.
     """
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAME.search(name) and value in text:
             text = text.replace(value, f"<{name}>")
-    return text
+    return _CREDENTIALS.sub("://<credentials>@", text)

@@ -12,6 +12,7 @@ from typing import Any
 
 from raytuner import aio
 from raytuner.errors import TrialError
+from raytuner.space import SearchSpace
 
 Values = dict[str, dict[str, float]]  # question id -> metric -> value
 
@@ -57,7 +58,8 @@ class Objective:
             dict of values, or it yields ``{question_id: {metric: value}}`` block by block. An object with
             a method ``blocks`` (such as `RagObjective`) is asked for its blocks instead of being called.
         fixed: Parameters that do not vary.
-        metric: The value to optimise.
+        metric: The value to optimise. ``score``, where blocks lack it, is the metric that the object
+            with the blocks names as its own.
     """
 
     def __init__(
@@ -65,8 +67,21 @@ class Objective:
     ) -> None:
         blocks = getattr(function, "blocks", None)
         self._function = blocks if callable(blocks) else function
+        ablocks = getattr(function, "ablocks", None)
+        self._afunction = ablocks if callable(ablocks) else self._function
+        self._prepare = getattr(function, "prepare", None)
+        self._own_metric = str(getattr(function, "metric", metric)) if metric == "score" else metric
         self.fixed = dict(fixed or {})
         self.metric = metric
+
+    def prepare(self, space: SearchSpace) -> None:
+        """Let the objective get what it needs, once and before the first trial.
+
+        An object with a method ``prepare`` (such as `RagObjective`, which fetches weights and looks for keys) is
+        called with the space and the fixed parameters.
+        """
+        if callable(self._prepare):
+            self._prepare(space, self.fixed)
 
     def reports(self, params: Mapping[str, Any]) -> Iterator[Report]:
         """Evaluate a configuration.
@@ -92,12 +107,12 @@ class Objective:
             yield self._final_report(returned)
 
     async def areports(self, params: Mapping[str, Any]) -> AsyncIterator[Report]:
-        """`reports`, the function run on the caller's own event loop."""
-        returned = self._function({**self.fixed, **params})
+        """`reports`, the function (or the object's ``ablocks``) run on the caller's own event loop."""
+        returned = self._afunction({**self.fixed, **params})
         if inspect.isawaitable(returned):
             returned = await returned
         if isinstance(returned, AsyncIterator):
-            blocks = _Blocks(self.metric)
+            blocks = _Blocks(self.metric, self._own_metric)
             async for values in returned:
                 yield blocks.report(values)
                 blocks.resume()
@@ -109,7 +124,7 @@ class Objective:
             yield self._final_report(returned)
 
     def _block_reports(self, returned: Iterator[Any]) -> Iterator[Report]:
-        blocks = _Blocks(self.metric)
+        blocks = _Blocks(self.metric, self._own_metric)
         for values in returned:
             yield blocks.report(values)
             blocks.resume()
@@ -143,14 +158,15 @@ class Objective:
 class _Blocks:
     """Turns the blocks of one trial into reports."""
 
-    def __init__(self, metric: str) -> None:
+    def __init__(self, metric: str, own_metric: str) -> None:
         self._metric = metric
+        self._own_metric = own_metric
         self._means = Means()
         self._index = 0
         self._started = time.perf_counter()
 
     def report(self, values: Any) -> Report:
-        checked = _checked_block(values, self._metric)
+        checked = _checked_block(values, self._metric, self._own_metric)
         block = Block(self._index, checked, time.perf_counter() - self._started)
         self._means.add(checked)
         self._index += 1
@@ -191,11 +207,17 @@ def as_float(value: Any, metric: str) -> float:
         TrialError: It is not a number, or not finite.
     """
     if not _is_number(value):
-        raise TrialError(f"{metric} is {value!r:.80}, a {type(value).__name__}; it must be a number")
+        raise TrialError(f"{metric} is {_shown(value)}, a {type(value).__name__}; it must be a number")
     number = float(value)
     if not math.isfinite(number):
         raise TrialError(f"{metric} is {number}; a score must be finite")
     return number
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, if it is short: errors are logged, and documents must not be."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"something of {len(text)} characters"
 
 
 def _is_number(value: Any) -> bool:
@@ -205,17 +227,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real)
 
 
-def _checked_block(values: Any, metric: str) -> Values:
+def _checked_block(values: Any, metric: str, own_metric: str) -> Values:
     if not isinstance(values, Mapping) or not all(isinstance(row, Mapping) for row in values.values()):
-        raise TrialError(f"the objective yielded {str(values)[:80]!r}; yield {{question_id: {{metric: value}}}}")
+        raise TrialError(f"the objective yielded {_shown(values)}; yield {{question_id: {{metric: value}}}}")
     if not values:
         raise TrialError("the objective yielded a block without questions; yield {question_id: {metric: value}}")
     checked = {}
     for question, row in values.items():
-        if metric not in row:
+        source = metric if metric in row else own_metric
+        if source not in row:
             raise TrialError(f"question {question!r} has no {metric!r}, only {', '.join(map(repr, row)) or 'nothing'}")
         values_of_row = {str(name): float(value) for name, value in row.items() if _is_number(value)}
-        checked[str(question)] = {**values_of_row, metric: as_float(row[metric], f"{metric} of question {question!r}")}
+        checked[str(question)] = {**values_of_row, metric: as_float(row[source], f"{source} of question {question!r}")}
     return checked
 
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytuner import datasets, models
+from raytuner import datasets, metrics, models
 from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
-from raytuner.errors import ConfigError, SearchError
+from raytuner.errors import ConfigError
+from raytuner.models import Missing
 from raytuner.pipeline import pipeline as stages
 from raytuner.pipeline.load import Document, load_documents
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 from raytuner.results import TunedResult
-from raytuner.search.registry import algorithm
-from raytuner.space import Choice, Params, Range, SearchSpace
+from raytuner.search.options import SearchOptions
+from raytuner.search.registry import DEFAULT_TRIALS, algorithm, default_trials
+from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
 
 logger = logging.getLogger("raytuner")
-
-SMALL_GRID = 30
-"""Up to so many configurations the grid is the default, and so many trials have the others."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Plan:
         search: The name of the search algorithm.
         trials: The most trials; None is the whole grid.
         why: Why this algorithm and number.
+        models: The names of the embedding models and LLMs that some configuration uses.
         missing: What has to be fetched or set before it can run.
         skipped: How many points of the space break a rule and are left out; None if they were not counted.
     """
@@ -51,7 +51,8 @@ class Plan:
     search: str
     trials: int | None
     why: str
-    missing: Sequence[models.Missing]
+    models: Sequence[str]
+    missing: Sequence[Missing]
     skipped: int | None
 
     @property
@@ -85,19 +86,21 @@ def make_plan(config: TuneConfig) -> Plan:
     )
     space = SearchSpace.from_dict(config.space, constraint=objective.check)
     _check_space_values(space)
-    default = space.resolve(space.decode(space.default()))
+    default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
+    embeddings, llms = objective.models(space)
     algorithm(search).check(space)
     return Plan(
         config=config,
         objective=objective,
         space=space,
         default=default,
-        mode=config.objective.mode or ("min" if objective.metric.startswith("chunk_tokens") else "max"),
+        mode=config.objective.mode or ("min" if metrics.metric(objective.metric).base == "chunk_tokens" else "max"),
         search=search,
         trials=trials,
         why=why,
-        missing=models.required(*(sorted(names) for names in objective.models(_configurations(space, default)))),
+        models=(*sorted(embeddings), *sorted(llms)),
+        missing=models.required(sorted(embeddings), sorted(llms)),
         skipped=_skipped(space),
     )
 
@@ -127,25 +130,29 @@ def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool 
     from raytuner.objective import Objective
 
     config = plan.config
-    models.prepare(*(sorted(names) for names in plan.objective.models(_configurations(plan.space, plan.default))))
+    config.with_best(plan.default)  # an error in this would be a pity after the search
+    options = SearchOptions(
+        plan.search,
+        plan.mode,
+        plan.trials,
+        config.search.seed,
+        config.search.concurrency,
+        address=config.run.address,
+    )
     result = search(
         Objective(plan.objective, metric=plan.objective.metric),
         plan.space,
-        algorithm=plan.search,
-        mode=plan.mode,
-        trials=plan.trials,
-        seed=config.search.seed,
+        options,
         parent=Path(config.run.folder or "runs").expanduser(),
         name=config.run.name or "run",
         default=plan.default,
-        concurrency=config.search.concurrency,
-        address=config.run.address,
         listeners=listeners,
         files={"config.yaml": config.text},
         verbose=verbose,
     )
     best = config.with_best(result.best_run_result.params)
-    (Path(result.run or ".") / "best.yaml").write_text(best, encoding="utf-8")
+    assert result.run is not None  # a search from a config always has a folder
+    (Path(result.run) / "best.yaml").write_text(best, encoding="utf-8")
     return result
 
 
@@ -204,31 +211,16 @@ def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, st
     size = space.size()
     trials = config.search.trials
     if config.search.name is not None:
-        default = None if config.search.name == "grid" else SMALL_GRID
-        return config.search.name, trials or default, "as asked"
-    if size is not None and size <= SMALL_GRID:
-        return "grid", trials, f"the space has {size} configurations, at most {SMALL_GRID}: all of them can be tried"
-    if not algorithm("optuna").installed:
-        raise SearchError("optuna is not installed; pip install optuna")
-    count = "more than a million" if size is None else str(size)
+        return config.search.name, trials or default_trials(config.search.name), "as asked"
+    if size is not None and size <= DEFAULT_TRIALS:
+        why = f"the space has {size} configurations, at most {DEFAULT_TRIALS}: all of them can be tried"
+        return "grid", trials, why
+    algorithm("optuna")
+    count = str(size) if size is not None else f"more than {MAX_COUNTED:,}"
     if any(parameter.size() is None for parameter in space.parameters.values()):
         count = "endless"
-    return (
-        "optuna",
-        trials or SMALL_GRID,
-        f"the space has {count} configurations, more than {SMALL_GRID}: a model chooses",
-    )
-
-
-def _configurations(space: SearchSpace, default: Params) -> list[Mapping[str, Any]]:
-    """Configurations that together use every model of the space: the default with each choice put in."""
-    names = ("embedding", "llm", "retriever")
-    found: list[Mapping[str, Any]] = [default]
-    for name in names:
-        parameter = space.parameters.get(name)
-        if isinstance(parameter, Choice):
-            found = [{**params, name: value} for params in found for value in parameter.values]
-    return found
+    why = f"the space has {count} configurations, more than {DEFAULT_TRIALS}: a model chooses"
+    return "optuna", trials or DEFAULT_TRIALS, why
 
 
 def _skipped(space: SearchSpace) -> int | None:

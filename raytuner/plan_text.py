@@ -31,8 +31,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"fixed       {_params(objective.fixed)}"
     count = "until it ends" if plan.total is None else f"{plan.total} trials"
     yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why})"
-    embeddings, llms = objective.models([plan.default])
-    yield f"models      {', '.join(sorted(embeddings | llms)) or 'none'} (of the default configuration)"
+    yield f"models      {', '.join(plan.models) or 'none'}"
     if not plan.missing:
         yield "missing     nothing"
     for missing in plan.missing:

@@ -22,6 +22,7 @@ from raytuner.pipeline.generate import EXTRACTIVE
 from raytuner.pipeline.load import Document, load_documents
 from raytuner.pipeline.retrieve import Ranking
 from raytuner.results import RunResult
+from raytuner.space import SearchSpace
 
 DEFAULT_METRIC = "semantic_similarity"
 BLOCK_SIZE = 8
@@ -102,18 +103,19 @@ class RagObjective:
         """
         stages.check({**self.fixed, **params})
 
-    def models(self, configurations: Sequence[Mapping[str, Any]]) -> tuple[set[str], set[str]]:
-        """The models that some configurations use.
+    def models(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> tuple[set[str], set[str]]:
+        """The models that some configuration of a space uses.
 
         Args:
-            configurations: Tuned parameters.
+            space: The space.
+            fixed: Further parameters that do not vary.
 
         Returns:
             The names of embedding models and of LLMs.
         """
         embeddings, llms = set(), set()
-        for params in configurations:
-            own = {**stages.defaults(), **self.fixed, **params}
+        for params in space.covering(("embedding", "llm", "retriever")):
+            own = {**stages.defaults(), **self.fixed, **(fixed or {}), **params}
             if self.needs_answers and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
             if own["retriever"] != "bm25" or (self.needs_answers and own["llm"] == EXTRACTIVE):
@@ -121,6 +123,19 @@ class RagObjective:
             if self._compares_answers:
                 embeddings.add(self._similarity_model())
         return embeddings, llms
+
+    def prepare(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> None:
+        """Fetch the weights and look for the keys that a space needs, before any worker does.
+
+        Args:
+            space: The space.
+            fixed: Further parameters that do not vary.
+
+        Raises:
+            ModelError: Something cannot be had.
+        """
+        embeddings, llms = self.models(space, fixed)
+        models.prepare(sorted(embeddings), sorted(llms))
 
     def __call__(self, params: Mapping[str, Any]) -> RunResult:
         """Score a configuration on all questions."""

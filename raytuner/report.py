@@ -11,12 +11,11 @@ from raytuner.study import Study, jsonable
 SHOWN = 10
 
 
-def as_json(result: TunedResult, folder: str | None = None) -> dict[str, Any]:
+def as_json(result: TunedResult) -> dict[str, Any]:
     """The object that ``--json`` prints.
 
     Args:
         result: The result of a search.
-        folder: The run folder; by default that of the result.
 
     Returns:
         ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "run", "seconds"}``.
@@ -27,7 +26,7 @@ def as_json(result: TunedResult, folder: str | None = None) -> dict[str, Any]:
             "default": _configuration(result.default) if result.default else None,
             "trials": len(result.run_results) + len(result.failed),
             "failed": len(result.failed),
-            "run": folder or result.run,
+            "run": result.run,
             "seconds": round(result.seconds or 0.0, 2),
         }
     )
@@ -72,7 +71,8 @@ def _remarks(result: TunedResult) -> list[str]:
     """What else a reader has to know."""
     lines = [""]
     count = len(result.run_results) + len(result.failed)
-    lines.append(f"trials: {count}, failed: {len(result.failed)}, {result.seconds or 0:.1f} s")
+    time = "time unknown" if result.seconds is None else f"{result.seconds:.1f} s"
+    lines.append(f"trials: {count}, failed: {len(result.failed)}, {time}")
     if result.stopped and not result.interrupted:
         lines.append(result.stopped)
     if result.interrupted:
@@ -127,5 +127,6 @@ def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
     """
     result = study.result(default=run.get("default_trial"), stopped=run.get("stopped"))
     result.seconds = run.get("seconds")
+    result.interrupted = bool(run.get("interrupted"))
     result.notes = list(run.get("notes", ()))
     return result

@@ -50,9 +50,11 @@ class FailedTrial(BaseModel):
 
     @property
     def summary(self) -> str:
-        """The last line of the traceback: the exception and its message."""
-        lines = [line for line in self.error.strip().splitlines() if line.strip()]
-        return lines[-1].strip() if lines else "unknown error"
+        """The exception and the first line of its message, out of the traceback."""
+        lines = [line for line in self.error.splitlines() if line.strip()]
+        frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+        after = lines[frames[-1] + 1 :] if frames else lines[-1:]
+        return next((line.strip() for line in after if not line.startswith(" ")), "unknown error")
 
 
 class TunedResult(BaseModel):

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
+import signal
 import sys
 import tempfile
+import threading
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from raytuner.errors import ConfigError, RaytunerError, nearest
 from raytuner.objective import Objective
+from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing reports home
-    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's newer output prints its tables even when it is told to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # an objective's relative paths mean the user's folder
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""What Ray and its workers read when they start."""
+
+TUNE_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's newer output prints its tables even when it is told to be silent
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the study is the log; Tune writes no files for each trial
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is handled here: Tune would wait for trials in flight
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # nothing is ever restored from Tune's own snapshots
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "3",  # after Ctrl-C a trial in flight does not hold up the end
 }
-
+"""What Tune reads while it runs trials; set for that time only."""
 
 _started_here = False
 """Whether it was raytuner that connected this process to Ray."""
@@ -56,8 +64,6 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
 
     if ray.is_initialized():
         return
-    global _started_here  # noqa: PLW0603 - Ray itself is one for each process
-    _started_here = True
     if address is not None and address.startswith("ray://"):
         raise ConfigError(f"address {address!r}: Ray Client is not supported; run on the cluster, with address auto")
     options: dict[str, Any] = {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": verbose}
@@ -68,9 +74,12 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
         try:
             ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"address {address!r}: no Ray cluster answers there ({str(error).splitlines()[0]})"
-            ) from None
+            reason = str(error).strip().splitlines()[0]
+            if options["address"] == "local":
+                raise RaytunerError(f"Ray could not be started on this machine: {reason}") from None
+            raise ConfigError(f"address {address!r}: no Ray cluster answers there ({reason})") from None
+    global _started_here  # noqa: PLW0603 - Ray itself is one for each process
+    _started_here = True
 
 
 def _prepare_environment() -> None:
@@ -91,20 +100,29 @@ def _ensure_token() -> None:
         return
     try:
         token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(token, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
+        with tempfile.NamedTemporaryFile("w", dir=token.parent) as scratch:  # made 0600
+            scratch.write(secrets.token_hex(32))
+            scratch.flush()
+            os.link(scratch.name, token)  # whole or not at all
     except OSError:
         if not token.is_file():  # else another process was faster
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(
-                32
-            )  # no home to write to: for this process and its children
+            # There is no home to write to: the token is for this process and its children.
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def disconnect() -> None:
     """Leave Ray; a local instance ends with all its workers."""
     import ray
 
+    global _started_here  # noqa: PLW0603 - see connect
+    _started_here = False
     ray.shutdown()
+
+
+def abandon() -> None:
+    """End a search that runs in another thread, if it runs on a Ray that raytuner has started."""
+    if _started_here:
+        disconnect()
 
 
 def slots(concurrency: int | None, resources: Mapping[str, float] | None) -> Slots:
@@ -117,35 +135,36 @@ def slots(concurrency: int | None, resources: Mapping[str, float] | None) -> Slo
     Raises:
         ConfigError: No trial fits.
     """
-    import ray
-
-    available = {name.lower(): amount for name, amount in ray.cluster_resources().items()}
-    cpus = max(int(available.get("cpu", 1)), 1)
+    nodes = _nodes()
+    cpus = max(int(sum(node.get("cpu", 0) for node in nodes)), 1)
     if concurrency is not None and concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}; it must be at least 1")
     if resources is None:
-        count = min(concurrency or cpus, cpus)
-        # Whole CPUs: with fractions Tune was seen to use one worker only.
-        return Slots(count, {"cpu": cpus // count})
+        # Whole CPUs: with fractions Tune was seen to use one worker only. No more than a node has.
+        largest = max(1, *(int(node.get("cpu", 0)) for node in nodes))
+        share = min(cpus // min(concurrency or cpus, cpus), largest)
+        resources = {"cpu": share}
     needed = {name.lower(): amount for name, amount in resources.items() if amount}
-    fitting = [int(available.get(name, 0) / amount) for name, amount in needed.items()]
-    if min(fitting, default=cpus) < 1:
-        raise ConfigError(f"resources_per_trial {dict(resources)} do not fit; the cluster has {available}")
-    count = min(fitting, default=cpus)
-    return Slots(min(concurrency or count, count), dict(resources))
+    fitting = sum(_fitting(node, needed) for node in nodes)
+    if fitting < 1:
+        raise ConfigError(f"resources_per_trial {dict(resources)} fit on no node; the nodes have {nodes}")
+    return Slots(min(concurrency or fitting, fitting), dict(resources))
 
 
-def run_trials(
-    objective: Objective,
-    space: SearchSpace,
-    searcher: Any,
-    study: Study,
-    *,
-    concurrency: int | None = None,
-    resources: Mapping[str, float] | None = None,
-    time_budget_s: float | None = None,
-    run_config: Mapping[str, Any] | None = None,
-) -> bool:
+def _fitting(node: Mapping[str, float], needed: Mapping[str, float]) -> int:
+    """How many trials fit on a node."""
+    return min((int(node.get(name, 0) / amount) for name, amount in needed.items()), default=1)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each node that is alive, the names of its own left out."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [{name.lower(): amount for name, amount in node.items() if ":" not in name} for node in alive]
+
+
+def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: Study, options: SearchOptions) -> bool:
     """Run a search on the connected Ray and record it in the study.
 
     Args:
@@ -153,69 +172,126 @@ def run_trials(
         space: The search space.
         searcher: From `raytuner.search.make_searcher`.
         study: Takes in every report.
-        concurrency: The most trials at once; None is as many as fit.
-        resources: What each trial may use; None is its share of the CPUs.
-        time_budget_s: Seconds after which no more is run.
-        run_config: Further fields of Ray's ``RunConfig``.
+        options: How it is searched.
 
     Returns:
         False if it was interrupted by Ctrl-C.
 
     Raises:
+        ConfigError: The resources fit on no node, or the objective cannot be sent to workers.
         RaytunerError: Tune itself failed.
     """
-    from ray import tune
-    from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
     from ray.tune.error import TuneError
 
-    from raytuner.trainable import Gate, ObjectiveTrainable, Parcel, StudyCallback
+    from raytuner.trainable import Gate
 
-    share, options = slots(concurrency, resources), dict(run_config or {})
-    for key in options:
-        if key not in RunConfig.__dataclass_fields__:
-            raise ConfigError(f"unknown run_config_dict key {key!r}; {nearest(key, RunConfig.__dataclass_fields__)}")
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    # The constraint, which holds the documents once more, is for the driver only.
+    share = slots(options.concurrency, options.resources)
     gate = Gate(uuid.uuid4().hex, min(share.number, searcher.at_most or share.number))
-    trainable = tune.with_resources(
-        tune.with_parameters(
-            ObjectiveTrainable, parcel=Parcel.pack(objective, SearchSpace(space.parameters)), gate=gate
-        ),
-        share.resources,
-    )
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.number)  # all workers start at once
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
-    with tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch:
-        tuner = Tuner(
-            trainable,
-            tune_config=TuneConfig(
-                metric=study.metric,
-                mode=study.mode,
-                search_alg=searcher,
-                num_samples=-1,
-                max_concurrent_trials=share.number,
-                reuse_actors=True,
-                time_budget_s=time_budget_s,
-                trial_name_creator=lambda trial: trial.trial_id,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=RunConfig(
-                **{
-                    "verbose": 0,
-                    "checkpoint_config": CheckpointConfig(checkpoint_at_end=False),
-                    **options,
-                    "name": "tune",
-                    "storage_path": str(Path(scratch).resolve()),
-                    "callbacks": [StudyCallback(study, space), *(options.get("callbacks") or ())],
-                }
-            ),
-        )
+    with (
+        tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch,
+        _quiet_tune(share.number),
+        contextlib.closing(gate),
+    ):
+        tuner = _tuner(objective, space, searcher, study, options, share=share, gate=gate, scratch=scratch)
         try:
-            tuner.fit()
-        except KeyboardInterrupt:
-            if _started_here:
-                disconnect()  # and so end the trials in flight
-            return False
+            return _fit(tuner)
         except TuneError as error:
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error
-    return True
+
+
+def _tuner(
+    objective: Objective,
+    space: SearchSpace,
+    searcher: Any,
+    study: Study,
+    options: SearchOptions,
+    *,
+    share: Slots,
+    gate: Any,
+    scratch: str,
+) -> Any:
+    """Tune's own object for the search."""
+    from ray import tune
+
+    from raytuner.trainable import ObjectiveTrainable, Parcel, StudyCallback
+
+    given = dict(options.run_config or {})
+    fields = tune.RunConfig.__dataclass_fields__
+    for key in given:
+        if key not in fields:
+            raise ConfigError(f"unknown run_config_dict key {key!r}; {nearest(key, fields)}")
+    # The constraint of the space, which holds the documents once more, is for the driver only.
+    parcel = Parcel.pack(objective, SearchSpace(space.parameters))
+    trainable = tune.with_parameters(ObjectiveTrainable, parcel=parcel, gate=gate)
+    quiet = {"verbose": 0, "checkpoint_config": tune.CheckpointConfig(checkpoint_at_end=False)}
+    ours = {
+        "name": "tune",
+        "storage_path": str(Path(scratch).resolve()),
+        "callbacks": [StudyCallback(study, space), *(given.get("callbacks") or ())],
+    }
+    return tune.Tuner(
+        tune.with_resources(trainable, share.resources),
+        tune_config=tune.TuneConfig(
+            metric=study.metric,
+            mode=study.mode,
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=share.number,
+            reuse_actors=True,
+            time_budget_s=options.time_budget_s,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(**{**quiet, **given, **ours}),
+    )
+
+
+def _fit(tuner: Any) -> bool:
+    """Run Tune; False after Ctrl-C.
+
+    A Ray that raytuner started is left at once, which ends the trials in flight. On the user's own Ray,
+    Tune has to stop them; it then returns as if nothing had happened, but has put the handler of the
+    signal back, which it does not do otherwise.
+    """
+    if _started_here or threading.current_thread() is not threading.main_thread():
+        try:
+            with _environment({"TUNE_DISABLE_SIGINT_HANDLER": "1"}):
+                tuner.fit()
+        except KeyboardInterrupt:
+            abandon()
+            return False
+        return True
+    before = signal.getsignal(signal.SIGINT)
+    tuner.fit()
+    interrupted = signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGINT, before)
+    return not interrupted
+
+
+@contextlib.contextmanager
+def _quiet_tune(workers: int) -> Iterator[None]:
+    """Tune told to be silent, and to start all workers at once, for the time of one search."""
+    log = logging.getLogger("ray.tune")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with _environment({**TUNE_ENVIRONMENT, "TUNE_MAX_PENDING_TRIALS_PG": str(workers)}):
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables set for a time."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

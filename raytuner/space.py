@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ __all__ = ["Choice", "Normal", "Parameter", "Params", "Range", "Raw", "SearchSpa
 Params = dict[str, Any]
 Raw = dict[str, Any]  # what a searcher sees: one label or number for every parameter, active or not
 
-MAX_COUNTED = 1_000_000  # a space with a constraint is counted point by point up to here
+MAX_COUNTED = 20_000  # a space with a constraint is counted point by point up to here
 MAX_LOOKED_AT = 10_000  # so many configurations are tried where a default has to be made valid
 
 
@@ -64,6 +64,24 @@ class SearchSpace:
         """The value of every parameter, active or not, behind what a searcher drew."""
         return {name: parameter.decode(raw[name]) for name, parameter in self.parameters.items()}
 
+    def configuration(self, raw: Mapping[str, Any]) -> Params:
+        """The configuration behind what a searcher drew; see `resolve`."""
+        return self.resolve(self.decode(raw))
+
+    def covering(self, names: Sequence[str]) -> list[Params]:
+        """Configurations that together hold every choice of some parameters, the others at their default.
+
+        Args:
+            names: Names of parameters; those that are no `Choice`, or not in the space, are left out.
+        """
+        values = self.decode({name: parameter.first() for name, parameter in self.parameters.items()})
+        found = [values]
+        for name in names:
+            parameter = self.parameters.get(name)
+            if isinstance(parameter, Choice):
+                found = [{**one, name: value} for one in found for value in parameter.values]
+        return [self.resolve(one) for one in found]
+
     def encode(self, params: Mapping[str, Any]) -> Raw:
         """What a searcher would draw for these values; parameters that are absent get their default."""
         return {
@@ -98,7 +116,7 @@ class SearchSpace:
         if self._constraint is None:
             return True
         try:
-            self._constraint(self.resolve(self.decode(raw)))
+            self._constraint(self.configuration(raw))
         except UserError:
             return False
         return True
@@ -120,9 +138,10 @@ class SearchSpace:
                     "or choose another search"
                 )
         seen: set[str] = set()
+        conditional = any(parameter.when for parameter in self.parameters.values())
         for values in itertools.product(*(parameter.raw_values() for parameter in self.parameters.values())):
             raw = dict(zip(self.parameters, values, strict=True))
-            if self._has_conditions:
+            if conditional:
                 key = self.key(raw)
                 if key in seen:
                     continue
@@ -134,8 +153,8 @@ class SearchSpace:
         """How many distinct valid configurations there are.
 
         Returns:
-            The number; None if some parameter is continuous, or if there are more than a million
-            and they cannot be counted without looking at each.
+            The number; None if some parameter is continuous, or if there are more than
+            `MAX_COUNTED` and they cannot be counted without looking at each.
         """
         return self._size
 
@@ -198,14 +217,10 @@ class SearchSpace:
     def _why_invalid(self, raw: Raw) -> str:
         try:
             if self._constraint is not None:
-                self._constraint(self.resolve(self.decode(raw)))
+                self._constraint(self.configuration(raw))
         except UserError as error:
             return f"e.g. {error}"
         return "check its bounds"
-
-    @property
-    def _has_conditions(self) -> bool:
-        return any(parameter.when for parameter in self.parameters.values())
 
     def _active(self, values: Mapping[str, Any]) -> set[str]:
         """The names whose conditions hold; a condition on an inactive parameter never does."""

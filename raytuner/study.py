@@ -111,6 +111,7 @@ class Study:
 
     def note(self, text: str) -> None:
         """Keep a remark about the run, once."""
+        text = redact(text)
         if text not in self.notes:
             self.notes.append(text)
 
@@ -171,7 +172,14 @@ class Study:
             seconds=self.seconds,
             stopped=stopped,
             interrupted=interrupted,
+            notes=list(self.notes),
         )
+
+    def close(self) -> None:
+        """Close the log; nothing more is written."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def _why_none(self, failed: list[FailedTrial]) -> str:
         where = f"; see {self.folder / LOG}" if self.folder else ""
@@ -234,11 +242,16 @@ class Log:
             UserError: The line cannot be written, e.g. because the disk is full.
         """
         try:
-            self._file.write(json.dumps(jsonable(row), ensure_ascii=False) + "\n")
+            # ASCII: text may hold separators that look like ends of lines, or halves of characters.
+            self._file.write(json.dumps(jsonable(row)) + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise UserError(f"{self._path}: {error.strerror}; what was logged before is kept") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def jsonable(value: Any) -> Any:
@@ -296,7 +309,7 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / LOG
     if not path.is_file():
         raise DataError(f"{folder}: no {LOG} there; name a run folder, e.g. runs/quickstart-...")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -342,6 +355,21 @@ def find_run(run: str, parent: Path) -> Path:
     return max(found, key=lambda path: path.stat().st_mtime).resolve()
 
 
+FIELDS = {"block": {"trial", "values"}, "trial": {"trial", "params", "metrics", "seconds", "error"}}
+
+
+def _is_complete(row: Any, folder: Path) -> bool:
+    """Whether a row is one that is read back; other kinds may be written by later versions."""
+    if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
+        raise DataError(f"{folder / LOG}: a line is no row of a log; restore the file or remove the line")
+    kind = row["kind"]
+    if kind in FIELDS and not FIELDS[kind] <= set(row):
+        raise DataError(
+            f"{folder / LOG}: a {kind} lacks {', '.join(sorted(FIELDS[kind] - set(row)))}; restore the file"
+        )
+    return kind in FIELDS
+
+
 def load_study(folder: Path) -> Study:
     """Read a run folder back; nothing in it is imported or run.
 
@@ -357,7 +385,7 @@ def load_study(folder: Path) -> Study:
     run = read_run(folder)
     study = Study(run["metric"], run["mode"])
     study.folder = folder
-    rows = list(read_log(folder))
+    rows = [row for row in read_log(folder) if _is_complete(row, folder)]
     for row in rows:
         if row["kind"] == "trial":
             metrics = {name: math.nan if value is None else value for name, value in row["metrics"].items()}

@@ -15,7 +15,7 @@ from typing import Any
 
 from ray import cloudpickle, tune
 
-from raytuner.errors import ConfigError
+from raytuner.errors import ConfigError, redact
 from raytuner.objective import Objective, Report
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -66,11 +66,22 @@ class Gate:
         """Wait until all workers are here."""
         from ray.experimental import internal_kv
 
-        prefix = f"raytuner:{self.run}:".encode()
-        internal_kv._internal_kv_put(prefix + uuid.uuid4().hex.encode(), b"1")
+        internal_kv._internal_kv_put(self._prefix + uuid.uuid4().hex.encode(), b"1")
         end = time.monotonic() + self.limit_s
-        while len(internal_kv._internal_kv_list(prefix)) < self.workers and time.monotonic() < end:
+        while len(internal_kv._internal_kv_list(self._prefix)) < self.workers and time.monotonic() < end:
             time.sleep(0.02)
+
+    def close(self) -> None:
+        """Forget the workers; for the driver, when the run has ended."""
+        import ray
+        from ray.experimental import internal_kv
+
+        if ray.is_initialized():
+            internal_kv._internal_kv_del(self._prefix, del_by_prefix=True)
+
+    @property
+    def _prefix(self) -> bytes:
+        return f"raytuner:{self.run}:".encode()
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,8 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         self._objective, self._space = parcel.unpack()
         self._reports: Iterator[Report] = iter(())
         self._last: Report | None = None
-        gate.enter()
         self._notes = _Notes()
+        gate.enter()
         logging.getLogger("raytuner").addHandler(self._notes)
         self._begin(config)
 
@@ -137,7 +148,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         try:
             report = next(self._reports, None)
         except Exception:  # whatever an objective raises is a failed trial
-            return self._told(None, error=traceback.format_exc(), done=True)
+            return self._told(None, error=redact(traceback.format_exc()), done=True)
         if report is not None:
             self._last = report
         return self._told(report, done=report is None or report.block is None)
@@ -155,7 +166,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._number: int = config["number"]
-        params = self._space.resolve(self._space.decode(config["point"]))
+        params = self._space.configuration(config["point"])
         self._reports = self._objective.reports(params)
         self._last = None
         self._started = time.perf_counter()
@@ -205,7 +216,7 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins in a worker."""
         config = trial.config
-        self._study.start(config["number"], self._space.resolve(self._space.decode(config["point"])))
+        self._study.start(config["number"], self._space.configuration(config["point"]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -226,7 +237,7 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         """A worker was lost, or Tune failed to run the trial."""
         number = trial.config["number"]
         if number not in self._study.trials:  # it never began
-            self._study.start(number, self._space.resolve(self._space.decode(trial.config["point"])))
+            self._study.start(number, self._space.configuration(trial.config["point"]))
         self._study.finish(number, 0.0, _error_text(trial))
 
 

@@ -17,6 +17,8 @@ from raytuner.errors import ConfigError
 from raytuner.objective import Objective
 from raytuner.progress import bar
 from raytuner.results import TunedResult
+from raytuner.search.options import SearchOptions
+from raytuner.search.registry import default_trials
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
 
@@ -55,7 +57,7 @@ class BaseParamTuner(BaseModel):
         return SearchSpace.from_dict(self.param_dict)
 
     def _configurations(self, space: SearchSpace) -> list[Params]:
-        return [space.resolve(space.decode(raw)) for raw in space.points()]
+        return [space.configuration(raw) for raw in space.points()]
 
     def _study(self, folder: Path | None = None, total: int | None = None) -> Study:
         listeners: tuple[Listener, ...] = (bar(total),) if self.show_progress else ()
@@ -83,7 +85,9 @@ class ParamTuner(BaseParamTuner):
             AllTrialsFailedError: No configuration could be scored.
         """
         objective = Objective(self.param_fn, self.fixed_param_dict, self.metric)
-        configurations = self._configurations(self._space())
+        space = self._space()
+        configurations = self._configurations(space)
+        objective.prepare(space)
         study = self._study(total=len(configurations))
         try:
             for number, params in enumerate(configurations, 1):
@@ -118,21 +122,38 @@ class AsyncParamTuner(BaseParamTuner):
 
     def tune(self) -> TunedResult:
         """Evaluate the full grid; works also inside a running event loop. See `atune`."""
-        return aio.run(self.atune())
+        configurations, objective = self._prepared()
+        study = self._study(total=len(configurations))
+        try:
+            aio.run(self._run_all(study, objective, configurations))
+        except KeyboardInterrupt:
+            return study.result(self.fixed_param_dict, interrupted=True)
+        return study.result(self.fixed_param_dict)
 
     async def atune(self) -> TunedResult:
         """Evaluate the full grid on the running event loop.
 
         Returns:
-            The results, best first.
+            The results, best first. `tune` returns what was finished after Ctrl-C; here it is the loop's
+            owner who decides what an interrupt means.
 
         Raises:
             SpaceError: The space cannot be written as a grid.
             AllTrialsFailedError: No configuration could be scored.
         """
-        objective = Objective(getattr(self.aparam_fn, "ablocks", self.aparam_fn), self.fixed_param_dict, self.metric)
-        configurations = self._configurations(self._space())
+        configurations, objective = self._prepared()
         study = self._study(total=len(configurations))
+        await self._run_all(study, objective, configurations)
+        return study.result(self.fixed_param_dict)
+
+    def _prepared(self) -> tuple[list[Params], Objective]:
+        objective = Objective(self.aparam_fn, self.fixed_param_dict, self.metric)
+        space = self._space()
+        configurations = self._configurations(space)
+        objective.prepare(space)
+        return configurations, objective
+
+    async def _run_all(self, study: Study, objective: Objective, configurations: list[Params]) -> None:
         free = asyncio.Semaphore(self.num_workers)
 
         async def trial(number: int, params: Params) -> None:
@@ -140,7 +161,6 @@ class AsyncParamTuner(BaseParamTuner):
                 await _arun_here(study, objective, number, params)
 
         await asyncio.gather(*(trial(number, params) for number, params in enumerate(configurations, 1)))
-        return study.result(self.fixed_param_dict)
 
 
 async def _arun_here(study: Study, objective: Objective, number: int, params: Params) -> None:
@@ -208,28 +228,36 @@ class RayTuneParamTuner(BaseParamTuner):
         parent = self.storage_path or run_config.pop("storage_path", None) or "runs"
         name = run_config.pop("name", None) or "tune"
         space = self._space()
-        trials = self.num_samples or (None if self.search == "grid" else 30)
+        options = SearchOptions(
+            self.search,
+            self.mode,
+            self.num_samples or default_trials(self.search),
+            self.seed,
+            self.max_concurrent_trials,
+            self.resources_per_trial,
+            self.time_budget_s,
+            self.address,
+            run_config,
+        )
         return search(
             Objective(functions[0], self.fixed_param_dict, self.metric),
             space,
-            algorithm=self.search,
-            mode=self.mode,
-            trials=trials,
-            seed=self.seed,
-            concurrency=self.max_concurrent_trials,
-            resources=self.resources_per_trial,
-            time_budget_s=self.time_budget_s,
-            address=self.address,
-            run_config=run_config,
+            options,
             parent=Path(parent).expanduser(),
             name=name,
-            listeners=(bar(_total(space, trials)),) if self.show_progress else (),
+            listeners=(bar(_total(space, options.trials)),) if self.show_progress else (),
             verbose=True,
         )
 
     async def atune(self) -> TunedResult:
-        """`tune` without blocking the running event loop."""
-        return await asyncio.to_thread(self.tune)
+        """`tune` without blocking the running event loop; cancelling it ends the search."""
+        try:
+            return await asyncio.to_thread(self.tune)
+        except asyncio.CancelledError:
+            from raytuner import runtime
+
+            runtime.abandon()
+            raise
 
 
 def _total(space: SearchSpace, trials: int | None) -> int | None:

@@ -201,7 +201,7 @@ def test_blocks_come_one_by_one() -> None:
         ({"q1": {"f1": math.nan}}, "f1 of question 'q1' is nan"),
         ({"q1": {"f1": "high"}}, "'q1' is 'high'"),
         ({"q1": 0.5}, "question_id"),
-        (0.5, "yielded '0.5'"),
+        (0.5, "yielded 0.5"),
         ({}, "without questions"),
     ],
 )

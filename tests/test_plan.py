@@ -85,10 +85,9 @@ def test_metric_and_mode_by_default(tmp_path: Path) -> None:
     ],
 )
 def test_only_models_that_are_used_are_needed(sections: dict[str, Any], embeddings: set[str], llms: set[str]) -> None:
-    from raytuner.plan import _configurations
-
     found = plan(**sections)
-    assert found.objective.models(_configurations(found.space, found.default)) == (embeddings, llms)
+    assert found.objective.models(found.space) == (embeddings, llms)
+    assert set(found.models) == embeddings | llms
 
 
 @pytest.mark.parametrize(

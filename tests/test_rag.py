@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from raytuner import datasets, models
+from raytuner import SearchSpace, datasets, models
 from raytuner.datasets import Question, QuestionSet, Reference
 from raytuner.errors import ConfigError, DataError, ModelError
 from raytuner.objective import Objective
@@ -171,7 +171,7 @@ def test_retrieval_metrics_answer_nothing_and_bm25_embeds_nothing(monkeypatch: p
     def refuse(*args: Any, **options: Any) -> None:
         raise AssertionError("a model was used")
 
-    embed.embedder.cache_clear()
+    monkeypatch.setattr(embed, "_embedders", {})
     generate._synthesizer.cache_clear()
     monkeypatch.setattr(models, "embedding", refuse)
     monkeypatch.setattr(models, "llm", refuse)
@@ -193,13 +193,18 @@ def test_retrieval_metrics_answer_nothing_and_bm25_embeds_nothing(monkeypatch: p
     ],
 )
 def test_the_models_that_are_needed(metric: str, params: dict[str, Any], expected_models: Any) -> None:
-    assert objective(metric).models([params]) == expected_models
+    assert objective(metric).models(SearchSpace.from_dict({}), params) == expected_models
+    assert objective(metric).models(choices(params)) == expected_models
+
+
+def choices(params: dict[str, Any]) -> SearchSpace:
+    return SearchSpace.from_dict({name: [value] for name, value in params.items()})
 
 
 def test_answers_are_compared_by_one_model() -> None:
-    assert objective(similarity_embedding="minilm").models([{}])[0] == {"minilm", "wordllama"}
+    assert objective(similarity_embedding="minilm").models(choices({}))[0] == {"minilm", "wordllama"}
     tuned = RagObjective(DOCUMENTS, QUESTIONS, retriever="bm25", llm="mock")
-    assert tuned.models([{"embedding": "wordllama"}])[0] == {"minilm"}
+    assert tuned.models(choices({"embedding": "wordllama"}))[0] == {"minilm"}
 
 
 # Metrics

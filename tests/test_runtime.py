@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from raytuner import runtime
-from raytuner.errors import ConfigError
 
 
 @pytest.fixture
@@ -53,7 +52,6 @@ def test_ray_client_addresses_are_refused() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "Ray Client is not supported" in done.stdout
-    assert issubclass(ConfigError, Exception)
 
 
 def test_usage_statistics_are_off() -> None:

@@ -18,9 +18,8 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
-
 from raytuner.errors import ModelError, nearest, redact
+from raytuner.folders import cache_folder
 from raytuner.models.wheels import REGISTRY, Member, Weights, Wheel
 
 _log = logging.getLogger("raytuner")
@@ -131,8 +130,7 @@ def _weights(model: str) -> Weights:
 
 
 def _cache() -> Path:
-    root = os.environ.get("RAYTUNER_CACHE")
-    return (Path(root).expanduser() if root else platformdirs.user_cache_path("raytuner")) / "models"
+    return cache_folder() / "models"
 
 
 def _path(weights: Weights, member: Member) -> Path:

@@ -17,6 +17,11 @@ class StageCache:
         self._artefacts: dict[str, Any] = {}
         self._lock = threading.RLock()
 
+    def get(self, key: str) -> Any:
+        """The artefact under a key, or None."""
+        with self._lock:
+            return self._artefacts.get(key)
+
     def get_or_build(self, key: str, build: Callable[[], T]) -> T:
         """The artefact under a key, built now if it is not there.
 

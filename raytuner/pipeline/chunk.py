@@ -41,6 +41,8 @@ def check_chunking(params: Mapping[str, Any]) -> None:
     """
     own = split.own(params)
     size, overlap = own["chunk_size"], own["chunk_overlap"]
+    if isinstance(overlap, float) and overlap >= 1:
+        raise ConfigError(f"chunk_overlap {overlap} is neither a fraction below 1 nor a whole number of tokens")
     if overlap_tokens(size, overlap) >= size:
         raise ConfigError(
             f"chunk_overlap {overlap:g} is not below chunk_size {size}; use fewer tokens, or a fraction below 1"
@@ -122,7 +124,8 @@ def locate(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
         windows = ((start + shift, _skip_space(text, start + length)) for start in before)
         before, length = list(_occurrences(text, piece, windows)), len(piece)
         if not before:
-            raise RaytunerError(f"the splitter changed the text of a chunk: {piece[:60]!r} is not in its document")
+            # No text here: errors are logged, and documents must not be.
+            raise RaytunerError(f"the splitter changed the text of chunk {len(layers) + 1}: it is not in its document")
         layers.append(before)
     return _trace_back(text, pieces, layers)
 

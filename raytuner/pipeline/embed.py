@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -79,15 +78,15 @@ def _unit_length(vectors: Vectors) -> Vectors:
     return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
 
 
-@lru_cache(maxsize=16)
+_embedders: dict[str, Embedder] = {}
+
+
 def embedder(name: str, long_text: str = "windows") -> Embedder:
-    """The process's one embedder of that name, its weights loaded on first use."""
-    return Embedder(models.embedding(name, **long_text_option(name, long_text)))
-
-
-def long_text_option(name: str, long_text: str) -> dict[str, str]:
-    """`long_text` as an option, for the models that have it."""
-    return {"long_text": long_text} if name in models.BUILTIN_EMBEDDINGS else {}
+    """The process's one embedder of that identity, its weights loaded on first use."""
+    identity = models.embedding_identity(name, long_text)
+    if identity not in _embedders:
+        _embedders[identity] = Embedder(models.embedding(name, long_text=long_text))
+    return _embedders[identity]
 
 
 @stage(version=1, embedding=model_identity)

@@ -7,9 +7,11 @@ import os
 import shutil
 import tempfile
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
-import platformdirs
+from raytuner.errors import UserError
+from raytuner.folders import cache_folder
 
 
 @cache
@@ -24,8 +26,7 @@ def use_readable_nltk_data() -> None:
     bundled = _bundled_data()
     if bundled is None or not any(p.stat().st_nlink > 1 for p in bundled.rglob("*") if p.is_file()):
         return
-    cache_folder = Path(os.environ.get("RAYTUNER_CACHE") or platformdirs.user_cache_path("raytuner"))
-    copy = cache_folder / "nltk_data"
+    copy = cache_folder() / f"nltk_data-{version('llama-index-core')}"
     if not copy.is_dir():
         _copy_tree(bundled, copy)
     os.environ["NLTK_DATA"] = str(copy)
@@ -42,9 +43,14 @@ def _bundled_data() -> Path | None:
 
 def _copy_tree(source: Path, target: Path) -> None:
     """Copy a folder so that another process never sees half of it."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        complete = shutil.copytree(source, Path(scratch) / "nltk_data")
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=target.parent)
+    except OSError as error:
+        reason = f"{target.parent}: {error.strerror}"
+        raise UserError(f"{reason}; set RAYTUNER_CACHE to a folder that can be written") from None
+    with folder as scratch:
+        complete = shutil.copytree(source, Path(scratch) / target.name)
         try:
             complete.rename(target)
         except OSError:

@@ -143,9 +143,18 @@ class Pipeline:
         """Answer each question from its contexts, with the LLM of the configuration or without one."""
         if generate.own(params)["llm"] == EXTRACTIVE:
             return [self._extracted(params, q, texts) for q, texts in zip(questions, contexts, strict=True)]
-        # Not through the cache yet: what is sampled may be shared only on purpose.
         pairs = zip(questions, contexts, strict=True)
-        return list(await asyncio.gather(*(generate(params, question, texts) for question, texts in pairs)))
+        return list(await asyncio.gather(*(self._generated(params, question, texts) for question, texts in pairs)))
+
+    async def _generated(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
+        if generate.own(params)["temperature"] > 0:  # what is sampled is not shared between trials
+            return str(await generate(params, question, contexts))
+        key = digest([generate.key(params), question, list(contexts)])
+        known: str | None = self._cache.get(key)
+        if known is not None:
+            return known
+        answer = str(await generate(params, question, contexts))
+        return self._cache.get_or_build(key, lambda: answer)
 
     def _extracted(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
         key = digest([extract.key(params), question, list(contexts)])
@@ -179,8 +188,9 @@ class Pipeline:
 
     def _by_both(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
         fused_depth = fuse.own(params)["fusion_depth"]
-        vector_key, by_vector = self._by_vector(params, questions, fused_depth)
-        bm25_key, by_bm25 = self._by_bm25(params, questions, fused_depth)
+        deep_enough = max(fused_depth, MIN_DEPTH)  # so that smaller depths share one search
+        vector_key, by_vector = self._by_vector(params, questions, deep_enough)
+        bm25_key, by_bm25 = self._by_bm25(params, questions, deep_enough)
         key = fuse.key(params, vector_key, bm25_key)
 
         def search(needed: list[int]) -> list[Ranking]:

@@ -125,6 +125,15 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
+DEFAULT_TRIALS = 30
+"""How many configurations an algorithm tries that has no end of its own."""
+
+
+def default_trials(name: str) -> int | None:
+    """How many configurations are tried if no number is given: the whole grid, else `DEFAULT_TRIALS`."""
+    return None if name == "grid" else DEFAULT_TRIALS
+
+
 def algorithm(name: str) -> Algorithm:
     """Look up an algorithm.
 

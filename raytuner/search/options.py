@@ -1,0 +1,34 @@
+"""How a search is run: the same few settings for the tuners, the command line and the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The settings of one search.
+
+    Attributes:
+        algorithm: The name of the search algorithm.
+        mode: ``max`` or ``min``.
+        trials: The most configurations to evaluate; None is no limit of its own.
+        seed: Fixes the sequence of configurations where the algorithm allows it.
+        concurrency: The most trials at once; None is as many as fit.
+        resources: What each trial may use; None is its share of the CPUs.
+        time_budget_s: Seconds after which no more is run, counted from the start of the workers.
+        address: A Ray cluster; None and ``local`` start Ray on this machine.
+        run_config: Further fields of Ray's ``RunConfig``.
+    """
+
+    algorithm: str
+    mode: str = "max"
+    trials: int | None = None
+    seed: int = 0
+    concurrency: int | None = None
+    resources: Mapping[str, float] | None = None
+    time_budget_s: float | None = None
+    address: str | None = None
+    run_config: Mapping[str, Any] | None = None
