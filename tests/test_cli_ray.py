@@ -144,3 +144,30 @@ def test_if_every_trial_fails_the_exit_code_is_1(tmp_path: Path) -> None:
     assert "Traceback" not in err
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"sk-test-0123456789" not in path.read_bytes()
+
+
+USERS_OWN_RAY = """
+import time, ray
+ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+from raytuner import RayTuneParamTuner
+def objective(params):
+    time.sleep(0.2 if params["a"] < 3 else 60)
+    return float(params["a"])
+def search(values):
+    return RayTuneParamTuner(param_fn=objective, param_dict={"a": values}, storage_path="runs").tune()
+result = search([1, 2, 3, 4, 5])
+print(result.interrupted, len(result.run_results), ray.is_initialized(), flush=True)
+result = search([1, 2])
+print(result.interrupted, len(result.run_results), flush=True)
+"""
+
+
+def test_ctrl_c_on_the_users_own_ray_frees_it_for_the_next_search(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", USERS_OWN_RAY], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_trials(tmp_path, 2)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=90)
+    assert out.split("\n")[:2] == ["True 2 True", "False 2"]

@@ -22,6 +22,32 @@ def test_defaults() -> None:
     assert config.run.address is None
 
 
+def test_a_config_made_in_python_has_a_text_and_a_best() -> None:
+    config = TuneConfig(documents=["/d"], questions={"path": "/q"}, pipeline={"prompt": "${x}"})  # type: ignore[arg-type]
+    again = TuneConfig.parse(config.text)
+    assert (again.documents, again.questions.path, again.pipeline) == (["/d"], "/q", {"prompt": "${x}"})
+    assert TuneConfig.parse(config.with_best({"top_k": 2})).pipeline == {"prompt": "${x}", "top_k": 2}
+
+
+def test_the_best_of_a_config_with_an_empty_pipeline() -> None:
+    text = TuneConfig.parse(SMALL + "pipeline:\nspace: {top_k: [1]}\n").with_best({"top_k": 1})
+    assert TuneConfig.parse(text).pipeline == {"top_k": 1}
+
+
+def test_a_variable_with_a_relative_path_is_relative_to_the_first_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCS", "data/a")
+    monkeypatch.setenv("QS", "/abs/q")
+    config = TuneConfig.parse("documents: ${DOCS}\nquestions: ${QS}\n", base=Path("/first"))
+    best = config.with_best({})
+    assert "${QS}" in best
+    assert TuneConfig.parse(best, base=Path("/second")).documents == config.documents == ["/first/data/a"]
+
+
+def test_a_name_may_look_like_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILD", "123")
+    assert TuneConfig.parse(SMALL + "run: {name: '${BUILD}'}\n").run.name == "123"
+
+
 def test_sections_with_nothing_in_them_have_their_defaults() -> None:
     config = TuneConfig.parse(SMALL + "space:\nsearch:\npipeline:\n")
     assert (config.space, config.search.trials, config.pipeline) == ({}, None, {})
@@ -101,6 +127,8 @@ def test_malformed_overrides(override: str) -> None:
         ("documents: [a\n", "line 2: not valid YAML"),
         ("documents: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         ("questions: q\n", "documents is missing"),
+        (SMALL + "search: {trials: 5}\nsearch: {seed: 1}\n", "line 4: the key 'search' is there twice"),
+        (SMALL + "space:\n  top_k: [1]\n  top_k: [2]\n", "the key 'top_k' is there twice"),
         (SMALL + "serach: {}\n", "unknown key 'serach'; did you mean 'search'"),
         (SMALL + "search: {trails: 3}\n", "unknown key 'search.trails'; did you mean 'trials'"),
         (SMALL + "search: {trials: many}\n", "search.trials: 'many' is not allowed"),

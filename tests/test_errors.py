@@ -23,5 +23,8 @@ def test_redact_replaces_only_the_values_of_secrets(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DB_PASSWORD", "hunter2hunter2")
     monkeypatch.setenv("SHORT_TOKEN", "abc")
     monkeypatch.setenv("PLAIN", "visible-value")
+    assert redact("GET https://me:pass word@host/ https://me:passw0rd@host/v1") == (
+        "GET https://me:pass word@host/ https://<credentials>@host/v1"
+    )
     text = "sk-0123456789 hunter2hunter2 abc visible-value"
     assert redact(text) == "<OPENAI_API_KEY> <DB_PASSWORD> abc visible-value"

@@ -190,7 +190,12 @@ def test_fixed_values_are_in_no_file(tmp_path: Path) -> None:
         assert len(params["documents"]) == 50
         return RunResult(score=params["a"], params=params, metadata={"documents": params["documents"], "note": marker})
 
+    def failing(params: dict[str, Any]) -> Any:
+        return params["documents"][0] * 20 if params["a"] == 1 else 1.0
+
     started = time.time()
+    failed = tuner(tmp_path, failing, {"a": [1, 2]}, fixed_param_dict={"documents": documents}).tune().failed
+    assert "score is something of" in failed[0].summary
     found = RayTuneParamTuner(
         param_fn=objective, param_dict={"a": [1, 2]}, fixed_param_dict={"documents": documents}, storage_path=tmp_path
     ).tune()
@@ -242,8 +247,9 @@ def test_time_budget(tmp_path: Path) -> None:
         time.sleep(0.3)
         return float(params["a"])
 
-    result = tuner(tmp_path, objective, {"a": list(range(200))}, time_budget_s=4).tune()
+    result = tuner(tmp_path, objective, {"a": list(range(200))}, time_budget_s=8).tune()
     assert 0 < len(result.run_results) < 60
+    assert result.stopped == "the time budget of 8 s is used up"
 
 
 def test_relative_paths_mean_the_users_folder(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from raytuner import runtime
+from raytuner.errors import ConfigError
 
 
 @pytest.fixture
@@ -56,3 +57,45 @@ def test_ray_client_addresses_are_refused() -> None:
 
 def test_usage_statistics_are_off() -> None:
     assert runtime.ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "concurrency", "resources", "number", "share"),
+    [
+        ([{"cpu": 2}], None, None, 2, {"cpu": 1}),
+        ([{"cpu": 2}], 1, None, 1, {"cpu": 2}),
+        ([{"cpu": 8}], 3, None, 3, {"cpu": 2}),
+        ([{"cpu": 1}, {"cpu": 1}], 1, None, 1, {"cpu": 1}),
+        ([{"cpu": 4}, {"cpu": 2}, {}], None, None, 6, {"cpu": 1}),
+        ([{"cpu": 3}, {"cpu": 3}], None, {"cpu": 2}, 2, {"cpu": 2}),
+        ([{"cpu": 4, "gpu": 1}, {"cpu": 4}], 9, {"CPU": 1, "GPU": 1}, 1, {"CPU": 1, "GPU": 1}),
+    ],
+)
+def test_slots_are_counted_node_by_node(
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: list[dict[str, float]],
+    concurrency: int | None,
+    resources: dict[str, float] | None,
+    number: int,
+    share: dict[str, float],
+) -> None:
+    monkeypatch.setattr(runtime, "_nodes", lambda: nodes)
+    assert runtime.slots(concurrency, resources) == (number, share)
+
+
+def test_resources_that_fit_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_nodes", lambda: [{"cpu": 1}, {"cpu": 1}])
+    with pytest.raises(ConfigError, match="fit on no node"):
+        runtime.slots(None, {"cpu": 2})
+    with pytest.raises(ConfigError, match="at least 1"):
+        runtime.slots(0, None)
+
+
+def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "7")
+    monkeypatch.delenv("TUNE_GLOBAL_CHECKPOINT_S", raising=False)
+    with runtime._quiet_tune(2):
+        assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == "2"
+        assert "TUNE_GLOBAL_CHECKPOINT_S" in os.environ
+    assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == "7"
+    assert "TUNE_GLOBAL_CHECKPOINT_S" not in os.environ

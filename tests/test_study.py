@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,58 @@ def test_listeners_see_every_change() -> None:
     study.report(1, Report({"score": 1.0}))
     study.finish(1, 0.0)
     assert seen == [(1, False), (1, False), (1, True)]
+
+
+def test_text_that_looks_like_an_end_of_line_or_half_a_character(tmp_path: Path) -> None:
+    study = Study("score", "max", tmp_path)
+    prompt = "one\u2028two\u0085three\ud800"
+    study.start(1, {"prompt": prompt})
+    study.report(1, Report({"score": 1.0}))
+    study.finish(1, 0.0)
+    study.close()
+    rows = list(read_log(tmp_path))
+    assert len(rows) == 1
+    assert rows[0]["params"] == {"prompt": prompt}
+
+
+@pytest.mark.parametrize("line", ["[]", "7", "{}", '{"kind": "trial", "trial": 1}', '{"kind": "block", "trial": 1}'])
+def test_rows_that_are_no_rows(folder: Path, line: str) -> None:
+    log = folder / LOG
+    log.write_text(line + "\n" + log.read_text())
+    with pytest.raises(DataError, match="restore the file"):
+        load_study(folder)
+
+
+def test_an_interrupted_run_says_so(folder: Path) -> None:
+    run = read_run(folder)
+    run.update(interrupted=True, seconds=None)
+    text = as_text(result_of(load_study(folder), run), "score", "max")
+    assert "interrupted" in text
+    assert "time unknown" in text
+
+
+def test_the_summary_of_an_error_is_the_exception_and_its_first_line() -> None:
+    from pydantic import BaseModel
+
+    from raytuner.results import FailedTrial
+
+    class Model(BaseModel):
+        number: int
+
+    def error_of(function: Callable[[], object]) -> str:
+        try:
+            function()
+        except Exception:
+            return FailedTrial(params={}, error=traceback.format_exc()).summary
+        raise AssertionError
+
+    def chained() -> None:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise ValueError("second\nline") from error
+
+    assert "ValidationError: 1 validation error for Model" in error_of(lambda: Model(number="x"))  # type: ignore[arg-type]
+    assert error_of(chained) == "ValueError: second"
+    assert FailedTrial(params={}, error="just a line").summary == "just a line"
+    assert FailedTrial(params={}, error="").summary == "unknown error"

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from raytuner import AsyncParamTuner, ParamTuner, RayTuneParamTuner, RunResult, TunedResult
-from raytuner.errors import AllTrialsFailedError, ConfigError, SpaceError
+from raytuner import AsyncParamTuner, ParamTuner, RagObjective, RayTuneParamTuner, RunResult, TunedResult
+from raytuner.errors import AllTrialsFailedError, ConfigError, ModelError, SpaceError
 
 
 def product(params: dict[str, Any]) -> RunResult:
@@ -142,6 +145,51 @@ def test_interrupting_before_anything_is_finished_is_an_interrupt() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         ParamTuner(param_fn=objective, param_dict={"a": [1]}).tune()
+
+
+def test_a_rag_objective_tunes_with_its_own_metric() -> None:
+    objective = RagObjective("builtin:quickstart", "builtin:quickstart", metric="span_f4", retriever="bm25")
+    space = {"top_k": [1, 3]}
+    results = [
+        ParamTuner(param_fn=objective, param_dict=space).tune(),
+        AsyncParamTuner(aparam_fn=objective, param_dict=space).tune(),
+        AsyncParamTuner(aparam_fn=objective.acall, param_dict=space).tune(),
+        ParamTuner(param_fn=objective, param_dict=space, metric="span_f4").tune(),
+    ]
+    for result in results:
+        assert result.failed == []
+        assert [run.score for run in result.run_results] == [objective(run.params).score for run in result.run_results]
+        assert result.best_run_result.metrics["span_f4"] == result.best_run_result.score
+
+
+def test_missing_weights_are_one_error_before_the_first_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAYTUNER_CACHE", str(tmp_path))
+    monkeypatch.setenv("RAYTUNER_OFFLINE", "1")
+    objective = RagObjective("builtin:quickstart", "builtin:quickstart", metric="span_f4")
+    for tuner in (
+        ParamTuner(param_fn=objective, param_dict={"top_k": [1]}),
+        AsyncParamTuner(aparam_fn=objective, param_dict={"embedding": ["minilm"]}),
+    ):
+        with pytest.raises(ModelError, match="raytuner models pull minilm"):
+            tuner.tune()
+    bm25 = {"retriever": "bm25"}
+    assert ParamTuner(param_fn=objective, param_dict={"top_k": [1]}, fixed_param_dict=bm25).tune().best_run_result
+
+
+def test_interrupting_the_async_tuner_returns_what_is_finished() -> None:
+    code = (
+        "import asyncio, os, signal\n"
+        "from raytuner import AsyncParamTuner\n"
+        "async def objective(p):\n"
+        "    if p['a'] == 3:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        await asyncio.sleep(30)\n"
+        "    return float(p['a'])\n"
+        "result = AsyncParamTuner(aparam_fn=objective, param_dict={'a': [1, 2, 3]}, num_workers=1).tune()\n"
+        "print(result.interrupted, [run.score for run in result.run_results])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "True [2.0, 1.0]"
 
 
 def test_a_name_in_both_dicts_is_refused() -> None:
