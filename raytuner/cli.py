@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import version as package_version
@@ -155,7 +156,10 @@ def _tune(
     if not quiet:
         click.echo(_headline(plan), err=True)
     with Progress(plan.total, quiet=quiet) as progress:
-        result = run_plan(plan, listeners=(progress,), verbose=verbose)
+        # What workers print goes to stdout, which belongs to the one JSON object.
+        result = run_plan(plan, listeners=(progress,), verbose=verbose and not as_json)
+    if result.interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose the result of the first
     _print_result(result, plan.objective.metric, plan.mode, as_json, quiet)
     if result.interrupted:
         sys.exit(INTERRUPTED)
@@ -185,9 +189,17 @@ def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: boo
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @search_options
-def plan(config: Path, search: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
+def plan(
+    config: Path,
+    search: str | None,
+    trials: int | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    verbose: bool,
+) -> None:
     """Check CONFIG and say what would be run; runs nothing and does not need Ray."""
-    _logging(False, False)
+    _logging(verbose, False)
     from raytuner.config import TuneConfig
 
     loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
@@ -204,7 +216,8 @@ def plan(config: Path, search: str | None, trials: int | None, seed: int | None,
 def show(run: str, as_json: bool, folder: str) -> None:
     """Show the result of RUN: the path of a run folder, or the name of a run (its newest)."""
     from raytuner.report import result_of
-    from raytuner.study import find_run, load_study, read_run
+    from raytuner.run_folder import find_run, read_run
+    from raytuner.study import load_study
 
     path = find_run(run, Path(folder))
     study = load_study(path)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from raytuner.errors import ConfigError, nearest
+from raytuner.errors import ConfigError, nearest, redact
 
 VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 DATA_HINT = "the guide's page on data says where the public files come from (docs/data.md)"
@@ -83,9 +83,23 @@ class RunSection(_Section):
         address: A Ray cluster; by default Ray is started on this machine.
     """
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str | None = None
     folder: str | None = None
     address: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise ValueError("letters, digits, dots, dashes and underscores, e.g. my-run")
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _is_no_client_address(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("ray://"):
+            raise ValueError("auto or HOST:PORT, called on a node of the cluster; Ray Client is not supported")
+        return value
 
 
 class TuneConfig(_Section):
@@ -176,7 +190,7 @@ class TuneConfig(_Section):
             raise ConfigError(f"{source}: {error}") from None
         except ValidationError as error:
             raise ConfigError(f"{source}: {_explain(error)}") from None
-        config._text = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True) if overrides else text
+        config._text = _dump(raw) if overrides else text
         config._base = base
         return config
 
@@ -186,7 +200,7 @@ class TuneConfig(_Section):
         if self._text:
             return self._text
         written = _escaped(self.model_dump(mode="json", exclude_defaults=True))  # it was made in Python
-        return yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
+        return _dump(written)
 
     def with_best(self, params: Mapping[str, Any]) -> str:
         """A config with one configuration fixed, which loads from any folder.
@@ -201,7 +215,13 @@ class TuneConfig(_Section):
         raw["pipeline"] = {**(raw.get("pipeline") or {}), **_escaped(dict(params))}
         raw.pop("space", None)
         raw.pop("search", None)
-        return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
+        return redact(_dump(raw), "${{{name}}}")  # which the config expands again
+
+
+def _dump(raw: Mapping[str, Any]) -> str:
+    """YAML that reads back as the same values; some characters do so only when they are escaped."""
+    text = yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True)
+    return text if yaml.safe_load(text) == raw else yaml.safe_dump(dict(raw), sort_keys=False)
 
 
 def _mapping(text: str, source: str) -> dict[str, Any]:
@@ -335,7 +355,7 @@ def _explain(error: ValidationError) -> str:
         return f"{key} is missing; add it"
     if first["type"] in ("dict_type", "model_type"):
         return f"{key}: {first['input']!r} is not allowed; it should be a mapping of keys to values"
-    reason = first["msg"].removeprefix("Input should be ")
+    reason = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{key}: {first['input']!r} is not allowed; it should be {reason}"
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from raytuner import runtime
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
+from raytuner.run_folder import RUN, check_parent, new_folder, utc_now, write_json
 from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
-from raytuner.study import RUN, Listener, Study, new_folder, utc_now, write_json
+from raytuner.study import Listener, Study
 
 
 def search(
@@ -56,6 +57,7 @@ def search(
         options.algorithm, space, objective.metric, options.mode, options.seed, trials=options.trials, points=points
     )
     objective.prepare(space)
+    check_parent(parent)
     runtime.connect(options.address, verbose=verbose)
     folder = new_folder(parent, name)
     for file, text in (files or {}).items():

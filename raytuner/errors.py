@@ -93,13 +93,14 @@ _CREDENTIALS = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
-def redact(text: str) -> str:
+def redact(text: str, template: str = "<{name}>") -> str:
     """Replace the values of secret environment variables in a text.
 
     Tracebacks and messages of other libraries may quote a key; what is logged must not.
 
     Args:
         text: Any text that will be stored or shown.
+        template: What stands in place of a value; ``{name}`` is its variable.
 
     Returns:
         The text with each secret value of eight or more characters replaced by its variable's name, and without
@@ -107,5 +108,5 @@ def redact(text: str) -> str:
     """
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAME.search(name) and value in text:
-            text = text.replace(value, f"<{name}>")
+            text = text.replace(value, template.format(name=name))
     return _CREDENTIALS.sub("://<credentials>@", text)

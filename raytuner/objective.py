@@ -13,6 +13,7 @@ from typing import Any
 from raytuner import aio
 from raytuner.errors import TrialError
 from raytuner.space import SearchSpace
+from raytuner.withhold import texts_of, withhold
 
 Values = dict[str, dict[str, float]]  # question id -> metric -> value
 
@@ -70,9 +71,14 @@ class Objective:
         ablocks = getattr(function, "ablocks", None)
         self._afunction = ablocks if callable(ablocks) else self._function
         self._prepare = getattr(function, "prepare", None)
+        self._documents = getattr(function, "documents", ())
         self._own_metric = str(getattr(function, "metric", metric)) if metric == "score" else metric
         self.fixed = dict(fixed or {})
         self.metric = metric
+
+    def without_documents(self, error: str) -> str:
+        """An error for the log, without what it quotes from fixed parameters or the objective's documents."""
+        return withhold(error, texts_of([self.fixed, self._documents]))
 
     def prepare(self, space: SearchSpace) -> None:
         """Let the objective get what it needs, once and before the first trial.
@@ -135,7 +141,10 @@ class Objective:
         params: dict[str, Any] = {}
         metadata: dict[str, Any] = {}
         if hasattr(returned, "score") and hasattr(returned, "params"):
-            score, rest = returned.score, dict(getattr(returned, "metrics", None) or {})
+            rest = dict(getattr(returned, "metrics", None) or {})
+            score = rest.setdefault(self.metric, returned.score)
+            if score != returned.score:  # another metric than the one the function calls its score
+                rest.setdefault("score", returned.score)
             params = self._without_fixed(returned.params)
             metadata = self._without_fixed(getattr(returned, "metadata", None) or {})
         elif isinstance(returned, Mapping):
@@ -162,12 +171,16 @@ class _Blocks:
         self._metric = metric
         self._own_metric = own_metric
         self._means = Means()
+        self._seen: set[str] = set()
         self._index = 0
         self._started = time.perf_counter()
 
     def report(self, values: Any) -> Report:
         checked = _checked_block(values, self._metric, self._own_metric)
         block = Block(self._index, checked, time.perf_counter() - self._started)
+        if repeated := sorted(self._seen & set(checked)):
+            raise TrialError(f"question {repeated[0]!r} is in two blocks; yield each question once")
+        self._seen |= set(checked)
         self._means.add(checked)
         self._index += 1
         return Report(self._means.values(), block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def make_plan(config: TuneConfig) -> Plan:
         similarity_embedding=config.objective.similarity_embedding,
         **config.pipeline,
     )
-    space = SearchSpace.from_dict(config.space, constraint=objective.check)
+    space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
     _check_space_values(space)
     default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
@@ -193,6 +193,22 @@ def _check_parameters(config: TuneConfig) -> None:
             raise ConfigError(f"{name} is both in pipeline and in space; remove it from one")
         if name not in stages.parameters():
             stages.check_value(name, None)
+
+
+def _decided(space: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[str, Any]:
+    """The space without conditions on what is fixed, and without the parameters that are never active for them."""
+    decided = {}
+    for name, entry in space.items():
+        when = entry.get("when") if isinstance(entry, Mapping) else None
+        if not isinstance(when, Mapping) or not set(when) & set(pipeline):
+            decided[name] = entry
+            continue
+        fixed = {parent: allowed for parent, allowed in when.items() if parent in pipeline}
+        if all(pipeline[parent] in (v if isinstance(v, list) else [v]) for parent, v in fixed.items()):
+            decided[name] = {**entry, "when": {parent: v for parent, v in when.items() if parent not in fixed}}
+        else:
+            logger.warning("%s is left out: its `when` never holds with what is fixed", name)
+    return decided
 
 
 def _check_space_values(space: SearchSpace) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from raytuner.results import RunResult, TunedResult
-from raytuner.study import Study, jsonable
+from raytuner.run_folder import jsonable
+from raytuner.study import Study
 
 SHOWN = 10
 

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -69,10 +70,12 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
     options: dict[str, Any] = {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": verbose}
     if options["address"] == "local":
         options["include_dashboard"] = False
+    _check_reachable(options["address"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         try:
-            ray.init(**options)
+            with _interrupt_later():
+                ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             if options["address"] == "local":
@@ -80,6 +83,17 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
             raise ConfigError(f"address {address!r}: no Ray cluster answers there ({reason})") from None
     global _started_here  # noqa: PLW0603 - Ray itself is one for each process
     _started_here = True
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise ConfigError(f"address {address!r}: nobody answers there ({error.strerror or error})") from None
 
 
 def _prepare_environment() -> None:
@@ -259,7 +273,8 @@ def _fit(tuner: Any) -> bool:
             with _environment({"TUNE_DISABLE_SIGINT_HANDLER": "1"}):
                 tuner.fit()
         except KeyboardInterrupt:
-            abandon()
+            with _uninterrupted():
+                abandon()
             return False
         return True
     before = signal.getsignal(signal.SIGINT)
@@ -267,6 +282,39 @@ def _fit(tuner: Any) -> bool:
     interrupted = signal.getsignal(signal.SIGINT) is before
     signal.signal(signal.SIGINT, before)
     return not interrupted
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C ignored: a second one must not lose what the first one has to save."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Ctrl-C kept until the end: Ray leaves processes behind, or crashes, when its start is interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed.is_set():
+        import ray
+
+        with _uninterrupted():
+            ray.shutdown()
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

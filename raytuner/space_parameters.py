@@ -72,7 +72,8 @@ class Parameter:
 class Choice(Parameter):
     """A set of values of any type, each once: 1, 1.0 and True are three values, 1 and 1 are one.
 
-    Searchers see the values themselves where those are plain and all different, else ``#0``, ``#1``, ...
+    Searchers see the values themselves where those are plain, short and all different, else ``#0``, ``#1``, ...
+    (Tune writes what it hands on to files, and prompts are nobody's business there).
     """
 
     values: tuple[Any, ...]
@@ -83,7 +84,7 @@ class Choice(Parameter):
     @cached_property
     def labels(self) -> tuple[Any, ...]:
         """What searchers see, in the order of the values."""
-        plain = all(type(value) in PLAIN and not _is_nan(value) for value in self.values)
+        plain = all(type(value) in PLAIN and not _is_nan(value) and len(str(value)) <= 40 for value in self.values)
         if plain and len(set(self.values)) == len(self.values):
             return self.values
         return tuple(f"#{position}" for position in range(len(self.values)))

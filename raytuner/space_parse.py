@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,8 @@ def parameter(name: str, value: Any) -> Parameter:
     """
     if isinstance(value, Parameter):
         return value
+    if isinstance(value, Mapping) and set(value) == {"grid_search"}:  # what tune.grid_search makes
+        return _choice(name, value["grid_search"])
     if is_ray_domain(value):
         from raytuner.space_ray import from_ray
 
@@ -79,6 +81,8 @@ def _choice(name: str, values: Any) -> Choice:
         values = values.tolist()  # an array of NumPy's
     if isinstance(values, (set, frozenset)):
         raise SpaceError(f"{name}: a set has no order; write a list of {values!r}")
+    if isinstance(values, Iterator | KeysView | ValuesView):
+        values = list(values)
     if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
         raise SpaceError(
             f"{name}: {values!r} is not a list of choices; write [{values!r}], or put a fixed value elsewhere"

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from raytuner.errors import AllTrialsFailedError, DataError, UserError, redact
 from raytuner.objective import Block, Report
 from raytuner.results import FailedTrial, RunResult, TunedResult
-
-LOG = "log.jsonl"
-RUN = "run.json"
+from raytuner.run_folder import LOG, jsonable, read_run
 
 
 @dataclass
@@ -243,7 +239,7 @@ class Log:
         """
         try:
             # ASCII: text may hold separators that look like ends of lines, or halves of characters.
-            self._file.write(json.dumps(jsonable(row)) + "\n")
+            self._file.write(redact(json.dumps(jsonable(row))) + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -252,50 +248,6 @@ class Log:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def jsonable(value: Any) -> Any:
-    """A value as JSON can hold it: keys as text, numbers that are not finite as null, objects by their repr."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int, bool)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [jsonable(inner) for inner in value]
-    return repr(value)
-
-
-def new_folder(parent: Path, name: str) -> Path:
-    """Make a new run folder ``NAME-YYYYmmdd-HHMMSS``, only for its owner.
-
-    Raises:
-        UserError: It cannot be made.
-    """
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
-        folder = parent / f"{name}-{stamp}{suffix}"
-        try:
-            folder.mkdir(mode=0o700, parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"{folder}: {error.strerror}; choose another run.folder") from None
-        return folder.resolve()
-    raise UserError(f"{parent}: too many runs of this second; try again")
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file so that it is never seen half-written."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(jsonable(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    scratch.replace(path)
-
-
-def utc_now() -> str:
-    """The time as ISO 8601, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def read_log(folder: Path) -> Iterator[dict[str, Any]]:
@@ -318,41 +270,6 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
                 return
             raise DataError(f"{path}: line {number} is damaged; restore the file or remove the line") from None
         yield row
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """What a run folder says of its run: name, metric, search, seed, versions.
-
-    Raises:
-        DataError: It is no run folder, or its ``run.json`` is damaged.
-    """
-    try:
-        run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        if not {"metric", "mode"} <= set(run):
-            raise ValueError
-    except (OSError, ValueError, TypeError):
-        raise DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...") from None
-    return run
-
-
-def find_run(run: str, parent: Path) -> Path:
-    """The folder of a run.
-
-    Args:
-        run: The path of a run folder, its bare name, or the name of a run, of which the newest is taken.
-        parent: Where runs are looked for by name.
-
-    Raises:
-        DataError: There is none.
-    """
-    for path in (Path(run).expanduser(), parent / run):
-        if (path / RUN).is_file():
-            return path.resolve()
-    named = re.compile(re.escape(run) + r"-\d{8}-\d{6}(-\d+)?")
-    found = [path for path in parent.glob("*") if named.fullmatch(path.name) and (path / RUN).is_file()]
-    if not found:
-        raise DataError(f"{run}: no such run, neither as a path nor in {parent}/; ls {parent} shows what there is")
-    return max(found, key=lambda path: path.stat().st_mtime).resolve()
 
 
 FIELDS = {"block": {"trial", "values"}, "trial": {"trial", "params", "metrics", "seconds", "error"}}

@@ -46,7 +46,7 @@ class Payload:
 
 @dataclass(frozen=True)
 class Gate:
-    """Lets the workers of a run begin together.
+    """Lets the workers of a run begin their first trials together.
 
     Tune hands a free worker to a waiting trial even while that trial's own worker is starting, and
     then ends the latter. Where trials are shorter than the start of a process, all of them would
@@ -63,7 +63,7 @@ class Gate:
     limit_s: float = 20.0
 
     def enter(self) -> None:
-        """Wait until all workers are here."""
+        """Wait until Tune has started a trial in every worker."""
         from ray.experimental import internal_kv
 
         internal_kv._internal_kv_put(self._prefix + uuid.uuid4().hex.encode(), b"1")
@@ -129,7 +129,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         self._reports: Iterator[Report] = iter(())
         self._last: Report | None = None
         self._notes = _Notes()
-        gate.enter()
+        self._gate: Gate | None = gate
         logging.getLogger("raytuner").addHandler(self._notes)
         self._begin(config)
 
@@ -145,10 +145,15 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         An exception of the objective ends the trial, not the worker, and never reaches Tune, which
         would write it to files of its own.
         """
+        if self._gate is not None:
+            self._gate.enter()
+            self._gate = None
+            self._started = time.perf_counter()
         try:
             report = next(self._reports, None)
-        except Exception:  # whatever an objective raises is a failed trial
-            return self._told(None, error=redact(traceback.format_exc()), done=True)
+        except (Exception, SystemExit):  # whatever an objective raises is a failed trial
+            error = self._objective.without_documents(redact(traceback.format_exc()))
+            return self._told(None, error=error, done=True)
         if report is not None:
             self._last = report
         return self._told(report, done=report is None or report.block is None)

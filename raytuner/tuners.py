@@ -32,7 +32,8 @@ class BaseParamTuner(BaseModel):
         param_dict: For each parameter a list of choices, one of Ray's domains, or a form of YAML;
             see `SearchSpace.from_dict`.
         fixed_param_dict: Parameters that do not vary (documents, questions, ...). They are given to the
-            objective along with the others, and come back in the results by reference.
+            objective along with the others, which win where both have a name, and come back in the results
+            by reference.
         show_progress: Whether a progress bar is shown.
         metric: The value to optimise, where the objective returns several.
         mode: ``max`` or ``min``.
@@ -51,9 +52,6 @@ class BaseParamTuner(BaseModel):
         """Evaluate configurations and return the results, best first."""
 
     def _space(self) -> SearchSpace:
-        both = sorted(set(self.param_dict) & set(self.fixed_param_dict))
-        if both:
-            raise ConfigError(f"{both[0]!r} is both in param_dict and in fixed_param_dict; remove it from one")
         return SearchSpace.from_dict(self.param_dict)
 
     def _configurations(self, space: SearchSpace) -> list[Params]:
@@ -104,7 +102,7 @@ def _run_here(study: Study, objective: Objective, number: int, params: Params) -
     try:
         for report in objective.reports(params):
             study.report(number, report)
-    except Exception:  # whatever an objective raises is a failed trial
+    except (Exception, SystemExit):  # whatever an objective raises is a failed trial
         error = traceback.format_exc()
     study.finish(number, time.perf_counter() - started, error)
 
@@ -169,7 +167,7 @@ async def _arun_here(study: Study, objective: Objective, number: int, params: Pa
     try:
         async for report in objective.areports(params):
             study.report(number, report)
-    except Exception:  # see _run_here
+    except (Exception, SystemExit):  # see _run_here
         error = traceback.format_exc()
     study.finish(number, time.perf_counter() - started, error)
 

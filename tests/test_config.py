@@ -43,6 +43,19 @@ def test_a_variable_with_a_relative_path_is_relative_to_the_first_config(monkeyp
     assert TuneConfig.parse(best, base=Path("/second")).documents == config.documents == ["/first/data/a"]
 
 
+def test_every_character_of_a_prompt_survives() -> None:
+    prompt = "A\u0085: \u2028 Ä 中 \ud83e\udd89".encode("utf-16", "surrogatepass").decode("utf-16")
+    text = TuneConfig.parse(SMALL).with_best({"prompt": prompt})
+    assert TuneConfig.parse(text).pipeline["prompt"] == prompt
+
+
+def test_a_secret_in_the_best_configuration_is_its_variable_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_API_TOKEN", "tok-0123456789")
+    text = TuneConfig.parse(SMALL).with_best({"prompt": "use tok-0123456789 {context_str}"})
+    assert "tok-0123456789" not in text
+    assert TuneConfig.parse(text).pipeline["prompt"] == "use tok-0123456789 {context_str}"
+
+
 def test_a_name_may_look_like_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUILD", "123")
     assert TuneConfig.parse(SMALL + "run: {name: '${BUILD}'}\n").run.name == "123"
@@ -136,7 +149,8 @@ def test_malformed_overrides(override: str) -> None:
         (SMALL + "search: {scheduler: fif}\n", "search.scheduler: 'fif' is not allowed; it should be 'fifo'"),
         (SMALL + "objective: {mode: best}\n", "objective.mode: 'best' is not allowed; it should be 'max' or 'min'"),
         (SMALL + "objective: {block_size: true}\n", "objective.block_size: True"),
-        (SMALL + "run: {name: ../evil}\n", "run.name"),
+        (SMALL + "run: {name: ../evil}\n", "run.name: '../evil' is not allowed; it should be letters, digits"),
+        (SMALL + "run: {address: 'ray://h:1'}\n", "Ray Client is not supported"),
         (SMALL + "space: [top_k]\n", "space: ['top_k'] is not allowed; it should be a mapping"),
         ("documents: d\nquestions: 5\n", "questions: 5 is not allowed; it should be a mapping"),
         ("documents: 3\nquestions: q\n", "documents: 3 is not allowed; it should be a valid list"),

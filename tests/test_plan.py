@@ -107,6 +107,8 @@ def test_only_models_that_are_used_are_needed(sections: dict[str, Any], embeddin
         ({"pipeline": {"chunk_size": 100, "chunk_overlap": 100}}, "chunk_overlap 100 is not below chunk_size 100"),
         ({"pipeline": {"retriever": "hybrid", "top_k": 500}}, "fusion_depth"),
         ({"pipeline": {"top_k": 3}, "space": {"top_k": [3]}}, "both in pipeline and in space"),
+        ({"space": {"prompt": ["{context_str} {query_str}", "{context} {query_str}"]}}, "lacks {context_str}"),
+        ({"pipeline": {"llm": "gpt-4"}}, "unknown language model 'gpt-4'"),
         ({"pipeline": {"embedding": "minlm"}}, "did you mean 'minilm'"),
         ({"space": {"embedding": ["minilm", "worldlama"]}}, "did you mean 'wordllama'"),
         ({"search": {"name": "bayes"}}, "unknown search algorithm 'bayes'"),
@@ -130,6 +132,19 @@ def test_each_config_plans(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found["llama2"].objective.metric == "semantic_similarity"
     assert len(found["spans"].objective.questions) == 317
     assert set(found["spans"].space.parameters) >= {"chunk_size", "chunk_overlap", "retriever", "top_k"}
+
+
+def test_conditions_on_what_is_fixed_are_decided(caplog: pytest.LogCaptureFixture) -> None:
+    weight = {"float": [0, 1], "step": 0.5, "when": {"retriever": ["hybrid"]}}
+    kept = plan(pipeline={"retriever": "hybrid"}, space={"fusion_weight": weight})
+    assert kept.total == 3
+    left_out = plan(pipeline={"retriever": "bm25"}, space={"fusion_weight": weight, "top_k": [1, 2]})
+    assert list(left_out.space.parameters) == ["top_k"]
+    assert "fusion_weight is left out" in caplog.text
+
+
+def test_a_grid_search_in_yaml_is_a_list() -> None:
+    assert plan(space={"top_k": {"grid_search": [1, 2]}}).total == 2
 
 
 def test_wrong_section_type() -> None:

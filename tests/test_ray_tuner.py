@@ -191,11 +191,15 @@ def test_fixed_values_are_in_no_file(tmp_path: Path) -> None:
         return RunResult(score=params["a"], params=params, metadata={"documents": params["documents"], "note": marker})
 
     def failing(params: dict[str, Any]) -> Any:
+        if params["a"] == 3:
+            raise ValueError(f"cannot parse {params['documents'][7]}")
         return params["documents"][0] * 20 if params["a"] == 1 else 1.0
 
     started = time.time()
-    failed = tuner(tmp_path, failing, {"a": [1, 2]}, fixed_param_dict={"documents": documents}).tune().failed
-    assert "score is something of" in failed[0].summary
+    failed = tuner(tmp_path, failing, {"a": [1, 2, 3]}, fixed_param_dict={"documents": documents}).tune().failed
+    summaries = sorted(trial.summary for trial in failed)
+    assert "score is something of" in summaries[0]
+    assert summaries[1] == "ValueError: cannot parse <text withheld>"
     found = RayTuneParamTuner(
         param_fn=objective, param_dict={"a": [1, 2]}, fixed_param_dict={"documents": documents}, storage_path=tmp_path
     ).tune()

@@ -55,6 +55,13 @@ def test_ray_client_addresses_are_refused() -> None:
     assert "Ray Client is not supported" in done.stdout
 
 
+def test_an_address_where_nobody_listens_is_an_error_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9.*nobody answers"):
+        runtime._check_reachable("127.0.0.1:9")
+    runtime._check_reachable("local")
+    runtime._check_reachable("auto")
+
+
 def test_usage_statistics_are_off() -> None:
     assert runtime.ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
 

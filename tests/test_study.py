@@ -11,7 +11,8 @@ import pytest
 from raytuner.errors import AllTrialsFailedError, DataError, UserError
 from raytuner.objective import Block, Report
 from raytuner.report import as_json, as_text, result_of
-from raytuner.study import LOG, RUN, Study, find_run, load_study, new_folder, read_log, read_run, write_json
+from raytuner.run_folder import LOG, RUN, find_run, new_folder, read_run, write_json
+from raytuner.study import Study, load_study, read_log
 
 
 def block(index: int, **scores: float) -> Report:

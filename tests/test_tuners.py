@@ -192,9 +192,43 @@ def test_interrupting_the_async_tuner_returns_what_is_finished() -> None:
     assert done.stdout.strip() == "True [2.0, 1.0]"
 
 
-def test_a_name_in_both_dicts_is_refused() -> None:
-    with pytest.raises(ConfigError, match="both in param_dict and in fixed_param_dict"):
-        ParamTuner(param_fn=product, param_dict={"a": [1]}, fixed_param_dict={"a": 2}).tune()
+def test_of_a_name_in_both_dicts_the_tuned_value_counts() -> None:
+    result = ParamTuner(param_fn=lambda p: float(p["a"]), param_dict={"a": [1, 3]}, fixed_param_dict={"a": 2}).tune()
+    assert [(run.score, run.params) for run in result.run_results] == [(3.0, {"a": 3}), (1.0, {"a": 1})]
+
+
+def test_the_metric_is_found_among_the_metrics_of_a_run_result() -> None:
+    def objective(params: dict[str, Any]) -> RunResult:
+        return RunResult(score=0.3, params=params, metrics={"recall": params["a"]})
+
+    best = ParamTuner(param_fn=objective, param_dict={"a": [0.1, 0.9]}, metric="recall").tune().best_run_result
+    assert (best.score, best.params, best.metrics) == (0.9, {"a": 0.9}, {"recall": 0.9, "score": 0.3})
+
+
+def test_values_may_be_any_iterable_in_order() -> None:
+    space = {"a": (n for n in (1, 2)), "b": {3: "x", 4: "y"}.keys(), "c": range(2), "d": np.array([5, 6])}
+    result = ParamTuner(param_fn=lambda p: float(sum(p.values())), param_dict=space).tune()
+    assert len(result.run_results) == 16
+    assert result.best_run_result.params == {"a": 2, "b": 4, "c": 1, "d": 6}
+
+
+def test_a_question_in_two_blocks_is_refused() -> None:
+    def objective(_: dict[str, Any]) -> Any:
+        yield {"q1": {"score": 1.0}}
+        yield {"q1": {"score": 0.0}}
+
+    with pytest.raises(AllTrialsFailedError, match="'q1' is in two blocks"):
+        ParamTuner(param_fn=objective, param_dict={"a": [1]}).tune()
+
+
+def test_system_exit_is_a_failed_trial() -> None:
+    def objective(params: dict[str, Any]) -> float:
+        if params["a"] == 1:
+            raise SystemExit("gone")
+        return 1.0
+
+    result = ParamTuner(param_fn=objective, param_dict={"a": [1, 2]}).tune()
+    assert result.failed[0].summary == "SystemExit: gone"
 
 
 def test_a_misspelt_field_is_refused() -> None:

@@ -177,7 +177,7 @@ def _check_llm(name: str) -> None:
     if name == _EXTRACTIVE:
         raise ModelError("'extractive' is not a language model: it answers without one, inside a pipeline")
     if name != "mock" and not _is_openai(name):
-        raise ModelError(f"unknown language model {name!r}; {nearest(name, ['mock', 'openai:MODEL'])}")
+        raise ModelError(f"unknown language model {name!r}; {nearest(name, ['mock', 'extractive', 'openai:MODEL'])}")
 
 
 def _is_openai(name: str) -> bool:

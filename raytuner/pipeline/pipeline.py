@@ -59,6 +59,14 @@ def defaults() -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters().items()}
 
 
+SINGLE_RULES: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "prompt": check_prompt,
+    "embedding": lambda params: model_identity(embed_chunks.own(params)),
+    "llm": lambda params: llm_identity(generate.own(params)),
+}
+"""Rules that one value breaks or keeps whatever the others are."""
+
+
 def check_value(name: str, value: Any) -> None:
     """Refuse an unknown parameter, or a value of the wrong type or range.
 
@@ -72,6 +80,8 @@ def check_value(name: str, value: Any) -> None:
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Input should be ")
         raise ConfigError(f"{name}: {value!r} is not allowed; it should be {reason}") from None
+    if name in SINGLE_RULES:
+        SINGLE_RULES[name]({**defaults(), name: value})
 
 
 @cache
@@ -89,9 +99,6 @@ def check(params: Mapping[str, Any]) -> None:
     for name, value in params.items():
         check_value(name, value)
     check_chunking(params)
-    check_prompt(params)
-    model_identity(embed_chunks.own(params))
-    llm_identity(generate.own(params))
     depth, top_k = fuse.own(params)["fusion_depth"], select.own(params)["top_k"]
     if route(params) == "hybrid" and top_k > depth:
         raise ConfigError(f"top_k {top_k} is above fusion_depth {depth}; raise fusion_depth")
