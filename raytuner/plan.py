@@ -11,10 +11,11 @@ from typing import Any
 from raytuner import datasets, metrics, models
 from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
+from raytuner.documents.document import Document
+from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError
 from raytuner.models import Missing
 from raytuner.pipeline import pipeline as stages
-from raytuner.pipeline.load import Document, load_documents
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 from raytuner.results import TunedResult
 from raytuner.search.options import SearchOptions

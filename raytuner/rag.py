@@ -13,13 +13,14 @@ from raytuner import aio, datasets, metrics, models
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import blocks as in_blocks
 from raytuner.datasets.blocks import stratified_order
+from raytuner.documents.document import Document
+from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
 from raytuner.objective import Means, Values
 from raytuner.pipeline import pipeline as stages
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.generate import EXTRACTIVE
-from raytuner.pipeline.load import Document, load_documents
 from raytuner.pipeline.retrieve import Ranking
 from raytuner.results import RunResult
 from raytuner.space import SearchSpace

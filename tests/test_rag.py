@@ -18,10 +18,11 @@ import pytest
 
 from raytuner import SearchSpace, datasets, models
 from raytuner.datasets import Question, QuestionSet, Reference
+from raytuner.documents.document import Document
+from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError, ModelError
 from raytuner.objective import Objective
 from raytuner.pipeline import embed, generate
-from raytuner.pipeline.load import Document, load_documents
 from raytuner.rag import RagObjective
 from raytuner.results import RunResult
 

@@ -13,7 +13,7 @@ from llama_index.core.evaluation.eval_utils import get_responses
 from llama_index.core.node_parser import SimpleNodeParser
 
 from raytuner import ParamTuner, RayTuneParamTuner, RunResult, models
-from raytuner.pipeline.load import load_documents
+from raytuner.documents.load import load_documents
 
 QUESTIONS = 12
 

@@ -15,12 +15,14 @@ class Reference:
         start: The first character.
         end: The character after the last one.
         text: The characters themselves, where the file holds them.
+        alternative: References of one number answer the question together; each number answers it alone.
     """
 
     document: str
     start: int
     end: int
     text: str | None = None
+    alternative: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,11 @@ class Question:
     Attributes:
         id: Unique in its set.
         text: The question itself.
-        answer: The reference answer.
+        answer: The reference answer; empty if the question cannot be answered.
         references: The spans that answer it.
         documents: The ids of the relevant documents, when there are no spans.
+        other_answers: Further reference answers that are as right as `answer`; the best match counts.
+        answerable: Whether the documents hold an answer at all.
     """
 
     id: str
@@ -40,6 +44,8 @@ class Question:
     answer: str | None = None
     references: tuple[Reference, ...] = ()
     documents: tuple[str, ...] = ()
+    other_answers: tuple[str, ...] = ()
+    answerable: bool = True
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from raytuner.datasets.spans import OnBadSpan, fit
 from raytuner.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from raytuner.pipeline.load import Document
+    from raytuner.documents.document import Document
 
 BUILTIN = {"builtin:quickstart": Path(__file__).parent.parent / "data" / "quickstart" / "questions.jsonl"}
 

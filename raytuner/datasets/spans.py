@@ -13,7 +13,7 @@ from raytuner.datasets.question import Question, QuestionSet, Reference
 from raytuner.errors import DataError
 
 if TYPE_CHECKING:
-    from raytuner.pipeline.load import Document
+    from raytuner.documents.document import Document
 
 OnBadSpan = Literal["error", "drop"]
 SHOWN = 3

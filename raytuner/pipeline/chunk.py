@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, Gt
 
+from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, RaytunerError
-from raytuner.pipeline.load import Document
 from raytuner.pipeline.nltk_data import use_readable_nltk_data
 from raytuner.pipeline.stage import stage
 

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.chunk import Chunk, check_chunking, split
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
 from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
-from raytuner.pipeline.load import Document
 from raytuner.pipeline.retrieve import (
     MIN_DEPTH,
     Ranking,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from raytuner.datasets import Question, Reference, fit, load
+from raytuner.documents.document import Document
+from raytuner.documents.load import load_documents
 from raytuner.errors import DataError
-from raytuner.pipeline.load import Document, load_documents
 
 CAT = Document("pets/cat.md", "The cat sat.")
 DOG = Document("pets/dog.md", "The dog ran.")

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raytuner.documents.document import Document
+from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline.chunk import Chunk, check_chunking, locate, overlap_tokens, split, token_counter
-from raytuner.pipeline.load import Document, load_documents
 
 SPLITTERS = ["sentence", "token"]
 TEXTS = {

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, ModelError
 from raytuner.pipeline.cache import StageCache
-from raytuner.pipeline.load import load_documents
 from raytuner.pipeline.pipeline import Pipeline, check, check_value, defaults
 from raytuner.pipeline.retrieve import MIN_DEPTH, Ranking
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raytuner import models
+from raytuner.documents.document import Document
 from raytuner.pipeline import pipeline as stages
-from raytuner.pipeline.load import Document
 from raytuner.pipeline.stage import Stage, digest, stage
 
 UPSTREAM = {
@@ -135,7 +135,7 @@ def test_a_model_is_known_by_its_identity(monkeypatch: pytest.MonkeyPatch, kind:
 def test_keys_are_the_same_in_another_process() -> None:
     params = {"embedding": "wordllama", "chunk_size": 64, "llm": "mock", "prompt": "ü {context_str} {query_str}"}
     code = (
-        "import json; from raytuner.pipeline import pipeline as p; from raytuner.pipeline.load import Document\n"
+        "import json; from raytuner.pipeline import pipeline as p; from raytuner.documents.document import Document\n"
         f"params = {params!r}\n"
         "print(json.dumps([p.Pipeline([Document('é', '漢')]).split_key(params)]"
         " + [s.key(params, 'up') for s in p.STAGES]))"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from raytuner.documents.document import Document
+from raytuner.documents.load import load_documents
 from raytuner.errors import DataError
-from raytuner.pipeline.load import Document, load_documents
 
 
 @pytest.fixture

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from raytuner.documents.document import Document
 from raytuner.errors import DataError, nearest
 
 SUFFIXES = (".md", ".markdown", ".txt")
 BUILTIN = {"builtin:quickstart": Path(__file__).parent.parent / "data" / "quickstart"}
-
-
-@dataclass(frozen=True)
-class Document:
-    """One document: its id (a relative path, unique in the collection) and its whole text."""
-
-    id: str
-    text: str
 
 
 def load_documents(paths: str | Path | Sequence[str | Path], *, encoding: str = "utf-8-sig") -> list[Document]:
