@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from raytuner.components import Component, component
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.chunk import Chunk, check_chunking, split
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
 from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
+from raytuner.pipeline.own_retriever import make_retriever, own_search
+from raytuner.pipeline.rerank import rerank
 from raytuner.pipeline.retrieve import (
     MIN_DEPTH,
     Ranking,
@@ -28,9 +31,15 @@ from raytuner.pipeline.retrieve import (
 from raytuner.pipeline.stage import Stage, digest, stage
 
 
-@stage(version=1)
-def route(*, retriever: Literal["vector", "bm25", "hybrid"] = "vector") -> str:
-    """Say which way a question goes: by embedding, by BM25, or by the fusion of both."""
+def retriever_identity(own: Mapping[str, Any]) -> str:
+    """What stands for a retriever in a key."""
+    retriever = own["retriever"]
+    return retriever.identity if isinstance(retriever, Component) else str(retriever)
+
+
+@stage(version=1, retriever=retriever_identity)
+def route(*, retriever: Literal["vector", "bm25", "hybrid"] | Component = "vector") -> str | Component:
+    """Say which way a question goes: by embedding, by BM25, by the fusion of both, or by an own retriever."""
     return retriever
 
 
@@ -42,6 +51,7 @@ STAGES: tuple[Stage, ...] = (
     bm25_index,
     bm25_search,
     fuse,
+    rerank,
     select,
     generate,
     extract,
@@ -58,6 +68,9 @@ def defaults() -> dict[str, Any]:
     """The configuration of a pipeline of which nothing is said."""
     return {name: parameter.default for name, parameter in parameters().items()}
 
+
+COMPONENTS = ("retriever", "reranker")
+"""Parameters that may be components of the user's own."""
 
 SINGLE_RULES: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "prompt": check_prompt,
@@ -76,7 +89,7 @@ def check_value(name: str, value: Any) -> None:
     if name not in parameters():
         raise ConfigError(f"unknown pipeline parameter {name!r}; {nearest(name, parameters())}")
     try:
-        _adapter(name).validate_python(value, strict=True)
+        _adapter(name).validate_python(component(value) if name in COMPONENTS else value, strict=True)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Input should be ")
         raise ConfigError(f"{name}: {value!r} is not allowed; it should be {reason}") from None
@@ -99,9 +112,20 @@ def check(params: Mapping[str, Any]) -> None:
     for name, value in params.items():
         check_value(name, value)
     check_chunking(params)
-    depth, top_k = fuse.own(params)["fusion_depth"], select.own(params)["top_k"]
-    if route(params) == "hybrid" and top_k > depth:
-        raise ConfigError(f"top_k {top_k} is above fusion_depth {depth}; raise fusion_depth")
+    _check_depth(params)
+
+
+def _check_depth(params: Mapping[str, Any]) -> None:
+    """What comes before the cut to `top_k` must be as deep."""
+    top_k = select.own(params)["top_k"]
+    used = {
+        "fusion_depth": (fuse, route(params) == "hybrid"),
+        "rerank_depth": (rerank, rerank.own(params)["reranker"] is not None),
+    }
+    for name, (part, active) in used.items():
+        depth = part.own(params)[name]
+        if active and top_k > depth:
+            raise ConfigError(f"top_k {top_k} is above {name} {depth}; raise {name}")
 
 
 class Pipeline:
@@ -139,10 +163,39 @@ class Pipeline:
         Returns:
             One ranking a question.
         """
-        depth = max(select.own(params)["top_k"], MIN_DEPTH)
-        way = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both}[route(params)]
-        _, deep = way(params, questions, depth)
-        return [select(params, ranking) for ranking in deep]
+        depth = max(select.own(params)["top_k"], rerank.own(params)["rerank_depth"], MIN_DEPTH)
+        retriever = route(params)
+        ways = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both}
+        way = self._by_component if isinstance(retriever, Component) else ways[retriever]
+        key, deep = way(params, questions, depth)
+        return [select(params, ranking) for ranking in self._reranked(params, key, questions, deep)]
+
+    def _reranked(
+        self, params: Mapping[str, Any], upstream: str, questions: Sequence[str], deep: list[Ranking]
+    ) -> list[Ranking]:
+        if rerank.own(params)["reranker"] is None:
+            return deep
+
+        def search(needed: list[int]) -> list[Ranking]:
+            chunks = self.chunks(params)
+            return [rerank(params, deep[i], questions[i], chunks, self.documents) for i in needed]
+
+        return self._each(rerank.key(params, upstream), questions, rerank.own(params)["rerank_depth"], search)
+
+    def _by_component(
+        self, params: Mapping[str, Any], questions: Sequence[str], depth: int
+    ) -> tuple[str, list[Ranking]]:
+        own: Component = route(params)
+        key = route.key(params, self.split_key(params))
+
+        def search(needed: list[int]) -> list[Ranking]:
+            chunks = self.chunks(params)
+            retriever = self.remember(
+                [key, depth, "retriever"], lambda: make_retriever(own, chunks, self.documents, depth)
+            )
+            return own_search(own, retriever, [questions[i] for i in needed], chunks, depth)
+
+        return key, self._each(key, questions, depth, search)
 
     async def answers(
         self, params: Mapping[str, Any], questions: Sequence[str], contexts: Sequence[Sequence[str]]
