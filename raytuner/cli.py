@@ -153,6 +153,7 @@ def _tune(
     from raytuner.progress import Progress
 
     plan = make_plan(loaded)
+    plan.objective.resolve()  # a metric of the user's own says what is better
     if not quiet:
         click.echo(_headline(plan), err=True)
     with Progress(plan.total, quiet=quiet) as progress:

@@ -195,6 +195,11 @@ class TuneConfig(_Section):
         return config
 
     @property
+    def folder(self) -> Path:
+        """The folder of the file: relative paths start here, and modules named by dotted paths are looked for here."""
+        return self._base
+
+    @property
     def text(self) -> str:
         """The YAML as it was written, variables not expanded, with the overrides applied."""
         if self._text:

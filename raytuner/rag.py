@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from raytuner import aio, datasets, metrics, models
+from raytuner import aio, components, datasets, languages, metrics, models
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import blocks as in_blocks
 from raytuner.datasets.blocks import stratified_order
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
-from raytuner.errors import ConfigError, DataError
-from raytuner.objective import Means, Values
+from raytuner.errors import ConfigError, DataError, RaytunerError, TrialError
+from raytuner.objective import Means, Values, as_float
 from raytuner.pipeline import pipeline as stages
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import embedder
-from raytuner.pipeline.generate import EXTRACTIVE
+from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.retrieve import Ranking
 from raytuner.results import RunResult
 from raytuner.space import SearchSpace
+
+logger = logging.getLogger("raytuner")
 
 DEFAULT_METRIC = "semantic_similarity"
 BLOCK_SIZE = 8
@@ -38,12 +41,14 @@ class RagObjective:
     Args:
         documents: The collection, or paths to load it from.
         questions: The question set, or the path of one.
-        metric: The metric to optimise; see `raytuner.metrics`.
+        metric: The metric to optimise; see `raytuner.metrics`. It may be a function of one
+            `raytuner.metrics.Evidence`, or the dotted path of one, which is imported when a search begins.
         block_size: How many questions are evaluated and reported together.
         seed: Fixes the order of the questions, the same for every configuration.
         similarity_embedding: The embedding model that compares answers for ``semantic_similarity``; the
             same for every configuration, so that their scores compare. By default the pipeline's own
             where it is fixed, else ``minilm``.
+        folder: Where modules named by dotted paths are looked for, beside Python's own path.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
 
@@ -58,10 +63,11 @@ class RagObjective:
         documents: Sequence[Document] | str | Path | Sequence[str | Path],
         questions: QuestionSet | str | Path,
         *,
-        metric: str = DEFAULT_METRIC,
+        metric: str | Callable[[metrics.Evidence], float] = DEFAULT_METRIC,
         block_size: int = BLOCK_SIZE,
         seed: int = 0,
         similarity_embedding: str | None = None,
+        folder: str | Path | None = None,
         **pipeline: Any,
     ) -> None:
         if block_size < 1:
@@ -72,12 +78,19 @@ class RagObjective:
             if isinstance(questions, QuestionSet)
             else datasets.load(questions, documents=self.documents)
         )
-        self.metric = metric
+        if not len(self.questions):
+            raise DataError("the question set is empty; add questions")
+        self.folder = folder
+        self._metrics: tuple[metrics.Metric, ...] = ()  # empty until a dotted path is imported
+        self.metric = metric if isinstance(metric, str) else metrics.from_function(metric).name
+        if not components.is_dotted(metric):
+            first = metrics.metric(metric) if isinstance(metric, str) else metrics.from_function(metric)
+            self._metrics = _reported(first, self.questions)
+        self._warned: set[str] = set()
         self.fixed = pipeline
         self.similarity_embedding = similarity_embedding
         self.block_size = block_size
         self.seed = seed
-        self._metrics = _reported(metric, self.questions)
         self._numbers = {document.id: number for number, document in enumerate(self.documents)}
         for name, value in pipeline.items():
             stages.check_value(name, value)
@@ -88,13 +101,31 @@ class RagObjective:
         self._pipeline: stages.Pipeline | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Artefacts stay in their process; a worker builds its own.
-        return {**self.__dict__, "_pipeline": None}
+        # Artefacts stay in their process; a worker builds its own, and imports by itself what has a dotted path.
+        imported = components.is_dotted(self.metric)
+        return {**self.__dict__, "_pipeline": None, "_metrics": () if imported else self._metrics}
+
+    def resolve(self) -> None:
+        """Import a metric that is named by its dotted path. That runs its module, so only a search does it.
+
+        Raises:
+            ConfigError: There is no such metric.
+            DataError: The questions lack what it needs.
+        """
+        if not self._metrics:
+            with components.importable(self.folder):
+                score = components.load(self.metric, "metric")
+            self._metrics = _reported(metrics.from_function(score, self.metric), self.questions)
+
+    @property
+    def mode(self) -> metrics.Mode | None:
+        """Whether more of the metric is better or less; None before `resolve`."""
+        return self._metrics[0].mode if self._metrics else None
 
     @property
     def needs_answers(self) -> bool:
         """Whether questions are answered at all, or only retrieved for."""
-        return any(metric.needs == "answers" for metric in self._metrics)
+        return any(metric.needs in ("answers", "llm") for metric in self._metrics)
 
     def check(self, params: Mapping[str, Any]) -> None:
         """Refuse a configuration that cannot run.
@@ -102,7 +133,13 @@ class RagObjective:
         Raises:
             ConfigError: With the rule that is broken.
         """
-        stages.check({**self.fixed, **params})
+        own = {**self.fixed, **params}
+        stages.check(own)
+        self._check_llm(own)
+
+    def _check_llm(self, own: Mapping[str, Any]) -> None:
+        if any(metric.needs == "llm" for metric in self._metrics) and generate.own(own)["llm"] == EXTRACTIVE:
+            raise ConfigError(f"metric {self.metric} needs an LLM, and llm is {EXTRACTIVE}; set pipeline.llm")
 
     def models(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> tuple[set[str], set[str]]:
         """The models that some configuration of a space uses.
@@ -117,7 +154,7 @@ class RagObjective:
         embeddings, llms = set(), set()
         for params in space.covering(("embedding", "llm", "retriever")):
             own = {**stages.defaults(), **self.fixed, **(fixed or {}), **params}
-            if self.needs_answers and own["llm"] != EXTRACTIVE:
+            if (self.needs_answers or not self._metrics) and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
             if own["retriever"] != "bm25" or (self.needs_answers and own["llm"] == EXTRACTIVE):
                 embeddings.add(own["embedding"])
@@ -133,10 +170,25 @@ class RagObjective:
             fixed: Further parameters that do not vary.
 
         Raises:
+            ConfigError: There is no such metric, or it needs an LLM where there is none.
             ModelError: Something cannot be had.
         """
+        self.resolve()
+        for params in space.covering(("llm",)):
+            self._check_llm({**self.fixed, **(fixed or {}), **params})
         embeddings, llms = self.models(space, fixed)
+        self.warn(embeddings)
         models.prepare(sorted(embeddings), sorted(llms))
+
+    def warn(self, embeddings: set[str]) -> None:
+        """Warn, once, of embedding models that do not know the language of the texts."""
+        texts = {
+            "documents": [document.text for document in self.documents],
+            "questions": [question.text for question in self.questions],
+        }
+        for line in languages.foreign(sorted(embeddings - self._warned), texts):
+            logger.warning("%s", line)
+        self._warned |= embeddings
 
     def __call__(self, params: Mapping[str, Any]) -> RunResult:
         """Score a configuration on all questions."""
@@ -158,12 +210,14 @@ class RagObjective:
         Raises:
             ConfigError: The configuration cannot run.
         """
+        self.resolve()
         self.check(params)
         for block in self._order:
             yield aio.run(self._values(params, block))
 
     async def ablocks(self, params: Mapping[str, Any]) -> AsyncIterator[Values]:
         """`blocks` for a running event loop."""
+        self.resolve()
         self.check(params)
         for block in self._order:
             yield await self._values(params, block)
@@ -215,8 +269,10 @@ class RagObjective:
             answer=answer,
             reference_answer=question.answer,
             similarity=similarity,
+            question=question.text,
+            contexts=[chunk.text for chunk in retrieved],
         )
-        return {metric.name: metric(evidence) for metric in self._metrics}
+        return {metric.name: _score(metric, evidence, question.id) for metric in self._metrics}
 
     def _relevant(self, chunks: Sequence[Chunk], question: Question) -> frozenset[int]:
         """The positions of the chunks that are relevant to a question."""
@@ -275,18 +331,27 @@ def _documents(documents: Any) -> list[Document]:
     return entries
 
 
-def _reported(metric: str, questions: QuestionSet) -> tuple[metrics.Metric, ...]:
+def _score(metric: metrics.Metric, evidence: metrics.Evidence, question: str) -> float:
+    """One value; whatever a user's own metric does comes out as one line."""
+    try:
+        value = metric(evidence)
+    except RaytunerError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise TrialError(f"metric {metric.name} failed on question {question!r}: {reason}") from error
+    return as_float(value, f"metric {metric.name} of question {question!r}")
+
+
+def _reported(first: metrics.Metric, questions: QuestionSet) -> tuple[metrics.Metric, ...]:
     """The metrics that are reported: the optimised one, and those of its group that the questions allow."""
-    first = metrics.metric(metric)
-    if not len(questions):
-        raise DataError("the question set is empty; add questions")
     lacking = [question.id for question in questions if not _serves(first, question)]
     if lacking:
         raise DataError(
-            f"metric {metric} needs {_NEEDS[first.needs]}, which {len(lacking)} of {len(questions)} questions lack "
+            f"metric {first.name} needs {_NEEDS[first.needs]}, which {len(lacking)} of {len(questions)} questions lack "
             f"({', '.join(lacking[:3])}); add them, or choose another metric"
         )
-    group = [metrics.metric(name) for name in metrics.group(metric) if name != metric]
+    group = [metrics.metric(name) for name in metrics.group(first) if name != first.name]
     return (first, *(other for other in group if all(_serves(other, question) for question in questions)))
 
 

@@ -23,6 +23,8 @@ class Evidence:
         answer: The pipeline's answer.
         reference_answer: The answer it should have given.
         similarity: Cosine of the embeddings of the two answers.
+        question: The question's text.
+        contexts: The texts of the retrieved chunks, in the order of `ranges`.
         cutoff: The N of a metric ``NAME@N``; set by `cut`.
     """
 
@@ -35,6 +37,8 @@ class Evidence:
     answer: str | None = None
     reference_answer: str | None = None
     similarity: float | None = None
+    question: str = ""
+    contexts: Sequence[str] = ()
     cutoff: int | None = None
 
     def __post_init__(self) -> None:
@@ -48,6 +52,7 @@ class Evidence:
             ranges=self.ranges[:cutoff],
             relevant=self.relevant[:cutoff],
             tokens=self.tokens[:cutoff],
+            contexts=self.contexts[:cutoff],
             cutoff=cutoff,
         )
 
