@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from raytuner.space import SearchSpace
 
 DEFAULT_METRIC = "semantic_similarity"
 BLOCK_SIZE = 8
+
+logger = logging.getLogger("raytuner")
 
 
 class RagObjective:
@@ -67,11 +71,12 @@ class RagObjective:
         if block_size < 1:
             raise ConfigError(f"block_size is {block_size}; it must be at least 1")
         self.documents = _documents(documents)
-        self.questions = (
+        fitted = (
             datasets.fit(questions, self.documents)
             if isinstance(questions, QuestionSet)
             else datasets.load(questions, documents=self.documents)
         )
+        self.questions = _scorable(metric, fitted)
         self.metric = metric
         self.fixed = pipeline
         self.similarity_embedding = similarity_embedding
@@ -185,7 +190,7 @@ class RagObjective:
         if self.needs_answers:
             contexts = [[chunks[i].text for i in ranking.chunks] for ranking in rankings]
             answers = await pipeline.answers(own, [question.text for question in block], contexts)
-        similarities = self._similarities(answers, [question.answer for question in block])
+        similarities = self._similarities(answers, block)
         return {
             question.id: self._scores(own, question, ranking, answer, similarity)
             for question, ranking, answer, similarity in zip(block, rankings, answers, similarities, strict=True)
@@ -201,37 +206,51 @@ class RagObjective:
     ) -> dict[str, float]:
         pipeline = self._stages()
         chunks = pipeline.chunks(own)
-        relevant = pipeline.remember(
-            ["relevant", pipeline.split_key(own), question.id], lambda: self._relevant(chunks, question)
-        )
+        split = pipeline.split_key(own)
+        relevant = pipeline.remember(["relevant", split, question.id], lambda: self._relevant(chunks, split, question))
         retrieved = [chunks[i] for i in ranking.chunks]
-        evidence = metrics.Evidence(
-            ranges=[(chunk.document, chunk.start, chunk.end) for chunk in retrieved],
-            relevant=[int(i) in relevant for i in ranking.chunks],
-            tokens=[chunk.tokens for chunk in retrieved],
-            total_relevant=len(relevant),
-            references=self._references(question),
-            top_k=ranking.depth,
-            answer=answer,
-            reference_answer=question.answer,
-            similarity=similarity,
-        )
-        return {metric.name: metric(evidence) for metric in self._metrics}
+        evidences = [
+            metrics.Evidence(
+                ranges=[(chunk.document, chunk.start, chunk.end) for chunk in retrieved],
+                relevant=[int(i) in positions for i in ranking.chunks],
+                tokens=[chunk.tokens for chunk in retrieved],
+                total_relevant=len(positions),
+                references=references,
+                top_k=ranking.depth,
+                answer=answer,
+                reference_answer=question.answer if question.answerable else "",
+                other_answers=question.other_answers,
+                similarity=similarity,
+            )
+            for references, positions in zip(self._references(question), relevant, strict=True)
+        ]
+        return {
+            metric.name: max(map(metric, evidences))
+            if metric.needs in ("references", "spans")
+            else metric(evidences[0])  # what does not depend on the references is the same for each alternative
+            for metric in self._metrics
+        }
 
-    def _relevant(self, chunks: Sequence[Chunk], question: Question) -> frozenset[int]:
-        """The positions of the chunks that are relevant to a question."""
-        whole = {self._numbers[name] for name in question.documents}
-        references = self._references(question)
-        touched = {document for document, _, _ in references}
-        return frozenset(
-            position
-            for position, chunk in enumerate(chunks)
-            if chunk.document in whole
-            or (chunk.document in touched and metrics.is_relevant((chunk.document, chunk.start, chunk.end), references))
-        )
+    def _relevant(self, chunks: Sequence[Chunk], split: str, question: Question) -> list[frozenset[int]]:
+        """For each alternative the positions of the chunks that are relevant to a question."""
+        positions = self._stages().remember(["positions", split], lambda: _positions(chunks))
+        whole = {i for name in question.documents for i in positions[self._numbers[name]]}
+        return [
+            frozenset(whole).union(
+                i
+                for document in {document for document, _, _ in references}
+                for i in positions[document]
+                if metrics.is_relevant((document, chunks[i].start, chunks[i].end), references)
+            )
+            for references in self._references(question)
+        ]
 
-    def _references(self, question: Question) -> list[tuple[int, int, int]]:
-        return [(self._numbers[r.document], r.start, r.end) for r in question.references]
+    def _references(self, question: Question) -> list[list[metrics.Span]]:
+        """The reference spans of each alternative; a single empty one for a question without any."""
+        alternatives: dict[int, list[metrics.Span]] = defaultdict(list)
+        for reference in question.references:
+            alternatives[reference.alternative].append((self._numbers[reference.document], *reference.span))
+        return list(alternatives.values()) or [[]]
 
     @property
     def _compares_answers(self) -> bool:
@@ -241,18 +260,16 @@ class RagObjective:
         """The model that compares answers; never a tuned one, or scores of two models would be compared."""
         return self.similarity_embedding or self.fixed.get("embedding") or "minilm"
 
-    def _similarities(self, answers: Sequence[str | None], references: Sequence[str | None]) -> Sequence[float | None]:
+    def _similarities(self, answers: Sequence[str | None], block: Sequence[Question]) -> Sequence[float | None]:
         """Cosines of answers and references, as LlamaIndex's ``SemanticSimilarityEvaluator`` computes them."""
         if not self._compares_answers:
             return [None] * len(answers)
         # All at once, so that a service is asked once a block.
         model = embedder(self._similarity_model(), self.fixed.get("long_text", "windows"))
-        texts = [text for text in (*answers, *references) if text and text.strip()]
+        given = [*answers, *(text for question in block for text in _right_answers(question))]
+        texts = list(dict.fromkeys(text for text in given if text and text.strip()))
         vectors = dict(zip(texts, model.texts(texts).astype(np.float64), strict=True)) if texts else {}
-        return [
-            float(vectors[answer] @ vectors[reference]) if answer in vectors and reference in vectors else 0.0
-            for answer, reference in zip(answers, references, strict=True)
-        ]
+        return [_similarity(answer or "", question, vectors) for answer, question in zip(answers, block, strict=True)]
 
     def _stages(self) -> stages.Pipeline:
         if self._pipeline is None:
@@ -273,6 +290,39 @@ def _documents(documents: Any) -> list[Document]:
         if times[entry.id] > 1:
             raise DataError(f"{times[entry.id]} documents have the id {entry.id!r}; make it unique")
     return entries
+
+
+def _positions(chunks: Sequence[Chunk]) -> Mapping[int, list[int]]:
+    """Where the chunks of each document are."""
+    positions: dict[int, list[int]] = defaultdict(list)
+    for position, chunk in enumerate(chunks):
+        positions[chunk.document].append(position)
+    return positions
+
+
+def _right_answers(question: Question) -> list[str]:
+    return [text for text in (question.answer, *question.other_answers) if text and question.answerable]
+
+
+def _similarity(answer: str, question: Question, vectors: Mapping[str, Any]) -> float:
+    """The cosine of an answer and the nearest right one; whether it abstains if there is no right one."""
+    if not question.answerable:
+        return float(metrics.abstains(answer))
+    known = [text for text in _right_answers(question) if text in vectors]
+    return max((float(vectors[answer] @ vectors[text]) for text in known if answer in vectors), default=0.0)
+
+
+def _scorable(metric: str, questions: QuestionSet) -> QuestionSet:
+    """The questions without those that the metric cannot score since nothing answers them."""
+    if metrics.metric(metric).needs not in ("references", "spans"):
+        return questions
+    kept = tuple(question for question in questions if question.answerable)
+    if len(questions) and not kept:
+        raise DataError(f"metric {metric} needs references, and none of the {len(questions)} questions can be answered")
+    if len(kept) < len(questions):
+        left_out = len(questions) - len(kept)
+        logger.warning("%d questions that cannot be answered are left out: %s needs references", left_out, metric)
+    return replace(questions, questions=kept)
 
 
 def _reported(metric: str, questions: QuestionSet) -> tuple[metrics.Metric, ...]:
@@ -304,4 +354,4 @@ def _serves(metric: metrics.Metric, question: Question) -> bool:
         return bool(question.references or question.documents)
     if metric.needs == "spans":
         return bool(question.references)
-    return metric.needs != "answers" or question.answer is not None
+    return metric.needs != "answers" or question.answer is not None or not question.answerable
