@@ -166,11 +166,13 @@ def default_metric(questions: QuestionSet) -> str:
     """The metric when none is named: the most exact that the questions allow.
 
     Of the span metrics it is F4, which weighs recall 16 times: what is not retrieved cannot be answered,
-    while text too much only costs. F1 would nearly always take the smallest chunk alone.
+    while text too much only costs. F1 would nearly always take the smallest chunk alone. Questions that
+    cannot be answered do not count, unless there are no others.
     """
-    if all(question.references for question in questions):
+    answerable = [question for question in questions if question.answerable]
+    if answerable and all(question.references for question in answerable):
         return "span_f4"
-    if all(question.references or question.documents for question in questions):
+    if answerable and all(question.references or question.documents for question in answerable):
         return "ndcg"
     return DEFAULT_METRIC
 

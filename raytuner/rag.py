@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,23 @@ from raytuner.datasets.blocks import blocks as in_blocks
 from raytuner.datasets.blocks import stratified_order
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
-from raytuner.errors import ConfigError, DataError, RaytunerError, TrialError
-from raytuner.objective import Means, Values, as_float
+from raytuner.errors import ConfigError, DataError
+from raytuner.objective import Means, Values
 from raytuner.pipeline import pipeline as stages
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.retrieve import Ranking
 from raytuner.results import RunResult
+from raytuner.scoring import reported, scorable, score
 from raytuner.space import SearchSpace
 
 logger = logging.getLogger("raytuner")
 
 DEFAULT_METRIC = "semantic_similarity"
 BLOCK_SIZE = 8
+
+logger = logging.getLogger("raytuner")
 
 
 class RagObjective:
@@ -73,19 +76,15 @@ class RagObjective:
         if block_size < 1:
             raise ConfigError(f"block_size is {block_size}; it must be at least 1")
         self.documents = _documents(documents)
-        self.questions = (
+        fitted = (
             datasets.fit(questions, self.documents)
             if isinstance(questions, QuestionSet)
             else datasets.load(questions, documents=self.documents)
         )
-        if not len(self.questions):
+        if not len(fitted):
             raise DataError("the question set is empty; add questions")
+        self.questions = fitted
         self.folder = folder
-        self._metrics: tuple[metrics.Metric, ...] = ()  # empty until a dotted path is imported
-        self.metric = metric if isinstance(metric, str) else metrics.from_function(metric).name
-        if not components.is_dotted(metric):
-            first = metrics.metric(metric) if isinstance(metric, str) else metrics.from_function(metric)
-            self._metrics = _reported(first, self.questions)
         self._warned: set[str] = set()
         self.fixed = pipeline
         self.similarity_embedding = similarity_embedding
@@ -97,7 +96,12 @@ class RagObjective:
         if similarity_embedding is not None:
             stages.check_value("embedding", similarity_embedding)
             models.embedding_identity(similarity_embedding, "windows")
-        self._order = in_blocks(stratified_order(self.questions.questions, seed), block_size)
+        self._metrics: tuple[metrics.Metric, ...] = ()  # none before a dotted path is imported
+        self._order: Sequence[Sequence[Question]] = ()
+        if components.is_dotted(metric):
+            self.metric = str(metric)
+        else:
+            self._use(metrics.metric(metric) if isinstance(metric, str) else metrics.from_function(metric))
         self._pipeline: stages.Pipeline | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -114,8 +118,14 @@ class RagObjective:
         """
         if not self._metrics:
             with components.importable(self.folder):
-                score = components.load(self.metric, "metric")
-            self._metrics = _reported(metrics.from_function(score, self.metric), self.questions)
+                function = components.load(self.metric, "metric")
+            self._use(metrics.from_function(function, self.metric))
+
+    def _use(self, metric: metrics.Metric) -> None:
+        self.metric = metric.name
+        self.questions = scorable(metric, self.questions)
+        self._metrics = reported(metric, self.questions)
+        self._order = in_blocks(stratified_order(self.questions.questions, self.seed), self.block_size)
 
     @property
     def mode(self) -> metrics.Mode | None:
@@ -239,7 +249,7 @@ class RagObjective:
         if self.needs_answers:
             contexts = [[chunks[i].text for i in ranking.chunks] for ranking in rankings]
             answers = await pipeline.answers(own, [question.text for question in block], contexts)
-        similarities = self._similarities(answers, [question.answer for question in block])
+        similarities = self._similarities(answers, block)
         return {
             question.id: self._scores(own, question, ranking, answer, similarity)
             for question, ranking, answer, similarity in zip(block, rankings, answers, similarities, strict=True)
@@ -255,39 +265,48 @@ class RagObjective:
     ) -> dict[str, float]:
         pipeline = self._stages()
         chunks = pipeline.chunks(own)
-        relevant = pipeline.remember(
-            ["relevant", pipeline.split_key(own), question.id], lambda: self._relevant(chunks, question)
-        )
+        split = pipeline.split_key(own)
+        relevant = pipeline.remember(["relevant", split, question.id], lambda: self._relevant(chunks, split, question))
         retrieved = [chunks[i] for i in ranking.chunks]
-        evidence = metrics.Evidence(
-            ranges=[(chunk.document, chunk.start, chunk.end) for chunk in retrieved],
-            relevant=[int(i) in relevant for i in ranking.chunks],
-            tokens=[chunk.tokens for chunk in retrieved],
-            total_relevant=len(relevant),
-            references=self._references(question),
-            top_k=ranking.depth,
-            answer=answer,
-            reference_answer=question.answer,
-            similarity=similarity,
-            question=question.text,
-            contexts=[chunk.text for chunk in retrieved],
-        )
-        return {metric.name: _score(metric, evidence, question.id) for metric in self._metrics}
+        evidences = [
+            metrics.Evidence(
+                ranges=[(chunk.document, chunk.start, chunk.end) for chunk in retrieved],
+                relevant=[int(i) in positions for i in ranking.chunks],
+                tokens=[chunk.tokens for chunk in retrieved],
+                total_relevant=len(positions),
+                references=references,
+                top_k=ranking.depth,
+                answer=answer,
+                reference_answer=question.answer if question.answerable else "",
+                other_answers=question.other_answers,
+                similarity=similarity,
+                question=question.text,
+                contexts=[chunk.text for chunk in retrieved],
+            )
+            for references, positions in zip(self._references(question), relevant, strict=True)
+        ]
+        return {metric.name: score(metric, evidences, question.id) for metric in self._metrics}
 
-    def _relevant(self, chunks: Sequence[Chunk], question: Question) -> frozenset[int]:
-        """The positions of the chunks that are relevant to a question."""
-        whole = {self._numbers[name] for name in question.documents}
-        references = self._references(question)
-        touched = {document for document, _, _ in references}
-        return frozenset(
-            position
-            for position, chunk in enumerate(chunks)
-            if chunk.document in whole
-            or (chunk.document in touched and metrics.is_relevant((chunk.document, chunk.start, chunk.end), references))
-        )
+    def _relevant(self, chunks: Sequence[Chunk], split: str, question: Question) -> list[frozenset[int]]:
+        """For each alternative the positions of the chunks that are relevant to a question."""
+        positions = self._stages().remember(["positions", split], lambda: _positions(chunks))
+        whole = {i for name in question.documents for i in positions[self._numbers[name]]}
+        return [
+            frozenset(whole).union(
+                i
+                for document in {document for document, _, _ in references}
+                for i in positions[document]
+                if metrics.is_relevant((document, chunks[i].start, chunks[i].end), references)
+            )
+            for references in self._references(question)
+        ]
 
-    def _references(self, question: Question) -> list[tuple[int, int, int]]:
-        return [(self._numbers[r.document], r.start, r.end) for r in question.references]
+    def _references(self, question: Question) -> list[list[metrics.Span]]:
+        """The reference spans of each alternative; a single empty one for a question without any."""
+        alternatives: dict[int, list[metrics.Span]] = defaultdict(list)
+        for reference in question.references:
+            alternatives[reference.alternative].append((self._numbers[reference.document], *reference.span))
+        return list(alternatives.values()) or [[]]
 
     @property
     def _compares_answers(self) -> bool:
@@ -297,18 +316,16 @@ class RagObjective:
         """The model that compares answers; never a tuned one, or scores of two models would be compared."""
         return self.similarity_embedding or self.fixed.get("embedding") or "minilm"
 
-    def _similarities(self, answers: Sequence[str | None], references: Sequence[str | None]) -> Sequence[float | None]:
+    def _similarities(self, answers: Sequence[str | None], block: Sequence[Question]) -> Sequence[float | None]:
         """Cosines of answers and references, as LlamaIndex's ``SemanticSimilarityEvaluator`` computes them."""
         if not self._compares_answers:
             return [None] * len(answers)
         # All at once, so that a service is asked once a block.
         model = embedder(self._similarity_model(), self.fixed.get("long_text", "windows"))
-        texts = [text for text in (*answers, *references) if text and text.strip()]
+        given = [*answers, *(text for question in block for text in _right_answers(question))]
+        texts = list(dict.fromkeys(text for text in given if text and text.strip()))
         vectors = dict(zip(texts, model.texts(texts).astype(np.float64), strict=True)) if texts else {}
-        return [
-            float(vectors[answer] @ vectors[reference]) if answer in vectors and reference in vectors else 0.0
-            for answer, reference in zip(answers, references, strict=True)
-        ]
+        return [_similarity(answer or "", question, vectors) for answer, question in zip(answers, block, strict=True)]
 
     def _stages(self) -> stages.Pipeline:
         if self._pipeline is None:
@@ -331,42 +348,21 @@ def _documents(documents: Any) -> list[Document]:
     return entries
 
 
-def _score(metric: metrics.Metric, evidence: metrics.Evidence, question: str) -> float:
-    """One value; whatever a user's own metric does comes out as one line."""
-    try:
-        value = metric(evidence)
-    except RaytunerError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise TrialError(f"metric {metric.name} failed on question {question!r}: {reason}") from error
-    return as_float(value, f"metric {metric.name} of question {question!r}")
+def _positions(chunks: Sequence[Chunk]) -> Mapping[int, list[int]]:
+    """Where the chunks of each document are."""
+    positions: dict[int, list[int]] = defaultdict(list)
+    for position, chunk in enumerate(chunks):
+        positions[chunk.document].append(position)
+    return positions
 
 
-def _reported(first: metrics.Metric, questions: QuestionSet) -> tuple[metrics.Metric, ...]:
-    """The metrics that are reported: the optimised one, and those of its group that the questions allow."""
-    lacking = [question.id for question in questions if not _serves(first, question)]
-    if lacking:
-        raise DataError(
-            f"metric {first.name} needs {_NEEDS[first.needs]}, which {len(lacking)} of {len(questions)} questions lack "
-            f"({', '.join(lacking[:3])}); add them, or choose another metric"
-        )
-    group = [metrics.metric(name) for name in metrics.group(first) if name != first.name]
-    return (first, *(other for other in group if all(_serves(other, question) for question in questions)))
+def _right_answers(question: Question) -> list[str]:
+    return [text for text in (question.answer, *question.other_answers) if text and question.answerable]
 
 
-_NEEDS = {
-    "references": "references",
-    "spans": "reference spans",
-    "answers": "reference answers",
-    "nothing": "nothing",
-}
-
-
-def _serves(metric: metrics.Metric, question: Question) -> bool:
-    """Whether a question has what a metric needs."""
-    if metric.needs == "references":
-        return bool(question.references or question.documents)
-    if metric.needs == "spans":
-        return bool(question.references)
-    return metric.needs != "answers" or question.answer is not None
+def _similarity(answer: str, question: Question, vectors: Mapping[str, Any]) -> float:
+    """The cosine of an answer and the nearest right one; whether it abstains if there is no right one."""
+    if not question.answerable:
+        return float(metrics.abstains(answer))
+    known = [text for text in _right_answers(question) if text in vectors]
+    return max((float(vectors[answer] @ vectors[text]) for text in known if answer in vectors), default=0.0)

@@ -1,5 +1,6 @@
 """Metrics: pure functions from what is known of one question to a number."""
 
+from raytuner.metrics.answer import abstains
 from raytuner.metrics.evidence import Evidence, Span, is_relevant
 from raytuner.metrics.registry import METRICS, Metric, Mode, Need, custom, from_function, group, metric
 
@@ -10,6 +11,7 @@ __all__ = [
     "Mode",
     "Need",
     "Span",
+    "abstains",
     "custom",
     "from_function",
     "group",
