@@ -18,6 +18,8 @@ UNSPACED = ("Han", "Hiragana", "Katakana", "Bopomofo", "Thai", "Lao", "Khmer", "
 
 SAMPLED_TEXTS, SAMPLED_CHARACTERS = 200, 500
 _SCRIPT_NAMES = {"Cjk": "Han"}
+_FULL_WIDTH = {code + 0xFEE0: code for code in range(ord("!"), ord("~") + 1)}
+_KANA_MARKS = "ーｰﾞﾟ\u3099\u309a"  # of long vowels and of voice; Hiragana and Katakana share them
 
 
 class Letters(NamedTuple):
@@ -45,12 +47,12 @@ def words(text: str) -> list[str]:
 
     Returns:
         Where white space ends, a word ends. A run of characters of `UNSPACED` gives each pair of neighbours in it;
-        a run of one character gives that character. Texts with such runs are brought into Unicode's form NFKC, in
-        which full-width letters are the usual ones and half-width Katakana the full ones.
+        a run of one character gives that character. In texts with such runs, full-width letters, digits and marks
+        are the usual ones, and half-width Katakana the full ones.
     """
     if not is_unspaced(text):
         return text.split()
-    pieces = _runs().split(unicodedata.normalize("NFKC", text))  # what is between runs, and the runs, by turns
+    pieces = _pieces(text)
     return [word for i, piece in enumerate(pieces) for word in (bigrams(piece) if i % 2 else piece.split())]
 
 
@@ -66,13 +68,21 @@ def apart(text: str) -> tuple[str, list[str]]:
     """
     if not is_unspaced(text):
         return text, []
-    pieces = _runs().split(unicodedata.normalize("NFKC", text))
+    pieces = _pieces(text)
     return " ".join(pieces[::2]), [pair for run in pieces[1::2] for pair in bigrams(run)]
 
 
 def bigrams(run: str) -> list[str]:
     """The pairs of neighbouring characters; a single character is itself the only one."""
     return [run[i : i + 2] for i in range(len(run) - 1)] or [run]
+
+
+def _pieces(text: str) -> list[str]:
+    """What is between runs, and the runs, by turns."""
+    pieces: list[str] = _runs().split(text)
+    pieces[::2] = [piece.translate(_FULL_WIDTH) for piece in pieces[::2]]
+    pieces[1::2] = [unicodedata.normalize("NFKC", run) for run in pieces[1::2]]
+    return pieces
 
 
 def not_latin(texts: Sequence[str]) -> Letters:
@@ -110,8 +120,8 @@ def _script(letter: str) -> str:
 
 @cache
 def _runs() -> Any:
-    """A pattern of one run. The mark of long vowels is shared by Hiragana and Katakana and belongs to neither."""
+    """A pattern of one run."""
     import regex  # the standard library knows no scripts
 
     scripts = "".join(rf"\p{{Script={script}}}" for script in UNSPACED)
-    return regex.compile(rf"((?:[[{scripts}ー]&&[\p{{L}}\p{{M}}\p{{N}}]])+)", regex.VERSION1)
+    return regex.compile(rf"((?:[[{scripts}{_KANA_MARKS}]&&[\p{{L}}\p{{M}}\p{{N}}]])+)", regex.VERSION1)
