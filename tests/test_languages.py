@@ -33,7 +33,9 @@ def test_one_of_both_is_enough() -> None:
 
 
 def test_some_foreign_words_are_no_foreign_language() -> None:
-    assert foreign(["minilm"], {"documents": ["The city of Beijing (北京) is large, said one of the Дмитрий brothers."]}) == []
+    assert (
+        foreign(["minilm"], {"documents": ["The city of Beijing (北京) is large, said Дмитрий to his brothers."]}) == []
+    )
 
 
 def objective(text: str, **pipeline: Any) -> RagObjective:
