@@ -94,7 +94,7 @@ def run_page(page: Path, folder: Path) -> None:
         assert code.language in LANGUAGES, f"{page.name}: block {number} is {code.language!r}"
         if code.language == "yaml":
             check_yaml(code.text, folder)
-        if code.language in ("yaml", "json", "csv") and code.name:
+        if code.language in ("yaml", "json", "csv", "python") and code.name:
             (folder / code.name).write_text(code.text, encoding="utf-8", newline="")
         elif code.language == "bash" and not is_run_by_ci(code):
             run(["bash", "-e", "-c", code.text], folder)
