@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 WITHOUT_TEXT = ["script", "style", "template", "noscript", "head"]
 CELLS = ["td", "th"]
-BLOCKS = (
-    "address article aside blockquote caption center dd details dialog div dl dt fieldset figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section summary table tbody tfoot thead tr ul"
-).split()
+BLOCKS = re.compile(
+    "^(address|article|aside|blockquote|caption|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|figure|footer|form|"
+    "h[1-6]|header|hr|legend|li|main|nav|ol|option|p|pre|section|summary|table|tbody|tfoot|thead|tr|ul)$"
+)
 # What browsers take these names for: https://encoding.spec.whatwg.org/#names-and-labels and, for UTF-16 in a page
 # whose declaration could be read as ASCII, https://html.spec.whatwg.org/#concept-get-xml-encoding-when-sniffing.
 BROWSERS = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-16": "utf-8", "utf-16-le": "utf-8", "utf-16-be": "utf-8"}

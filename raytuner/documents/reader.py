@@ -35,7 +35,7 @@ def read_with(reader: object, options: Mapping[str, Any], paths: Sequence[str | 
     call = _callable(
         components.load(reader, "reader") if isinstance(reader, str) else reader, options, f"reader {label}"
     )
-    arguments = [(_existing(path),) for path in paths] or [()]
+    arguments: list[tuple[Path, ...]] = [(_existing(path),) for path in paths] or [()]
     found = [_converted(item, f"reader {label}") for own in arguments for item in _call(call, own, f"reader {label}")]
     documents = _joined(found)
     if not documents:
@@ -54,7 +54,7 @@ def _callable(reader: Any, options: Mapping[str, Any], label: str) -> Callable[.
         raise ConfigError(f"{label}: {type(error).__name__}: {error}; check documents.options") from error
     if not hasattr(made, "load_data"):
         raise ConfigError(f"{label}: the class has no method load_data; name a reader of LlamaIndex, or a function")
-    return functools.partial(made.load_data)
+    return made.load_data  # type: ignore[no-any-return]
 
 
 def _call(call: Callable[..., Any], arguments: tuple[Path, ...], label: str) -> Iterable[Any]:

@@ -10,11 +10,10 @@ from raytuner.documents.document import Document
 from raytuner.documents.text import read_bytes
 from raytuner.errors import DataError
 
-# Word keeps what older programs should show instead of a text box in a Fallback: the same text again.
-_PIECES = (
-    ".//*[local-name()='r']/*[not(ancestor::*[local-name()='Fallback'])]"
-    " | .//*[local-name()='p'][not(ancestor::*[local-name()='Fallback'])]"
-)
+# Deletions under tracked changes, and what older programs show instead of a text box: the same text again.
+_LEFT_OUT = ("Fallback", "del", "moveFrom")
+_SHOWN = "[not(" + " or ".join(f"ancestor::*[local-name()='{name}']" for name in _LEFT_OUT) + ")]"
+_PIECES = f".//*[local-name()='r']/*{_SHOWN} | .//*[local-name()='p']{_SHOWN}"
 _BREAKS = {"tab": "\t", "br": "\n", "cr": "\n", "p": "\n", "noBreakHyphen": "-"}
 
 
@@ -46,19 +45,13 @@ def _lines(block: Any) -> Iterator[str]:
             yield _paragraph(child)
         elif kind == "tr":
             yield "\t".join(" ".join(_lines(cell)) for cell in child if _kind(cell) == "tc")
-        elif kind not in ("del", "moveFrom"):
+        elif kind not in _LEFT_OUT:
             yield from _lines(child)
 
 
 def _paragraph(paragraph: Any) -> str:
-    pieces = ((_kind(piece), piece) for piece in _find(paragraph))
+    pieces = ((_kind(piece), piece) for piece in paragraph.xpath(_PIECES))
     return "".join((piece.text or "") if kind == "t" else _BREAKS.get(kind, "") for kind, piece in pieces)
-
-
-def _find(paragraph: Any) -> Any:
-    from lxml import etree
-
-    return etree.XPath(_PIECES)(paragraph)
 
 
 def _kind(element: Any) -> str:
