@@ -77,7 +77,7 @@ def make_plan(config: TuneConfig) -> Plan:
     _check_parameters(config)
     if config.search.name is not None:
         algorithm(config.search.name)
-    documents = load_documents(config.documents)
+    documents = _documents(config)
     questions = _questions(config, documents)
     objective = RagObjective(
         documents,
@@ -175,6 +175,17 @@ def default_metric(questions: QuestionSet) -> str:
     if answerable and all(question.references or question.documents for question in answerable):
         return "ndcg"
     return DEFAULT_METRIC
+
+
+def _documents(config: TuneConfig) -> list[Document]:
+    section = config.documents
+    return load_documents(
+        section.paths,
+        encoding=section.encoding,
+        reader=section.reader,
+        options=section.options,
+        exclude=[config.questions.path],
+    )
 
 
 def _questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:

@@ -217,6 +217,7 @@ def test_the_table_of_the_configs_keys_is_the_codes() -> None:
 def keys() -> Iterator[tuple[str, str]]:
     """Every key of a config with its default as YAML."""
     sections = {
+        "documents": config.DocumentsConfig,
         "questions": config.QuestionsConfig,
         "search": config.SearchConfig,
         "objective": config.ObjectiveConfig,
@@ -226,8 +227,8 @@ def keys() -> Iterator[tuple[str, str]]:
         if name not in ("search", "objective", "run"):
             yield name, default(TuneConfig, name)
         if name in sections:
-            for key in sections[name].model_fields:
-                yield f"{name}.{key}", default(sections[name], key)
+            for key, field in sections[name].model_fields.items():
+                yield f"{name}.{field.alias or key}", default(sections[name], key)
 
 
 def default(model: type[BaseModel], name: str) -> str:

@@ -5,9 +5,15 @@ The form is that of https://rajpurkar.github.io/SQuAD-explorer/, versions 1.1 an
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from raytuner.documents.document import Document
+from raytuner.documents.table import NotDocumentsError
+from raytuner.documents.text import decode, read_bytes
 
 
 def is_squad(value: object) -> bool:
@@ -39,3 +45,31 @@ def _is_article(article: object) -> bool:
     return isinstance(paragraphs, list) and all(
         isinstance(paragraph, dict) and isinstance(paragraph.get("context"), str) for paragraph in paragraphs
     )
+
+
+def read_squad(path: Path, name: str, encoding: str) -> list[Document]:
+    """One document for each paragraph.
+
+    Raises:
+        NotDocumentsError: It is JSON of another form.
+        DataError: It cannot be read.
+    """
+    text = decode(path, read_bytes(path), encoding)
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise NotDocumentsError(f"{path}: malformed JSON: {error}") from None
+    if not is_squad(value):
+        raise NotDocumentsError(
+            f"{path}: JSON of no known form; documents in JSON are a SQuAD file (`data`, `paragraphs`), or JSON lines "
+            "in a .jsonl file; a question set belongs under `questions`"
+        )
+    return [Document(own, paragraph["context"], str(path)) for own, paragraph in squad_paragraphs(value)]
+
+
+def is_squad_file(path: Path) -> bool:
+    """Whether a file holds JSON of SQuAD's form."""
+    try:
+        return path.suffix.lower() == ".json" and is_squad(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return False
