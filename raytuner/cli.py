@@ -227,6 +227,21 @@ def show(run: str, as_json: bool, folder: str) -> None:
 
 
 @cli.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--documents", metavar="PATH", help="The documents, to check spans and to fill in texts.")
+@click.option("--to", "form", metavar="FORM", help="jsonl, csv, parquet or labelled-rag; by default OUT's suffix says.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+def convert(source: Path, target: Path, documents: str | None, form: str | None, force: bool) -> None:
+    """Write the question set IN in another form: OUT is .jsonl, .csv, .parquet or .json (LabelledRagDataset)."""
+    _logging(False, False)
+    from raytuner import datasets
+
+    count = datasets.convert(source, target, documents=documents, form=form, force=force)
+    click.echo(f"{target}: {count} questions")
+
+
+@cli.command()
 def algorithms() -> None:
     """List the search algorithms."""
     from raytuner.search.registry import ALGORITHMS
