@@ -153,6 +153,7 @@ def _tune(
     from raytuner.progress import Progress
 
     plan = make_plan(loaded)
+    plan.objective.resolve()  # a metric of the user's own says what is better
     if not quiet:
         click.echo(_headline(plan), err=True)
     with Progress(plan.total, quiet=quiet) as progress:
@@ -223,6 +224,21 @@ def show(run: str, as_json: bool, folder: str) -> None:
     study = load_study(path)
     result = result_of(study, read_run(path))
     _print_result(result, study.metric, study.mode, as_json, quiet=True)
+
+
+@cli.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--documents", metavar="PATH", help="The documents, to check spans and to fill in texts.")
+@click.option("--to", "form", metavar="FORM", help="jsonl, csv, parquet or labelled-rag; by default OUT's suffix says.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+def convert(source: Path, target: Path, documents: str | None, form: str | None, force: bool) -> None:
+    """Write the question set IN in another form: OUT is .jsonl, .csv, .parquet or .json (LabelledRagDataset)."""
+    _logging(False, False)
+    from raytuner import datasets
+
+    count = datasets.convert(source, target, documents=documents, form=form, force=force)
+    click.echo(f"{target}: {count} questions")
 
 
 @cli.command()

@@ -21,6 +21,27 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class DocumentsConfig(_Section):
+    """Where the documents are and how they are read; see `raytuner.documents.load.load_documents`.
+
+    Attributes:
+        paths: Files, folders, globs, or ``builtin:quickstart``; ``path`` in a file.
+        encoding: How text is decoded.
+        reader: The dotted path of a reader of LlamaIndex.
+        options: Keyword arguments for the reader.
+    """
+
+    paths: list[str] = Field(default_factory=list, alias="path")
+    encoding: str = "utf-8-sig"
+    reader: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _one_path(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
 class QuestionsConfig(_Section):
     """Where the questions are and how they are read.
 
@@ -130,7 +151,7 @@ class TuneConfig(_Section):
     """A search, as one YAML file describes it.
 
     Attributes:
-        documents: A path or several: files, folders, globs, or ``builtin:quickstart``.
+        documents: A path or several, or a `DocumentsConfig`.
         questions: The path of a question set, or a `QuestionsConfig`.
         pipeline: Fixed parameters of the pipeline.
         space: Tuned parameters; see `SearchSpace.from_dict`.
@@ -141,7 +162,7 @@ class TuneConfig(_Section):
         run: Where it runs and where the results go.
     """
 
-    documents: list[str]
+    documents: DocumentsConfig
     questions: QuestionsConfig
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
@@ -153,8 +174,10 @@ class TuneConfig(_Section):
 
     @field_validator("documents", mode="before")
     @classmethod
-    def _one_path(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    def _only_paths(cls, value: Any) -> Any:
+        if not isinstance(value, (str, list, dict, DocumentsConfig)):
+            raise ValueError("a path, a list of paths, or a mapping with `path`")
+        return {"path": value} if isinstance(value, (str, list)) else value
 
     @field_validator("pipeline", "space", "components", "search", "objective", "budget", "run", mode="before")
     @classmethod
@@ -223,11 +246,16 @@ class TuneConfig(_Section):
         return config
 
     @property
+    def folder(self) -> Path:
+        """The folder of the file: relative paths start here, and modules named by dotted paths are looked for here."""
+        return self._base
+
+    @property
     def text(self) -> str:
         """The YAML as it was written, variables not expanded, with the overrides applied."""
         if self._text:
             return self._text
-        written = _escaped(self.model_dump(mode="json", exclude_defaults=True))  # it was made in Python
+        written = _escaped(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))  # it was made in Python
         return _dump(written)
 
     def with_best(self, params: Mapping[str, Any]) -> str:
@@ -348,19 +376,17 @@ def _escaped(value: Any) -> Any:
 def _resolve_paths(raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Relative paths made absolute; the run folder stays relative to where the command is called."""
     resolved = dict(raw)
-    if "documents" in raw:
-        documents = raw["documents"]
-        resolved["documents"] = (
-            [_resolve_path(entry, base) for entry in documents]
-            if isinstance(documents, list)
-            else _resolve_path(documents, base)
-        )
-    questions = raw.get("questions")
-    if isinstance(questions, dict):
-        resolved["questions"] = {**questions, "path": _resolve_path(questions.get("path"), base)}
-    elif questions is not None:
-        resolved["questions"] = _resolve_path(questions, base)
+    for key in ("documents", "questions"):
+        section = raw.get(key)
+        if isinstance(section, dict) and "path" in section:
+            resolved[key] = {**section, "path": _resolve_entries(section["path"], base)}
+        elif section is not None and not isinstance(section, dict):
+            resolved[key] = _resolve_entries(section, base)
     return resolved
+
+
+def _resolve_entries(value: Any, base: Path) -> Any:
+    return [_resolve_path(entry, base) for entry in value] if isinstance(value, list) else _resolve_path(value, base)
 
 
 def _resolve_path(value: Any, base: Path) -> Any:
@@ -394,4 +420,4 @@ def _valid_keys(location: Sequence[str]) -> Iterator[str]:
         if part in model.model_fields:
             annotation = model.model_fields[part].annotation
             model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
-    yield from model.model_fields
+    yield from (field.alias or name for name, field in model.model_fields.items())

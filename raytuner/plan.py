@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytuner import datasets, metrics, models
+from raytuner import datasets, models
 from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
@@ -35,7 +35,6 @@ class Plan:
         objective: Documents, questions, metric and fixed parameters.
         space: The search space.
         default: The default configuration, which is trial 1.
-        mode: ``max`` or ``min``.
         search: The name of the search algorithm.
         trials: The most trials; None is the whole grid.
         why: Why this algorithm and number.
@@ -48,13 +47,17 @@ class Plan:
     objective: RagObjective
     space: SearchSpace
     default: Params
-    mode: str
     search: str
     trials: int | None
     why: str
     models: Sequence[str]
     missing: Sequence[Missing]
     skipped: int | None
+
+    @property
+    def mode(self) -> str:
+        """``max`` or ``min``: as the config says, else as the metric is meant."""
+        return self.config.objective.mode or self.objective.mode or "max"
 
     @property
     def total(self) -> int | None:
@@ -74,7 +77,7 @@ def make_plan(config: TuneConfig) -> Plan:
     _check_parameters(config)
     if config.search.name is not None:
         algorithm(config.search.name)
-    documents = load_documents(config.documents)
+    documents = _documents(config)
     questions = _questions(config, documents)
     objective = RagObjective(
         documents,
@@ -83,6 +86,7 @@ def make_plan(config: TuneConfig) -> Plan:
         block_size=config.objective.block_size,
         seed=config.search.seed,
         similarity_embedding=config.objective.similarity_embedding,
+        folder=config.folder,
         **config.pipeline,
     )
     space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
@@ -91,12 +95,12 @@ def make_plan(config: TuneConfig) -> Plan:
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
     algorithm(search).check(space)
+    objective.warn(embeddings)
     return Plan(
         config=config,
         objective=objective,
         space=space,
         default=default,
-        mode=config.objective.mode or ("min" if metrics.metric(objective.metric).base == "chunk_tokens" else "max"),
         search=search,
         trials=trials,
         why=why,
@@ -131,6 +135,7 @@ def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool 
     from raytuner.objective import Objective
 
     config = plan.config
+    plan.objective.resolve()
     config.with_best(plan.default)  # an error in this would be a pity after the search
     options = SearchOptions(
         plan.search,
@@ -162,13 +167,26 @@ def default_metric(questions: QuestionSet) -> str:
     """The metric when none is named: the most exact that the questions allow.
 
     Of the span metrics it is F4, which weighs recall 16 times: what is not retrieved cannot be answered,
-    while text too much only costs. F1 would nearly always take the smallest chunk alone.
+    while text too much only costs. F1 would nearly always take the smallest chunk alone. Questions that
+    cannot be answered do not count, unless there are no others.
     """
-    if all(question.references for question in questions):
+    answerable = [question for question in questions if question.answerable]
+    if answerable and all(question.references for question in answerable):
         return "span_f4"
-    if all(question.references or question.documents for question in questions):
+    if answerable and all(question.references or question.documents for question in answerable):
         return "ndcg"
     return DEFAULT_METRIC
+
+
+def _documents(config: TuneConfig) -> list[Document]:
+    section = config.documents
+    return load_documents(
+        section.paths,
+        encoding=section.encoding,
+        reader=section.reader,
+        options=section.options,
+        exclude=[config.questions.path],
+    )
 
 
 def _questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:

@@ -22,7 +22,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     characters = sum(len(document.text) for document in objective.documents)
     yield f"documents   {len(objective.documents)}, {characters:,} characters"
     yield f"questions   {len(objective.questions)}, in blocks of {objective.block_size}"
-    yield f"objective   {objective.metric}, {plan.mode}"
+    yield f"objective   {_metric(plan)}"
     yield "space"
     for name, parameter in plan.space.parameters.items():
         yield f"  {name}: {_values(parameter)}{_conditions(parameter)}"
@@ -36,6 +36,13 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield "missing     nothing"
     for missing in plan.missing:
         yield f"missing     {missing.model}: {missing.reason}; {missing.fix}"
+
+
+def _metric(plan: Plan) -> str:
+    if plan.objective.mode is not None:
+        return f"{plan.objective.metric}, {plan.mode}"
+    mode = plan.config.objective.mode or "max unless it says min"
+    return f"{plan.objective.metric} (by dotted path, not imported), {mode}"
 
 
 def _size(plan: Plan) -> str:

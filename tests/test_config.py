@@ -13,7 +13,7 @@ SMALL = "documents: docs\nquestions: q.jsonl\n"
 
 def test_defaults() -> None:
     config = TuneConfig.parse(SMALL, base=Path("/base"))
-    assert config.documents == ["/base/docs"]
+    assert config.documents.paths == ["/base/docs"]
     assert config.questions.path == "/base/q.jsonl"
     assert (config.pipeline, config.space) == ({}, {})
     assert config.search.name is None
@@ -25,7 +25,7 @@ def test_defaults() -> None:
 def test_a_config_made_in_python_has_a_text_and_a_best() -> None:
     config = TuneConfig(documents=["/d"], questions={"path": "/q"}, pipeline={"prompt": "${x}"})  # type: ignore[arg-type]
     again = TuneConfig.parse(config.text)
-    assert (again.documents, again.questions.path, again.pipeline) == (["/d"], "/q", {"prompt": "${x}"})
+    assert (again.documents.paths, again.questions.path, again.pipeline) == (["/d"], "/q", {"prompt": "${x}"})
     assert TuneConfig.parse(config.with_best({"top_k": 2})).pipeline == {"prompt": "${x}", "top_k": 2}
 
 
@@ -40,7 +40,7 @@ def test_a_variable_with_a_relative_path_is_relative_to_the_first_config(monkeyp
     config = TuneConfig.parse("documents: ${DOCS}\nquestions: ${QS}\n", base=Path("/first"))
     best = config.with_best({})
     assert "${QS}" in best
-    assert TuneConfig.parse(best, base=Path("/second")).documents == config.documents == ["/first/data/a"]
+    assert TuneConfig.parse(best, base=Path("/second")).documents.paths == config.documents.paths == ["/first/data/a"]
 
 
 def test_every_character_of_a_prompt_survives() -> None:
@@ -70,7 +70,7 @@ def test_paths_are_relative_to_the_file_and_builtins_are_not_paths(tmp_path: Pat
     file = tmp_path / "my search.yaml"
     file.write_text("documents: [a, /b/c, builtin:quickstart]\nquestions: {path: q.csv, columns: {question: Q}}\n")
     config = TuneConfig.load(file)
-    assert config.documents == [str(tmp_path / "a"), "/b/c", "builtin:quickstart"]
+    assert config.documents.paths == [str(tmp_path / "a"), "/b/c", "builtin:quickstart"]
     assert config.questions.path == str(tmp_path / "q.csv")
     assert config.run.name == "my-search"
 
@@ -84,7 +84,7 @@ def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         "pipeline: {top_k: '${K}', llm: '${ABSENT:-mock}', prompt: '$${K} ${K}', temperature: '${ABSENT:-0.5}'}\n"
     )
     config = TuneConfig.parse(text, base=Path("/base"))
-    assert (config.documents, config.questions.path) == (["/data/docs"], "/base/q.jsonl")
+    assert (config.documents.paths, config.questions.path) == (["/data/docs"], "/base/q.jsonl")
     assert config.pipeline == {"top_k": 7, "llm": "mock", "prompt": "${K} 7", "temperature": 0.5}
     assert config.text == text
 
@@ -122,7 +122,7 @@ def test_overrides() -> None:
     assert (config.search.trials, config.search.seed) == (5, 2)
     assert config.space == {"top_k": [1, 2]}
     assert config.pipeline == {"llm": "mock"}
-    assert config.documents == ["/b/other"]
+    assert config.documents.paths == ["/b/other"]
     assert "trials: 5" in config.text
 
 
@@ -153,7 +153,7 @@ def test_malformed_overrides(override: str) -> None:
         (SMALL + "run: {address: 'ray://h:1'}\n", "Ray Client is not supported"),
         (SMALL + "space: [top_k]\n", "space: ['top_k'] is not allowed; it should be a mapping"),
         ("documents: d\nquestions: 5\n", "questions: 5 is not allowed; it should be a mapping"),
-        ("documents: 3\nquestions: q\n", "documents: 3 is not allowed; it should be a valid list"),
+        ("documents: 3\nquestions: q\n", "documents: 3 is not allowed; it should be a path, a list of paths, or"),
         ("documents: d\nquestions: {path: q, colums: {}}\n", "unknown key 'questions.colums'; did you mean 'columns'"),
         ("documents: d\nquestions: {path: q, on_bad_span: ignore}\n", "questions.on_bad_span: 'ignore'"),
     ],
@@ -177,7 +177,7 @@ def test_the_best_configuration_is_a_config_that_loads_from_anywhere(
     text = TuneConfig.load(tmp_path / "c.yaml").with_best({"top_k": 2, "prompt": "${HOME} {context_str}"})
     assert "/secret" not in text
     best = TuneConfig.parse(text, base=Path("/elsewhere"))
-    assert best.documents == [str(tmp_path / "docs"), "/secret/x"]
+    assert best.documents.paths == [str(tmp_path / "docs"), "/secret/x"]
     assert best.questions.path == str(tmp_path / "q.jsonl")
     assert best.pipeline == {"llm": "mock", "top_k": 2, "prompt": "${HOME} {context_str}"}
     assert (best.space, best.search.name, best.objective.metric) == ({}, None, "recall")

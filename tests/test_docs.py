@@ -94,7 +94,7 @@ def run_page(page: Path, folder: Path) -> None:
         assert code.language in LANGUAGES, f"{page.name}: block {number} is {code.language!r}"
         if code.language == "yaml":
             check_yaml(code.text, folder)
-        if code.language in ("yaml", "json", "csv") and code.name:
+        if code.language in ("yaml", "json", "csv", "python") and code.name:
             (folder / code.name).write_text(code.text, encoding="utf-8", newline="")
         elif code.language == "bash" and not is_run_by_ci(code):
             run(["bash", "-e", "-c", code.text], folder)
@@ -217,6 +217,7 @@ def test_the_table_of_the_configs_keys_is_the_codes() -> None:
 def keys() -> Iterator[tuple[str, str]]:
     """Every key of a config with its default as YAML."""
     sections = {
+        "documents": config.DocumentsConfig,
         "questions": config.QuestionsConfig,
         "search": config.SearchConfig,
         "objective": config.ObjectiveConfig,
@@ -227,8 +228,8 @@ def keys() -> Iterator[tuple[str, str]]:
         if name not in ("search", "objective", "budget", "run"):
             yield name, default(TuneConfig, name)
         if name in sections:
-            for key in sections[name].model_fields:
-                yield f"{name}.{key}", default(sections[name], key)
+            for key, field in sections[name].model_fields.items():
+                yield f"{name}.{field.alias or key}", default(sections[name], key)
 
 
 def default(model: type[BaseModel], name: str) -> str:

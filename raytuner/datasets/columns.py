@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from raytuner.datasets.question import Question, Reference
-from raytuner.datasets.rows import Row, parse_json
+from raytuner.datasets.row import Row, parse_json
 from raytuner.errors import ConfigError, DataError, nearest
 
 # Our name of a column, and the names by which it is found in a file: the first that is there wins.
@@ -15,14 +16,25 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "id": ("id", "question_id", "qid"),
         "question": ("question", "query"),
-        "answer": ("answer", "reference_answer", "ground_truth", "response"),
+        "answer": ("answer", "reference_answer", "ground_truth", "response", "generation_gt"),
+        "other_answers": ("other_answers",),
+        "answerable": ("answerable",),
         "references": ("references",),
-        "document": ("document", "corpus_id", "doc_id", "document_id", "documents"),
+        "reference_contexts": ("reference_contexts",),
+        "document": ("document", "corpus_id", "doc_id", "document_id", "documents", "retrieval_gt"),
         "start_index": ("start_index",),
         "end_index": ("end_index",),
         "content": ("content",),
     }
 )
+
+# What is said where a file is in none of them.
+FORMS = (
+    "CSV, Parquet, JSON lines or a JSON list with a column 'question'; SQuAD; LlamaIndex's LabelledRagDataset or "
+    "QueryResponseDataset; a BEIR or AutoRAG folder"
+)
+_LIST = re.compile(r'\s*\[\s*["\]]')
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def to_questions(rows: list[Row], columns: Mapping[str, str] | None, file: str) -> tuple[Question, ...]:
@@ -54,20 +66,26 @@ def to_questions(rows: list[Row], columns: Mapping[str, str] | None, file: str) 
 
 def _find_columns(rows: Iterable[Row], columns: Mapping[str, str], file: str) -> dict[str, str]:
     """From our names to the file's, for the columns that are there."""
-    there = dict.fromkeys(name for row in rows for name in row.values)
+    there = list(dict.fromkeys(name for row in rows for name in row.values))
     for ours, theirs in columns.items():
         if ours not in COLUMNS:
             raise ConfigError(f"questions.columns: unknown name {ours!r}; {nearest(ours, COLUMNS)}")
         if theirs not in there:
-            raise DataError(f"{file}: no column {theirs!r} (for {ours!r}); there are: {', '.join(there)}")
+            raise DataError(f"{file}: no column {theirs!r} (for {ours!r}); there are: {_shown(there)}")
     found = {ours: next((name for name in names if name in there), None) for ours, names in COLUMNS.items()}
     names = {ours: theirs for ours, theirs in (found | dict(columns)).items() if theirs is not None}
     if "question" not in names:
         raise DataError(
-            f"{file}: no column 'question'; there are: {', '.join(there)}; "
-            f"name it with `questions: {{path: {file}, columns: {{question: NAME}}}}`"
+            f"{file}: in no known form: no column 'question'; there are: {_shown(there)}; name it with "
+            f"`questions: {{path: {file}, columns: {{question: NAME}}}}`, or use a known form: {FORMS}"
         )
     return names
+
+
+def _shown(names: Sequence[str], most: int = 12) -> str:
+    """Names of columns; those of a file that is no table may be whole paragraphs."""
+    short = [" ".join(name.split())[:30] for name in names[:most]]
+    return ", ".join(short) + (", ..." if len(names) > most else "")
 
 
 @dataclass(frozen=True)
@@ -79,7 +97,8 @@ class _Cells:
 
     def get(self, name: str) -> object:
         value = self.row.values.get(self.names.get(name, ""))
-        return None if isinstance(value, str) and not value.strip() else value
+        # Data frames write what is missing as NaN, the only value that differs from itself.
+        return None if value != value or (isinstance(value, str) and not value.strip()) else value  # noqa: PLR0124
 
     def text(self, name: str) -> str | None:
         value = self.get(name)
@@ -101,29 +120,57 @@ class _Cells:
             return value
         raise DataError(f"{self.row.where}: {self.names[name]!r} must be a list, not {value!r:.40}")
 
+    def flag(self, name: str) -> bool | None:
+        """A truth value, or its name as CSV holds it."""
+        value = self.get(name)
+        if value is None or str(value).lower() in _TRUTH:
+            return None if value is None else _TRUTH[str(value).lower()]
+        raise DataError(f"{self.row.where}: {self.names[name]!r} must be true or false, not {value!r:.40}")
+
+    def texts(self, name: str) -> list[str]:
+        """The texts of a list, the blank ones left out."""
+        values = self.listed(name) or []
+        if not all(value is None or isinstance(value, str) for value in values):
+            raise DataError(f"{self.row.where}: {self.names[name]!r} must be a list of texts, not {values!r:.60}")
+        return [value for value in values if isinstance(value, str) and value.strip()]
+
 
 def _question(cells: _Cells, default_id: str) -> Question:
     text = cells.text("question")
     if text is None:
         raise DataError(f"{cells.row.where}: the question is empty; write it or remove the row")
     documents = _documents(cells)
+    if cells.flag("answerable") is False:
+        return Question(cells.text("id") or default_id, text, "", documents=documents, answerable=False)
     references = _references(cells, documents)
+    answers = _answers(cells)
     return Question(
         id=cells.text("id") or default_id,
         text=text,
-        answer=cells.text("answer"),
+        answer=answers[0] if answers else None,
         references=references,
         documents=() if references else documents,
+        other_answers=tuple(answers[1:]),
     )
 
 
+def _answers(cells: _Cells) -> list[str]:
+    """All right answers; the cell of the answer may itself list several."""
+    if isinstance(cells.get("answer"), list):
+        first = cells.texts("answer")
+    else:
+        only = cells.text("answer")
+        first = [] if only is None else [only]
+    return list(dict.fromkeys([*first, *cells.texts("other_answers")]))
+
+
 def _documents(cells: _Cells) -> tuple[str, ...]:
-    """The documents of a question: a name, a list of names, or its JSON text."""
+    """The documents of a question: a name, a list of names (or of lists of them), or its JSON text."""
     value = cells.get("document")
     if not isinstance(value, list) and not (isinstance(value, str) and value.lstrip().startswith("[")):
         name = cells.text("document")
         return () if name is None else (name,)
-    names = cells.listed("document") or []
+    names = list(_flat(cells.listed("document") or []))
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(
             f"{cells.row.where}: {cells.names['document']!r} must list names of documents, not {names!r:.60}"
@@ -131,24 +178,52 @@ def _documents(cells: _Cells) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(name) for name in names))
 
 
+def _flat(values: Iterable[object]) -> Iterator[object]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield value
+
+
 def _references(cells: _Cells, documents: tuple[str, ...]) -> tuple[Reference, ...]:
-    """The spans of a question: a list of them, or one in columns of its own."""
+    """The references of a question: a list of them, passages, or one span in columns of its own."""
     items = cells.listed("references")
     if items is None:
+        items = _contexts(cells)
+    if items is None:
         flat = {name: cells.get(name) for name in ("start_index", "end_index", "content")}
-        has_span = flat["start_index"] is not None or flat["end_index"] is not None
-        items = [flat] if has_span else []
+        items = [flat] if any(value is not None for value in flat.values()) else []
     return tuple(_reference(item, documents, cells.row.where) for item in items)
 
 
+def _contexts(cells: _Cells) -> list[object] | None:
+    """The passages of a question: a list, its JSON text, or the text of one."""
+    value = cells.get("reference_contexts")
+    if isinstance(value, str) and not _LIST.match(value):
+        return [value]
+    return None if value is None else list(cells.texts("reference_contexts"))
+
+
 def _reference(item: object, documents: tuple[str, ...], where: str) -> Reference:
+    if isinstance(item, str) and item.strip():
+        item = {"content": item}
     if not isinstance(item, dict):
-        raise DataError(f"{where}: a reference is an object with start_index and end_index, not {item!r:.40}")
+        raise DataError(
+            f"{where}: a reference is an object with start_index and end_index, or a passage, not {item!r:.40}"
+        )
     text = item.get("content")
     if text is not None and not isinstance(text, str):
         raise DataError(f"{where}: a reference's content must be text, not {text!r:.40}")
-    start, end = (_offset(item.get(name), name, where) for name in ("start_index", "end_index"))
-    return Reference(_document_of(item, documents, where), start, end, text or None)
+    number = item.get("alternative")
+    alternative = 0 if number is None else _offset(number, "alternative", where)
+    offsets = [item.get(name) for name in ("start_index", "end_index")]
+    if offsets == [None, None] and text and text.strip():
+        # Of several documents any may hold the passage.
+        likely = documents if len(documents) == 1 else ()
+        return Reference(_document_of(item, likely, where), None, None, text, alternative)
+    start, end = (_offset(value, f"{name}_index", where) for name, value in zip(("start", "end"), offsets, strict=True))
+    return Reference(_document_of(item, documents, where), start, end, text or None, alternative)
 
 
 def _document_of(item: Mapping[str, object], documents: tuple[str, ...], where: str) -> str:
@@ -168,5 +243,5 @@ def _offset(value: object, name: str, where: str) -> int:
     except (ValueError, OverflowError):
         number = float("nan")
     if not number.is_integer():
-        raise DataError(f"{where}: {name} must be a whole number of characters, not {value!r:.40}")
+        raise DataError(f"{where}: {name} must be a whole number, not {value!r:.40}")
     return int(number)

@@ -1,4 +1,4 @@
-"""Reading a question set from a file."""
+"""Reading a question set from a file or folder."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from raytuner.datasets.columns import to_questions
+from raytuner.datasets.columns import FORMS, to_questions
+from raytuner.datasets.folder import folder_rows
 from raytuner.datasets.question import QuestionSet
+from raytuner.datasets.row import Row, decoded
 from raytuner.datasets.rows import read_rows
 from raytuner.datasets.spans import OnBadSpan, fit
+from raytuner.datasets.tables import MAGIC, parquet_rows
 from raytuner.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -28,18 +31,18 @@ def load(
 ) -> QuestionSet:
     """Read a question set; its form is found from its content.
 
-    Forms: LlamaIndex's QueryResponseDataset, or one object (JSON lines, JSON list) or row (CSV) for each
-    question with `question` and, if known, `id`, `answer` and where the answer is: `references`, a list of
-    {start_index, end_index, content, document}; or one span in columns `start_index`, `end_index`, `content`
-    and `document`; or `document` alone, a name or a list of names. Offsets count characters of the decoded
-    document, the end is exclusive, `content` and `document` may be absent.
+    Forms: a row (CSV, Parquet) or an object (JSON lines, JSON list) for each question, with the columns of
+    `raytuner.datasets.columns.COLUMNS`; SQuAD 1.1 and 2.0; LlamaIndex's QueryResponseDataset and
+    LabelledRagDataset; a BEIR or AutoRAG folder. Offsets count characters of the decoded document, the end is
+    exclusive. A reference may be given by its text alone; it is located in the documents.
 
     Args:
-        path: The file, or ``builtin:quickstart``.
+        path: The file or folder, or ``builtin:quickstart``.
         columns: From these names to the file's own, where they differ, e.g. ``{"question": "Frage"}``.
         on_bad_span: With documents: whether a span that does not fit its document is an error or is dropped.
         encoding: How the file is decoded, strictly. The default accepts a byte order mark.
-        documents: The collection. If given, names of documents become ids and every span is checked.
+        documents: The collection. If given, names of documents become ids, every span is checked, and
+            references that are known by their text alone are located.
 
     Returns:
         The questions in the order of the file.
@@ -53,23 +56,24 @@ def load(
             f"questions.on_bad_span: unknown {on_bad_span!r}; {nearest(on_bad_span, get_args(OnBadSpan))}"
         )
     file = str(path)
-    questions = to_questions(read_rows(_read(file, encoding), file), columns, file)
+    questions = to_questions(_rows(file, encoding), columns, file)
     return QuestionSet(questions) if documents is None else fit(questions, documents, on_bad_span, file)
 
 
-def _read(file: str, encoding: str) -> str:
+def _rows(file: str, encoding: str) -> list[Row]:
     if file.startswith("builtin:") and file not in BUILTIN:
         raise DataError(f"unknown questions {file!r}; {nearest(file, BUILTIN)}")
     path = BUILTIN.get(file) or Path(file).expanduser()
     try:
-        # Bytes, since reading as text would change line ends inside quoted fields.
-        text = path.read_bytes().decode(encoding)
+        if path.is_dir():
+            return folder_rows(path, file, encoding)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{file}: {error.strerror}; check `questions`") from None
-    except LookupError:
-        raise ConfigError(f"questions.encoding: Python knows no encoding {encoding!r}; try utf-8") from None
-    except UnicodeError as error:
-        raise DataError(f"{file}: cannot be decoded: {error}; convert the file to UTF-8 or set `encoding`") from None
-    if not text.strip():
+    if content.startswith(MAGIC):
+        return parquet_rows(path, file)
+    if not content:
         raise DataError(f"{file}: the file is empty; put questions into it")
-    return text
+    if b"\0" in content and encoding.lower().startswith("utf-8"):
+        raise DataError(f"{file}: a binary file is in no known form; known forms: {FORMS}")
+    return read_rows(decoded(content, file, encoding), file)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 
+from raytuner.datasets.forms import rows_of_object
+from raytuner.datasets.row import Row, parse_json
 from raytuner.errors import DataError
 
 # The csv module refuses fields of more than 128 kB; references stored with their text can be longer.
@@ -18,24 +18,16 @@ FIELD_SIZE_LIMIT = 2**31 - 1
 DELIMITERS = ",;\t"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One question as the file has it; `where` is for messages, e.g. ``questions.csv: line 3``."""
-
-    where: str
-    values: Mapping[str, object]
-
-
 def read_rows(text: str, file: str) -> list[Row]:
     """The rows of a question file.
 
     Args:
-        text: The content: LlamaIndex's QueryResponseDataset, a JSON list of objects, JSON lines, or CSV
+        text: The content: an object of one of the known forms, a JSON list of objects, JSON lines, or CSV
             with a header (commas, semicolons or tabs).
         file: The file's name, for messages.
 
     Returns:
-        One row for each question; a QueryResponseDataset becomes rows of id, question and answer.
+        One row for each question.
 
     Raises:
         DataError: The file is empty or malformed.
@@ -46,22 +38,23 @@ def read_rows(text: str, file: str) -> list[Row]:
     return rows
 
 
-def parse_json(text: str) -> object:
-    """JSON in which no key is repeated: the second value would silently win.
+def line_rows(text: str, file: str) -> list[Row]:
+    """The rows of JSON lines.
 
     Raises:
-        ValueError: The text is not JSON, or repeats a key.
+        DataError: A line is no JSON object.
     """
-    return json.loads(text, object_pairs_hook=_unrepeated)
-
-
-def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is there twice; make it unique")
-    return values
+    rows = []
+    # Not splitlines: a JSON string may hold U+2028 and its like.
+    for number, line in enumerate(text.split("\n"), 1):
+        where = f"{file}: line {number}"
+        if not line.strip():
+            continue
+        try:
+            rows.append(_row(where, parse_json(line)))
+        except ValueError as error:
+            raise DataError(f"{where}: malformed JSON: {_reason(error)}") from None
+    return rows
 
 
 def _json_rows(text: str, file: str) -> list[Row]:
@@ -69,24 +62,14 @@ def _json_rows(text: str, file: str) -> list[Row]:
         value = parse_json(text)
     except ValueError as error:
         if _is_json_lines(text):
-            return _line_rows(text, file)
+            return line_rows(text, file)
         line = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         raise DataError(f"{file}: {line}malformed JSON: {_reason(error)}") from None
-    if isinstance(value, dict) and isinstance(value.get("queries"), dict):
-        return _dataset_rows(value, file)
+    known = rows_of_object(value, file) if isinstance(value, dict) else None
+    if known is not None:
+        return known
     items = value if isinstance(value, list) else [value]
     return [_row(f"{file}: item {number}", item) for number, item in enumerate(items, 1)]
-
-
-def _dataset_rows(dataset: dict[str, object], file: str) -> list[Row]:
-    """LlamaIndex's QueryResponseDataset: two mappings from ids, to questions and to answers."""
-    queries, responses = dataset["queries"], dataset.get("responses") or {}
-    if not isinstance(queries, dict) or not isinstance(responses, dict):
-        raise DataError(f"{file}: `queries` and `responses` must map ids to texts")
-    return [
-        Row(f"{file}: query {key!r}", {"id": key, "question": query, "answer": responses.get(key)})
-        for key, query in queries.items()
-    ]
 
 
 def _is_json_lines(text: str) -> bool:
@@ -99,20 +82,6 @@ def _is_object(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return False
-
-
-def _line_rows(text: str, file: str) -> list[Row]:
-    rows = []
-    # Not splitlines: a JSON string may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        where = f"{file}: line {number}"
-        if not line.strip():
-            continue
-        try:
-            rows.append(_row(where, parse_json(line)))
-        except ValueError as error:
-            raise DataError(f"{where}: malformed JSON: {_reason(error)}") from None
-    return rows
 
 
 def _row(where: str, value: object) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from raytuner.datasets.locate import Locator
 from raytuner.datasets.question import Question, QuestionSet, Reference
 from raytuner.errors import DataError
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 OnBadSpan = Literal["error", "drop"]
 SHOWN = 3
+
+logger = logging.getLogger("raytuner")
 
 
 class BadSpan(NamedTuple):
@@ -37,15 +41,17 @@ def fit(
     on_bad_span: OnBadSpan = "error",
     file: str = "questions",
 ) -> QuestionSet:
-    """Resolve the names of documents to their ids and check every span.
+    """Resolve the names of documents to their ids, check every span, and locate passages known by their text.
 
-    A span must lie in its document, hold a character, and be the text that is stored with it, if any.
+    A span must lie in its document, hold a character, and be the text that is stored with it, if any. A passage
+    is looked for in the document it names, then in all, in their order: exactly, then but for white space; where it
+    occurs several times the first place counts. Passages that are nowhere are left out with a warning.
 
     Args:
         questions: Questions as their file has them.
         documents: The collection.
-        on_bad_span: Whether a span that does not fit is an error or is dropped. A question that loses
-            all its spans is dropped too.
+        on_bad_span: Whether a span that does not fit is an error or is dropped. With ``drop``, a question
+            that loses all its references is dropped too; else one whose passages are nowhere keeps its answer.
         file: The file's name, for messages.
 
     Returns:
@@ -56,28 +62,69 @@ def fit(
     """
     texts = {document.id: document.text for document in documents}
     find = _finder(list(texts), file)
-    resolved = [_resolved(question, find) for question in questions]
+    resolved = _located([_resolved(question, find) for question in questions], texts)
+    missed = _unlocated(resolved)
     bad = [
         BadSpan(question.id, reference, fault)
         for question in resolved
         for reference in question.references
-        if (fault := _fault(reference, texts[reference.document]))
+        if (fault := _fault(reference, texts))
     ]
-    if not bad:
-        return QuestionSet(tuple(resolved))
-    if on_bad_span == "error":
+    if bad and on_bad_span == "error":
         raise DataError(_report(bad, resolved, file))
-    kept = tuple(_without_bad(resolved, bad))
-    if not kept:
-        raise DataError(f"{file}: no question is left: all {len(bad)} reference spans are bad, e.g. {bad[0]}")
-    return QuestionSet(kept, dropped=len(bad))
+    kept = tuple(_without_bad(resolved, bad, drop=on_bad_span == "drop"))
+    if resolved and not kept:
+        why = f"all {len(bad)} reference spans are bad, e.g. {bad[0]}" if bad else "no reference is in the documents"
+        raise DataError(f"{file}: no question is left: {why}")
+    if missed:
+        _warn(missed, file, dropped=len(resolved) - len(kept) if on_bad_span == "drop" else 0)
+    return QuestionSet(kept, dropped=len(bad), missed=len(missed))
 
 
-def _without_bad(questions: Iterable[Question], bad: Iterable[BadSpan]) -> Iterable[Question]:
+def _located(questions: list[Question], texts: Mapping[str, str]) -> list[Question]:
+    """The questions with places for the passages that are somewhere in the documents."""
+    if not _unlocated(questions):
+        return questions
+    locator = Locator(texts)
+
+    def locate(reference: Reference) -> Reference:
+        found = locator.find(reference.text or "", reference.document) if reference.start is None else None
+        if found is None:
+            return reference
+        document, start, end = found
+        return replace(reference, document=document, start=start, end=end, text=texts[document][start:end])
+
+    return [replace(question, references=tuple(map(locate, question.references))) for question in questions]
+
+
+def _unlocated(questions: Iterable[Question]) -> list[str]:
+    """The ids of questions, once for each of their references that has no place."""
+    return [question.id for question in questions for reference in question.references if reference.start is None]
+
+
+def _warn(missed: Sequence[str], file: str, dropped: int) -> None:
+    questions = list(dict.fromkeys(missed))
+    logger.warning(
+        "%s: %d references, of %d questions, are nowhere in the documents and were left out (%s%s)%s",
+        file,
+        len(missed),
+        len(questions),
+        ", ".join(questions[:SHOWN]),
+        ", ..." if len(questions) > SHOWN else "",
+        f"; {dropped} questions were dropped" if dropped else "",
+    )
+
+
+def _without_bad(questions: Iterable[Question], bad: Iterable[BadSpan], drop: bool) -> Iterable[Question]:
+    """The questions with only those references that have a place and fit."""
     faulty = {(span.question, span.reference) for span in bad}
     for question in questions:
-        good = tuple(reference for reference in question.references if (question.id, reference) not in faulty)
-        if good or not question.references:
+        good = tuple(
+            reference
+            for reference in question.references
+            if reference.start is not None and (question.id, reference) not in faulty
+        )
+        if good or not question.references or not drop:
             yield replace(question, references=good)
 
 
@@ -91,9 +138,12 @@ def _report(bad: Sequence[BadSpan], questions: Iterable[Question], file: str) ->
     )
 
 
-def _fault(reference: Reference, text: str) -> str | None:
-    """What is wrong with a span, if anything."""
-    start, end, stored = reference.start, reference.end, reference.text
+def _fault(reference: Reference, texts: Mapping[str, str]) -> str | None:
+    """What is wrong with a span, if anything; a passage without a place has none that could be wrong."""
+    if reference.start is None:
+        return None
+    text, stored = texts[reference.document], reference.text
+    start, end = reference.span
     if start >= end:
         return "is empty"
     if start < 0:
@@ -110,9 +160,14 @@ def _excerpt(text: str, length: int = 30) -> str:
 
 
 def _resolved(question: Question, find: Callable[[str, str], str]) -> Question:
+    def resolved(reference: Reference) -> Reference:
+        if reference.start is None and not reference.document:
+            return reference  # it is looked for in all documents
+        return replace(reference, document=find(reference.document, question.id))
+
     return replace(
         question,
-        references=tuple(replace(ref, document=find(ref.document, question.id)) for ref in question.references),
+        references=tuple(map(resolved, question.references)),
         documents=tuple(dict.fromkeys(find(name, question.id) for name in question.documents)),
     )
 
@@ -137,7 +192,7 @@ def _finder(ids: Sequence[str], file: str) -> Callable[[str, str], str]:
 _KEYS: tuple[Callable[[str], str], ...] = (
     str,
     lambda name: PurePosixPath(name).name,
-    lambda name: str(PurePosixPath(name).with_suffix("")),
+    lambda name: name.removesuffix(PurePosixPath(name).suffix),
     lambda name: PurePosixPath(name).stem,
 )
 

@@ -1,100 +1,146 @@
-"""Documents: text and Markdown files, read strictly as UTF-8."""
+"""Loading documents: from files of many formats, or by a reader of LlamaIndex."""
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Iterable, Sequence
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from raytuner.documents.document import Document
-from raytuner.errors import DataError, nearest
+from raytuner.documents.find import find_files
+from raytuner.documents.formats import COLLECTIONS, PDF, File, Job, jobs
+from raytuner.documents.pdf import check_pdf, join
+from raytuner.documents.reader import read_with
+from raytuner.errors import DataError
 
-SUFFIXES = (".md", ".markdown", ".txt")
-BUILTIN = {"builtin:quickstart": Path(__file__).parent.parent / "data" / "quickstart"}
+Progress = Callable[[int, int], None]
+WORTH_A_POOL = 100  # pages of a PDF: 2 s, about twice what it takes to start the processes
+
+logger = logging.getLogger("raytuner")
 
 
-def load_documents(paths: str | Path | Sequence[str | Path], *, encoding: str = "utf-8-sig") -> list[Document]:
-    """Read files, folders (recursively) and globs of text and Markdown.
+def load_documents(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    encoding: str = "utf-8-sig",
+    reader: object = None,
+    options: Mapping[str, Any] | None = None,
+    exclude: Iterable[str | Path] = (),
+    progress: Progress | None = None,
+) -> list[Document]:
+    """Read files, folders (recursively), globs and collections.
 
     Args:
-        paths: A path or several: a file, a folder, a glob, or ``builtin:quickstart``.
-        encoding: How the files are decoded, strictly. The default accepts a byte order mark.
+        paths: A path or several: a file, a folder, a glob, or ``builtin:quickstart``. Of the folders of BEIR and
+            AutoRAG only the corpus is read. With a `reader` it is called with each path, or once without any.
+        encoding: How text is decoded, strictly. The default is UTF-8 with or without a byte order mark.
+        reader: A reader of LlamaIndex that takes the place of raytuner's own: a class, a function or an object with
+            ``load_data``, or the dotted path of one, which is imported.
+        options: Keyword arguments for the class or the function.
+        exclude: Files that are not read where a folder or glob finds them, such as the questions.
+        progress: Called with how many parts are read, and of how many.
 
     Returns:
-        The documents in the order of their ids within each path. An id is the path relative
-        to the folder that was named, or the bare file name; names that clash keep more of their path.
+        The documents in the order of the paths, of the files in a folder and of the rows in a file; each with a
+        `source`, PDFs with their `pages`. The id of a file is its path relative to the folder that was named, or its
+        bare name; names that clash keep more of their path. Rows and paragraphs of collections have the ids they
+        bring with them, else ``file#row``.
 
     Raises:
-        DataError: A path does not exist, holds no text or Markdown, or cannot be decoded.
+        DataError: A path does not exist, or something cannot be read or holds no text; the message says what to do.
+        ConfigError: There is no such encoding or reader, or the reader does not take the options.
     """
     entries = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    if not entries:
-        raise DataError("documents is an empty list: name a file or a folder")
-    files: dict[Path, str] = {}
-    for entry in entries:
-        for file, name in _find(entry):
-            files.setdefault(file.resolve(), name)
-    ids = _unique_ids(files)
-    return [Document(ids[file], _read(file, encoding)) for file in files]
+    if reader is not None:
+        return read_with(reader, options or {}, entries)
+    if options:
+        raise DataError("documents.options are for a `reader`, but there is none; name one or remove them")
+    files = find_files(entries, exclude)
+    documents = _read(files, jobs(files, encoding), progress)
+    _say_what_is_damaged(documents)
+    return documents
 
 
-def _find(entry: str | Path) -> list[tuple[Path, str]]:
-    """The files behind one entry, each with the id it would like."""
-    text = str(entry)
-    if text.startswith("builtin:"):
-        if text not in BUILTIN:
-            raise DataError(f"unknown documents {text!r}; {nearest(text, BUILTIN)}")
-        return _in_folder(BUILTIN[text], text)
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return _in_folder(path, text)
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{text}: {path.suffix or 'no'} extension; documents are {', '.join(SUFFIXES)} files")
-        return [(path, path.name)]
-    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
-    found = [(match, match.name) for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
-    if not found:
-        raise DataError(f"{text}: no such file or folder; check `documents`")
-    return found
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on standard error for the `progress` of `load_documents`; nothing where that is no terminal."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc="documents", disable=None, leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
 
 
-def _in_folder(folder: Path, text: str) -> list[tuple[Path, str]]:
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DataError(f"{text}: the folder holds no {', '.join(SUFFIXES)} file; put documents there")
-    return [(path, path.relative_to(folder).as_posix()) for path in found]
+def _read(files: Sequence[File], parts: Sequence[Job], progress: Progress | None) -> list[Document]:
+    results = []
+    for done, (job, documents) in enumerate(zip(parts, _results(parts), strict=True), 1):
+        results.append((job.file, documents))
+        if progress is not None:
+            progress(done, len(parts))
+    found = [
+        (file, _of_file(file, [document for _, documents in group for document in documents]))
+        for file, group in groupby(results, key=lambda result: result[0])
+    ]
+    without = [file.path.name for file, documents in found if not documents]
+    if len(without) == len(files):
+        raise DataError(f"no documents in {_some(without)}; a question set belongs under `questions`")
+    if without:
+        logger.warning("skipped, as they hold no documents: %s", _some(without))
+    return _unique_ids(found)
 
 
-def _unique_ids(files: dict[Path, str]) -> dict[Path, str]:
-    """Ids as wished where they are unique, else with as much of the path as tells them apart."""
-    ids = dict(files)
-    depth = 1
-    while len(set(ids.values())) < len(ids):
-        clashing = _repeated(ids.values())
-        depth += 1
-        for file, name in ids.items():
-            if name in clashing:
-                ids[file] = "/".join(file.parts[-depth:]) if depth < len(file.parts) else file.as_posix()
-    return ids
+def _results(parts: Sequence[Job]) -> Iterator[list[Document]]:
+    """What the jobs give, in their order; from several processes if that is quicker."""
+    if sum(job.cost for job in parts) < WORTH_A_POOL:
+        yield from (job() for job in parts)
+        return
+    from joblib import Parallel, delayed
+
+    pool = Parallel(n_jobs=-1, backend="loky", return_as="generator", idle_worker_timeout=5)
+    yield from pool(delayed(job)() for job in parts)
 
 
-def _repeated(names: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+def _of_file(file: File, documents: list[Document]) -> list[Document]:
+    """The documents of one file from those of its parts, without empty ones."""
+    if file.suffix == PDF:
+        return [check_pdf(join(documents))]
+    filled = [document for document in documents if document.text.strip()]
+    if documents and not filled:
+        raise DataError(f"{file.path}: the file is empty; remove it or put text into it")
+    if len(filled) < len(documents):
+        logger.warning(
+            "%s: %d of %d rows are empty and left out", file.path, len(documents) - len(filled), len(documents)
+        )
+    return filled
 
 
-def _read(path: Path, encoding: str) -> str:
-    try:
-        # newline="" keeps "\r\n": offsets of reference spans count every character of the file.
-        with path.open(encoding=encoding, newline="") as file:
-            text = file.read()
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: byte {error.start} is not {encoding.replace('-sig', '')}; convert the file to UTF-8"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; check the path and its permissions") from None
-    if not text.strip():
-        raise DataError(f"{path}: the file is empty; remove it or put text into it")
-    return text
+def _unique_ids(found: Sequence[tuple[File, Sequence[Document]]]) -> list[Document]:
+    """All documents; where rows of several files have the same id, it begins with the name of the file."""
+    times = Counter(document.id for _, documents in found for document in documents)
+    return [
+        Document(f"{file.name}#{document.id}", document.text, document.source)
+        if times[document.id] > 1 and file.suffix in COLLECTIONS
+        else document
+        for file, documents in found
+        for document in documents
+    ]
+
+
+def _say_what_is_damaged(documents: Sequence[Document]) -> None:
+    damaged = [document.id for document in documents if "\ufffd" in document.text]
+    if damaged:
+        logger.warning(
+            "U+FFFD stands for characters that were lost before, in %s; go back to the originals", _some(damaged)
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -18,11 +18,15 @@ class Evidence:
         relevant: For each retrieved chunk, whether it is relevant (`is_relevant`).
         tokens: For each retrieved chunk, the number of tokens of its text.
         total_relevant: How many distinct chunks of the whole chunking are relevant.
-        references: The reference spans of the question, in the form of `ranges`.
+        references: The reference spans of the question (of one alternative, where it has several), in the form
+            of `ranges`.
         top_k: How many chunks were asked for; fewer may have come.
         answer: The pipeline's answer.
-        reference_answer: The answer it should have given.
+        reference_answer: The answer it should have given; empty if the question cannot be answered.
+        other_answers: Further answers that would have been as right.
         similarity: Cosine of the embeddings of the two answers.
+        question: The question's text.
+        contexts: The texts of the retrieved chunks, in the order of `ranges`.
         cutoff: The N of a metric ``NAME@N``; set by `cut`.
     """
 
@@ -34,7 +38,10 @@ class Evidence:
     top_k: int
     answer: str | None = None
     reference_answer: str | None = None
+    other_answers: Sequence[str] = ()
     similarity: float | None = None
+    question: str = ""
+    contexts: Sequence[str] = ()
     cutoff: int | None = None
 
     def __post_init__(self) -> None:
@@ -48,6 +55,7 @@ class Evidence:
             ranges=self.ranges[:cutoff],
             relevant=self.relevant[:cutoff],
             tokens=self.tokens[:cutoff],
+            contexts=self.contexts[:cutoff],
             cutoff=cutoff,
         )
 

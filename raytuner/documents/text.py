@@ -1,0 +1,57 @@
+"""Plain text and Markdown, decoded strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raytuner.documents.document import Document
+from raytuner.errors import ConfigError, DataError
+
+FIX = "convert the file to UTF-8, or name its encoding: documents: {path: ..., encoding: cp1252}"
+
+
+def read_text(path: Path, name: str, encoding: str) -> list[Document]:
+    """One document with the text as it is in the file, line ends included."""
+    text = decode(path, read_bytes(path), encoding)
+    if "\0" in text:
+        raise DataError(f"{path}: a binary file, not text (byte {text.index(chr(0))} is 0); remove it or rename it")
+    if text.startswith("%PDF-"):
+        raise DataError(f"{path}: a PDF, not text; rename it to {path.stem}.pdf")
+    return [Document(name, text, str(path))]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        DataError: It cannot be read, or is empty.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; check the path and its permissions") from None
+    if not raw.strip():
+        raise DataError(f"{path}: the file is empty; remove it or put text into it")
+    return raw
+
+
+def decode(path: Path, raw: bytes, encoding: str, fix: str = FIX) -> str:
+    """Bytes as text, strictly.
+
+    Args:
+        path: The file, for messages.
+        raw: Its content.
+        encoding: A name that Python knows; ``utf-8-sig`` accepts a byte order mark.
+        fix: What to do about a byte that is not of the encoding.
+
+    Raises:
+        DataError: A byte is not of the encoding.
+        ConfigError: There is no such encoding.
+    """
+    try:
+        return raw.decode(encoding)
+    except LookupError:
+        raise ConfigError(f"documents.encoding: Python knows no encoding {encoding!r}; try utf-8") from None
+    except UnicodeError as error:
+        place = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "its bytes are"
+        raise DataError(f"{path}: {place} not {encoding.removesuffix('-sig').upper()}; {fix}") from None

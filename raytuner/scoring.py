@@ -1,0 +1,92 @@
+"""Which questions and metrics a search scores, and the value of one metric for one question."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from raytuner import metrics
+from raytuner.datasets import Question, QuestionSet
+from raytuner.errors import DataError, RaytunerError, TrialError
+from raytuner.objective import as_float
+
+logger = logging.getLogger("raytuner")
+
+_NEEDS = {
+    "references": "references",
+    "spans": "reference spans",
+    "answers": "reference answers",
+}
+
+
+def score(metric: metrics.Metric, evidences: Sequence[metrics.Evidence], question: str) -> float:
+    """Score one question: by the best of its alternative references, where the metric looks at them.
+
+    Args:
+        metric: The metric.
+        evidences: One for each alternative.
+        question: The id of the question.
+
+    Raises:
+        TrialError: The metric fails, or gives no finite number.
+    """
+    best = max if metric.mode == "max" else min
+    # What does not depend on the references is the same for each alternative.
+    used = evidences if metric.needs in ("references", "spans") else evidences[:1]
+    return best(_value(metric, evidence, question) for evidence in used)
+
+
+def _value(metric: metrics.Metric, evidence: metrics.Evidence, question: str) -> float:
+    try:
+        value = metric(evidence)
+    except RaytunerError:
+        raise
+    except Exception as error:  # whatever a user's own metric does
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise TrialError(f"metric {metric.name} failed on question {question!r}: {reason}") from error
+    return as_float(value, f"metric {metric.name} of question {question!r}")
+
+
+def scorable(metric: metrics.Metric, questions: QuestionSet) -> QuestionSet:
+    """The questions without those that the metric cannot score since nothing answers them.
+
+    Raises:
+        DataError: None is left.
+    """
+    if metric.needs not in ("references", "spans"):
+        return questions
+    kept = tuple(question for question in questions if question.answerable)
+    if not kept:
+        raise DataError(
+            f"metric {metric.name} needs references, and none of the {len(questions)} questions can be answered"
+        )
+    if len(kept) < len(questions):
+        left_out = len(questions) - len(kept)
+        logger.warning("%d questions that cannot be answered are left out: %s needs references", left_out, metric.name)
+    return replace(questions, questions=kept)
+
+
+def reported(first: metrics.Metric, questions: QuestionSet) -> tuple[metrics.Metric, ...]:
+    """The metrics that are reported: the optimised one, and those of its group that the questions allow.
+
+    Raises:
+        DataError: The questions lack what the optimised metric needs.
+    """
+    lacking = [question.id for question in questions if not _serves(first, question)]
+    if lacking:
+        raise DataError(
+            f"metric {first.name} needs {_NEEDS[first.needs]}, which {len(lacking)} of {len(questions)} questions lack "
+            f"({', '.join(lacking[:3])}); add them, or choose another metric"
+        )
+    group = [metrics.metric(name) for name in metrics.group(first) if name != first.name]
+    return (first, *(other for other in group if all(_serves(other, question) for question in questions)))
+
+
+def _serves(metric: metrics.Metric, question: Question) -> bool:
+    """Whether a question has what a metric needs."""
+    if metric.needs == "references":
+        return bool(question.references or question.documents)
+    if metric.needs == "spans":
+        return bool(question.references)
+    return metric.needs != "answers" or question.answer is not None or not question.answerable
