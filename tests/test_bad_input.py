@@ -133,9 +133,7 @@ QUESTIONS = {
     "spans outside": Row(
         ("questions.jsonl", "4 of 5", "'q1'", "'q2'", "'q3'", "on_bad_span: drop"),
         files={
-            "questions.jsonl": lines(
-                QUESTION, *({**QUESTION, "id": f"q{n}", "end_index": 10_000} for n in range(1, 5))
-            )
+            "questions.jsonl": lines(QUESTION, *({**QUESTION, "id": f"q{n}", "end_index": 10_000} for n in range(1, 5)))
         },
     ),
     "spans that are another text": Row(
@@ -151,9 +149,7 @@ QUESTIONS = {
     "an unknown document": Row(
         ("'policy.md'", "handbook.md"), files={"questions.jsonl": lines({**QUESTION, "document": "policy.md"})}
     ),
-    "an id twice": Row(
-        ("line 2", "'leave'", "unique"), files={"questions.jsonl": lines(QUESTION, QUESTION)}
-    ),
+    "an id twice": Row(("line 2", "'leave'", "unique"), files={"questions.jsonl": lines(QUESTION, QUESTION)}),
 }
 NAMES = {
     "an unknown key": Row(("'serach'", "'search'"), {"serach": {}}),
@@ -251,7 +247,9 @@ MODELS = {
     "a metric that needs an LLM": Row(
         ("own_metrics.judged", "needs an LLM", "llm"),
         {"objective": {"metric": "own_metrics.judged"}},
-        {"own_metrics.py": b"from raytuner import metrics\n\n@metrics.custom(needs='llm')\ndef judged(e): return 1.0\n"},
+        {
+            "own_metrics.py": b"from raytuner import metrics\n\n@metrics.custom(needs='llm')\ndef judged(e): return 1.0\n"
+        },
     ),
     "a component that is not there": Row(("own_parts.Parser", "own_parts"), fixed(reranker="own_parts.Parser")),
 }

@@ -14,7 +14,7 @@ from raytuner.components import Component, component
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
-from raytuner.pipeline.chunk import Chunk, check_chunking, split
+from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
 from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
 from raytuner.pipeline.own_retriever import make_retriever, own_search
@@ -27,6 +27,17 @@ from raytuner.pipeline.retrieve import (
     fuse,
     select,
     vector_search,
+)
+from raytuner.pipeline.splitters import (
+    SPLITTERS,
+    check_chunking,
+    check_splitter,
+    choose,
+    custom,
+    expand,
+    sentence,
+    sentence_window,
+    splitter_stage,
 )
 from raytuner.pipeline.stage import Stage, digest, stage
 
@@ -44,7 +55,11 @@ def route(*, retriever: Literal["vector", "bm25", "hybrid"] | Component = "vecto
 
 
 STAGES: tuple[Stage, ...] = (
-    split,
+    choose,
+    sentence,
+    expand,
+    *(part for part in SPLITTERS.values() if part is not sentence),
+    custom,
     embed_chunks,
     route,
     vector_search,
@@ -73,6 +88,7 @@ COMPONENTS = ("retriever", "reranker")
 """Parameters that may be components of the user's own."""
 
 SINGLE_RULES: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "splitter": check_splitter,
     "prompt": check_prompt,
     "embedding": lambda params: model_identity(embed_chunks.own(params)),
     "llm": lambda params: llm_identity(generate.own(params)),
@@ -143,11 +159,19 @@ class Pipeline:
 
     def split_key(self, params: Mapping[str, Any]) -> str:
         """The content key of the chunks."""
-        return split.key(params, self._fingerprint)
+        return splitter_stage(params).key(params, self._fingerprint)
 
     def chunks(self, params: Mapping[str, Any]) -> list[Chunk]:
         """The chunks of the whole collection."""
-        return self._cache.get_or_build(self.split_key(params), lambda: split(params, self.documents))
+        return self._cache.get_or_build(self.split_key(params), lambda: splitter_stage(params)(params, self.documents))
+
+    def contexts(self, params: Mapping[str, Any], ranking: Ranking) -> list[Chunk]:
+        """What is answered from: the retrieved chunks, those of a sentence window widened."""
+        chunks = self.chunks(params)
+        if splitter_stage(params) is sentence_window:
+            widened: list[Chunk] = expand(params, chunks, self.documents, ranking.chunks.tolist())
+            return widened
+        return [chunks[i] for i in ranking.chunks]
 
     def remember(self, key: object, build: Callable[[], Any]) -> Any:
         """Keep what a caller derives from artefacts beside them, under its own key."""

@@ -127,7 +127,10 @@ def test_a_text_or_an_id_changes_the_first_key(other: list[Document]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "changed"),
-    [("embedding_identity", {"embed_chunks", "vector_search", "fuse", "rerank", "extract"}), ("llm_identity", {"generate"})],
+    [
+        ("embedding_identity", {"embed_chunks", "vector_search", "fuse", "rerank", "extract"}),
+        ("llm_identity", {"generate"}),
+    ],
 )
 def test_a_model_is_known_by_its_identity(monkeypatch: pytest.MonkeyPatch, kind: str, changed: set[str]) -> None:
     before = keys({"llm": "mock"})
