@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from raytuner.errors import ConfigError, nearest, redact
+from raytuner.errors import ConfigError, is_secret, nearest, redact
 
 VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 DATA_HINT = "the guide's page on data says where the public files come from (docs/data.md)"
@@ -74,6 +74,31 @@ class ObjectiveConfig(_Section):
     similarity_embedding: str | None = None
 
 
+class ModelConfig(_Section):
+    """What a name of a model stands for; see docs/models.md.
+
+    Attributes:
+        model: A built-in model, ``openai:MODEL``, ``openai-like:MODEL``, ``huggingface:NAME`` or a dotted path;
+            by default the name itself.
+        base_url: The address of a service.
+        api_key_env: The variable whose value is sent to the service as its key.
+        context_window: Tokens of prompt and answer together.
+        max_tokens: The most tokens of an answer.
+        timeout: Seconds to wait for an answer.
+        options: The arguments of a dotted path's constructor.
+        version: To be raised whenever an own model gives other results.
+    """
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    context_window: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    timeout: float | None = Field(default=None, gt=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+    version: str | None = None
+
+
 class RunSection(_Section):
     """Where it runs and where the results go.
 
@@ -108,6 +133,7 @@ class TuneConfig(_Section):
     Attributes:
         documents: A path or several: files, folders, globs, or ``builtin:quickstart``.
         questions: The path of a question set, or a `QuestionsConfig`.
+        models: What names of models stand for, beside those that are built in.
         pipeline: Fixed parameters of the pipeline.
         space: Tuned parameters; see `SearchSpace.from_dict`.
         search: How the space is searched.
@@ -117,6 +143,7 @@ class TuneConfig(_Section):
 
     documents: list[str]
     questions: QuestionsConfig
+    models: dict[str, ModelConfig] = Field(default_factory=dict)
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     search: SearchConfig = Field(default_factory=SearchConfig)
@@ -128,7 +155,7 @@ class TuneConfig(_Section):
     def _one_path(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
-    @field_validator("pipeline", "space", "search", "objective", "run", mode="before")
+    @field_validator("models", "pipeline", "space", "search", "objective", "run", mode="before")
     @classmethod
     def _nothing_said(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -193,6 +220,10 @@ class TuneConfig(_Section):
         config._text = _dump(raw) if overrides else text
         config._base = base
         return config
+
+    def models_table(self) -> dict[str, dict[str, Any]]:
+        """The section ``models`` as `RagObjective` takes it."""
+        return {name: entry.model_dump(exclude_none=True) for name, entry in self.models.items()}
 
     @property
     def text(self) -> str:
@@ -272,7 +303,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: {value!r} is not valid YAML") from None
 
 
-WITH_NUMBERS = ("pipeline", "space", "search", "objective")
+WITH_NUMBERS = ("models", "pipeline", "space", "search", "objective")
 
 
 def _expand(value: Any, *, numbers: bool) -> Any:
@@ -295,6 +326,11 @@ def _variable(match: re.Match[str]) -> str:
     name, default = match.group(1), match.group(2)
     if name is None:
         return "${"
+    if is_secret(name):
+        raise ConfigError(
+            f"${{{name}}}: what is called a secret is not put into a config; for the key of a service write "
+            f"models: {{NAME: {{api_key_env: {name}}}}}"
+        )
     found = os.environ.get(name) or default
     if found is None:
         hint = f"; {DATA_HINT}" if name == "RAYTUNER_DATA" else ", or write ${" + name + ":-default}"
@@ -365,5 +401,6 @@ def _valid_keys(location: Sequence[str]) -> Iterator[str]:
     for part in location:
         if part in model.model_fields:
             annotation = model.model_fields[part].annotation
+            annotation = next(iter(reversed(get_args(annotation))), annotation)
             model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
     yield from model.model_fields

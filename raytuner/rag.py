@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from raytuner.datasets.blocks import stratified_order
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
+from raytuner.models import ModelSpec, named, resolved, table_of
+from raytuner.models.spec import spec
 from raytuner.objective import Means, Values
 from raytuner.pipeline import pipeline as stages
 from raytuner.pipeline.chunk import Chunk
@@ -44,13 +46,15 @@ class RagObjective:
         similarity_embedding: The embedding model that compares answers for ``semantic_similarity``; the
             same for every configuration, so that their scores compare. By default the pipeline's own
             where it is fixed, else ``minilm``.
+        models: What names of models stand for: for each a mapping of settings, as in the section ``models`` of
+            a config, or a LlamaIndex model. ``llm`` and ``embedding`` may be LlamaIndex models themselves.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
 
     Raises:
         ConfigError: An unknown metric or parameter, or a value that is not allowed.
         DataError: The documents are empty or share an id, or the questions lack what the metric needs.
-        ModelError: There is no model `similarity_embedding`.
+        ModelError: There is no such model.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class RagObjective:
         block_size: int = BLOCK_SIZE,
         seed: int = 0,
         similarity_embedding: str | None = None,
+        models: Mapping[str, Any] | None = None,
         **pipeline: Any,
     ) -> None:
         if block_size < 1:
@@ -73,17 +78,17 @@ class RagObjective:
             else datasets.load(questions, documents=self.documents)
         )
         self.metric = metric
-        self.fixed = pipeline
+        self._table = table_of(models)
+        self.fixed = named(pipeline, self._table)
         self.similarity_embedding = similarity_embedding
         self.block_size = block_size
         self.seed = seed
         self._metrics = _reported(metric, self.questions)
         self._numbers = {document.id: number for number, document in enumerate(self.documents)}
-        for name, value in pipeline.items():
+        for name, value in self.resolved(pipeline).items():
             stages.check_value(name, value)
         if similarity_embedding is not None:
-            stages.check_value("embedding", similarity_embedding)
-            models.embedding_identity(similarity_embedding, "windows")
+            stages.check_value("embedding", spec(similarity_embedding, self._table))
         self._order = in_blocks(stratified_order(self.questions.questions, seed), block_size)
         self._pipeline: stages.Pipeline | None = None
 
@@ -102,7 +107,15 @@ class RagObjective:
         Raises:
             ConfigError: With the rule that is broken.
         """
-        stages.check({**self.fixed, **params})
+        stages.check(self.resolved({**self.fixed, **params}))
+
+    def resolved(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as the stages of the pipeline take them: what names of models stand for in their place."""
+        return resolved(params, self._table)
+
+    def specs(self, names: Iterable[str]) -> list[ModelSpec]:
+        """What names of models stand for, in the order of the names."""
+        return [spec(name, self._table) for name in sorted(names)]
 
     def models(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> tuple[set[str], set[str]]:
         """The models that some configuration of a space uses.
@@ -114,9 +127,11 @@ class RagObjective:
         Returns:
             The names of embedding models and of LLMs.
         """
-        embeddings, llms = set(), set()
+        embeddings: set[str] = set()
+        llms: set[str] = set()
+        fixed = named(fixed or {}, self._table)
         for params in space.covering(("embedding", "llm", "retriever")):
-            own = {**stages.defaults(), **self.fixed, **(fixed or {}), **params}
+            own = {**stages.defaults(), **self.fixed, **fixed, **params}
             if self.needs_answers and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
             if own["retriever"] != "bm25" or (self.needs_answers and own["llm"] == EXTRACTIVE):
@@ -136,7 +151,7 @@ class RagObjective:
             ModelError: Something cannot be had.
         """
         embeddings, llms = self.models(space, fixed)
-        models.prepare(sorted(embeddings), sorted(llms))
+        models.prepare(self.specs(embeddings), self.specs(llms))
 
     def __call__(self, params: Mapping[str, Any]) -> RunResult:
         """Score a configuration on all questions."""
@@ -177,7 +192,7 @@ class RagObjective:
         return RunResult(score=found[self.metric], params=dict(params), metrics=found, questions=questions)
 
     async def _values(self, params: Mapping[str, Any], block: Sequence[Question]) -> Values:
-        own = {**self.fixed, **params}
+        own = self.resolved({**self.fixed, **params})
         pipeline = self._stages()
         chunks = pipeline.chunks(own)
         rankings = pipeline.rankings(own, [question.text for question in block])
@@ -246,7 +261,7 @@ class RagObjective:
         if not self._compares_answers:
             return [None] * len(answers)
         # All at once, so that a service is asked once a block.
-        model = embedder(self._similarity_model(), self.fixed.get("long_text", "windows"))
+        model = embedder(spec(self._similarity_model(), self._table), self.fixed.get("long_text", "windows"))
         texts = [text for text in (*answers, *references) if text and text.strip()]
         vectors = dict(zip(texts, model.texts(texts).astype(np.float64), strict=True)) if texts else {}
         return [
