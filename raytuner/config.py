@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from raytuner.errors import ConfigError, is_secret, nearest, redact
+from raytuner.models.spec import ModelSettings
 
 VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 DATA_HINT = "the guide's page on data says where the public files come from (docs/data.md)"
@@ -74,31 +75,6 @@ class ObjectiveConfig(_Section):
     similarity_embedding: str | None = None
 
 
-class ModelConfig(_Section):
-    """What a name of a model stands for; see docs/models.md.
-
-    Attributes:
-        model: A built-in model, ``openai:MODEL``, ``openai-like:MODEL``, ``huggingface:NAME`` or a dotted path;
-            by default the name itself.
-        base_url: The address of a service.
-        api_key_env: The variable whose value is sent to the service as its key.
-        context_window: Tokens of prompt and answer together.
-        max_tokens: The most tokens of an answer.
-        timeout: Seconds to wait for an answer.
-        options: The arguments of a dotted path's constructor.
-        version: To be raised whenever an own model gives other results.
-    """
-
-    model: str | None = None
-    base_url: str | None = None
-    api_key_env: str | None = None
-    context_window: int | None = Field(default=None, ge=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    timeout: float | None = Field(default=None, gt=0)
-    options: dict[str, Any] = Field(default_factory=dict)
-    version: str | None = None
-
-
 class RunSection(_Section):
     """Where it runs and where the results go.
 
@@ -143,7 +119,7 @@ class TuneConfig(_Section):
 
     documents: list[str]
     questions: QuestionsConfig
-    models: dict[str, ModelConfig] = Field(default_factory=dict)
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     search: SearchConfig = Field(default_factory=SearchConfig)
@@ -246,7 +222,7 @@ class TuneConfig(_Section):
         raw["pipeline"] = {**(raw.get("pipeline") or {}), **_escaped(dict(params))}
         raw.pop("space", None)
         raw.pop("search", None)
-        return redact(_dump(raw), "${{{name}}}")  # which the config expands again
+        return redact(_dump(raw), "${{{name}}}")  # which is refused when the config is read, with what to do instead
 
 
 def _dump(raw: Mapping[str, Any]) -> str:

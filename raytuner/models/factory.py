@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from raytuner.errors import ModelError, nearest
 from raytuner.models import endpoint, external
 from raytuner.models.spec import ModelSpec
-from raytuner.models.spec import spec as find
+from raytuner.models.spec import spec as spec_of
 from raytuner.models.wheels import REGISTRY
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def check_embedding(model: str | ModelSpec) -> ModelSpec:
     Raises:
         ModelError: There is no such embedding model, or its address or key cannot be used.
     """
-    spec = find(model)
+    spec = spec_of(model)
     if spec.kind not in (*BUILTIN_EMBEDDINGS, *SERVICES, *_EXTERNAL):
         raise ModelError(
             f"unknown embedding model {spec.model!r}; {nearest(spec.model, [*BUILTIN_EMBEDDINGS, *FORMS])}"
@@ -146,7 +146,7 @@ def check_llm(model: str | ModelSpec) -> ModelSpec:
     Raises:
         ModelError: There is no such language model, or its address or key cannot be used.
     """
-    spec = find(model)
+    spec = spec_of(model)
     if spec.kind == "extractive":
         raise ModelError("'extractive' is not a language model: it answers without one, inside a pipeline")
     if spec.kind not in ("mock", SMOLLM2, *SERVICES, *_EXTERNAL):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from raytuner.errors import ModelError, nearest
 from raytuner.models import endpoint, external, factory, weights
 from raytuner.models.spec import ModelSpec
+from raytuner.models.spec import spec as spec_of
 from raytuner.models.wheels import REGISTRY
 
 CHECK_TIMEOUT_S = 5.0
@@ -82,7 +83,7 @@ def describe(model: str | ModelSpec) -> str | None:
     Args:
         model: A name or a spec.
     """
-    spec = factory.find(model)
+    spec = spec_of(model)
     called = f"{spec.model} " if spec.model != spec.name else ""
     if spec.kind in factory.SERVICES:
         variable = endpoint.key_variable(spec)
@@ -126,7 +127,8 @@ def check_service(spec: ModelSpec) -> None:
         raise ModelError(f"model {spec.name!r}: {url} answers {error.status_code}: see the server's log") from None
     except (openai.OpenAIError, AttributeError, TypeError, ValueError):
         return  # it keeps no list of models in this form, which is no reason not to ask it
-    if served and spec.served_name not in served:
+    # Ollama lists a model with its tag and answers to its bare name too.
+    if served and not {spec.served_name, f"{spec.served_name}:latest"} & set(served):
         raise ModelError(f"model {spec.name!r}: {url} has no {spec.served_name!r}; {_few(spec.served_name, served)}")
 
 

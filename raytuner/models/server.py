@@ -97,7 +97,7 @@ def _start(folder: Path, model: str) -> None:
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     with log.open("w") as output:
         # It leaves its parent and its session, so that neither Ctrl-C nor the end of this process ends it.
-        subprocess.run(
+        subprocess.run(  # noqa: S603 (nothing of it comes from a config)
             [sys.executable, "-m", "raytuner.models.smollm2_server", str(folder), model],
             env={**os.environ, "PYTHONPATH": paths},
             stdin=subprocess.DEVNULL,

@@ -8,23 +8,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from raytuner.components import is_dotted
 from raytuner.errors import ConfigError, nearest
 
 PARAMETERS = ("embedding", "llm")
 """The parameters of a pipeline that name a model."""
 
-SETTINGS: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "base_url": (str,),
-    "api_key_env": (str,),
-    "context_window": (int,),
-    "max_tokens": (int,),
-    "timeout": (int, float),
-    "options": (dict,),
-    "version": (str,),
-}
 _EXTRACTIVE = "extractive"
+
+
+class ModelSettings(BaseModel):
+    """One entry of the section ``models`` of a config.
+
+    Attributes:
+        model: A built-in model, ``openai:MODEL``, ``openai-like:MODEL``, ``huggingface:NAME`` or a dotted path;
+            by default the name of the entry.
+        base_url: The address of a service.
+        api_key_env: The variable whose value is sent to the service as its key.
+        context_window: Tokens of prompt and answer together.
+        max_tokens: The most tokens of an answer.
+        timeout: Seconds to wait for an answer.
+        options: The arguments of a dotted path's constructor, or of the Hugging Face class.
+        version: To be raised whenever an own model gives other results.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    context_window: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    timeout: float | None = Field(default=None, gt=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+    version: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -165,16 +184,18 @@ def _is_model(value: Any) -> bool:
 
 
 def _of_settings(name: str, settings: Mapping[str, Any]) -> ModelSpec:
-    for key, value in settings.items():
-        if key not in SETTINGS:
-            raise ConfigError(f"models.{name}: unknown key {key!r}; {nearest(key, SETTINGS)}")
-        if value is not None and (isinstance(value, bool) or not isinstance(value, SETTINGS[key])):
-            expected = " or ".join(kind.__name__ for kind in SETTINGS[key])
-            raise ConfigError(f"models.{name}.{key}: {value!r} is not allowed; it should be of type {expected}")
-        if key in ("context_window", "max_tokens", "timeout") and value is not None and value <= 0:
-            raise ConfigError(f"models.{name}.{key} is {value}; it must be above 0")
-    found = {key: value for key, value in settings.items() if value is not None}
-    options = _canonical(found.pop("options", {}), f"models.{name}.options")
+    try:
+        found = ModelSettings.model_validate(dict(settings)).model_dump(exclude_none=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(
+                f"models.{name}: unknown key {key!r}; {nearest(key, ModelSettings.model_fields)}"
+            ) from None
+        reason = first["msg"].removeprefix("Input should be ")
+        raise ConfigError(f"models.{name}.{key}: {first['input']!r} is not allowed; it should be {reason}") from None
+    options = _canonical(found.pop("options"), f"models.{name}.options")
     return ModelSpec(name, **{"model": name, **found}, options=options)
 
 
