@@ -118,8 +118,8 @@ def _line_rows(text: str, file: str) -> list[Row]:
 def _row(where: str, value: object) -> Row:
     if not isinstance(value, dict):
         raise DataError(
-            f'{where}: a question is a JSON object such as {{"question": ...}}, a document one such as {{"text": ...}}, '
-            f"not {value!r:.40}"
+            f'{where}: a question is a JSON object such as {{"question": ...}}, a document one such as '
+            f'{{"text": ...}}, not {value!r:.40}'
         )
     return Row(where, value)
 

@@ -148,8 +148,8 @@ def test_insertions_and_controls_are_read_but_not_deletions(report: Path) -> Non
     document = docx.Document(str(report))
     for xml in (
         f"<w:p {W}><w:r><w:t>Kept</w:t></w:r><w:ins><w:r><w:t>, inserted</w:t></w:r></w:ins>"
-        "<w:del><w:r><w:delText>, deleted</w:delText></w:r></w:del><w:moveFrom><w:r><w:t>, moved</w:t></w:r></w:moveFrom>"
-        "</w:p>",
+        "<w:del><w:r><w:delText>, deleted</w:delText></w:r></w:del>"
+        "<w:moveFrom><w:r><w:t>, moved</w:t></w:r></w:moveFrom></w:p>",
         f"<w:sdt {W}><w:sdtContent><w:p><w:r><w:t>A control</w:t></w:r></w:p></w:sdtContent></w:sdt>",
         f"<w:p {W} {MC}><w:r><mc:AlternateContent><mc:Choice><w:p><w:r><w:t>A box</w:t></w:r></w:p></mc:Choice>"
         "<mc:Fallback><w:p><w:r><w:t>A box</w:t></w:r></w:p></mc:Fallback></mc:AlternateContent></w:r></w:p>",
