@@ -36,7 +36,7 @@ def write_pdf(path: Path, pages: Sequence[Sequence[str]]) -> Path:
 def report(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[str]]]:
     """A report of more than 100 pages, and the lines on each of them."""
     text = (data_dir / "chroma-chunking" / "corpora" / "finance.md").read_text().encode("ascii", "ignore").decode()
-    lines = textwrap.wrap(text, 90)
+    lines = textwrap.wrap(text[:450_000], 90)
     pages = [lines[start : start + LINES_A_PAGE] for start in range(0, len(lines), LINES_A_PAGE)]
     return write_pdf(tmp_path_factory.mktemp("pdf") / "report.pdf", pages), pages
 
