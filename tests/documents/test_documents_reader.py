@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from llama_index.core.schema import Document as LlamaDocument
 
+from raytuner.config import TuneConfig
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
+from raytuner.plan import make_plan
 
 SIMPLE = "llama_index.core.SimpleDirectoryReader"
 
@@ -109,6 +111,20 @@ def test_the_raw_bytes_that_llamaindex_returns_for_a_pdf_are_refused(tmp_path: P
     canvas.save()
     with pytest.raises(DataError, match="bytes read as text"):
         load_documents([], reader=SIMPLE, options={"input_dir": str(tmp_path)})
+
+
+def test_a_reader_of_a_config_is_found_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "my_owls.py").write_text(
+        "from llama_index.core import Document\n"
+        "def read(times): return [Document(text='Owls hunt at night. ' * times, id_='owls')]\n"
+    )
+    (tmp_path / "q.jsonl").write_text('{"question": "When do owls hunt?", "document": "owls"}')
+    (tmp_path / "c.yaml").write_text(
+        "documents: {reader: my_owls.read, options: {times: 2}}\nquestions: q.jsonl\n"
+        "pipeline: {retriever: bm25}\nspace: {top_k: [1, 2]}\n"
+    )
+    plan = make_plan(TuneConfig.load(tmp_path / "c.yaml"))
+    assert [document.text for document in plan.objective.documents] == ["Owls hunt at night. " * 2]
 
 
 def test_a_path_that_is_not_there_is_found_before_the_call(tmp_path: Path) -> None:
