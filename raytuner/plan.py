@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raytuner import datasets, models
+from raytuner.components import importable
 from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
@@ -185,13 +186,14 @@ def default_metric(questions: QuestionSet) -> str:
 
 def _documents(config: TuneConfig) -> list[Document]:
     section = config.documents
-    return load_documents(
-        section.paths,
-        encoding=section.encoding,
-        reader=section.reader,
-        options=section.options,
-        exclude=[config.questions.path],
-    )
+    with importable(config.folder if section.reader else None):
+        return load_documents(
+            section.paths,
+            encoding=section.encoding,
+            reader=section.reader,
+            options=section.options,
+            exclude=[config.questions.path],
+        )
 
 
 def _questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:
