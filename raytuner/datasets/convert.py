@@ -136,7 +136,8 @@ def _json_lines(questions: Iterable[Question], _texts: Mapping[str, str]) -> byt
 
 def _csv(questions: Iterable[Question], _texts: Mapping[str, str]) -> bytes:
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    # All quoted: the writer itself leaves some characters bare that the reader takes for line ends.
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     for question in questions:
         row = _as_row(question)
