@@ -86,8 +86,9 @@ def _collection(source: str | Path, documents: Any) -> Sequence[Document] | None
     from raytuner.documents.load import load_documents
 
     if documents is None:
-        carries = any((Path(source) / name).is_file() for name in ("corpus.jsonl", "corpus.parquet"))
-        return load_documents(source) if carries else None
+        folder = Path(source).parent if Path(source).name == "qa.parquet" else Path(source)
+        carries = any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.parquet"))
+        return load_documents(folder) if carries else None
     if isinstance(documents, (str, Path)) or not all(isinstance(document, Document) for document in documents):
         return load_documents(documents)
     return list(documents)

@@ -63,9 +63,10 @@ def test_nothing_is_lost(form: str, expected: QuestionSet) -> None:
     "name", ["xquad/xquad.zh.json", "autorag-sample/qa.parquet", "llama2/llama2_eval_qr_dataset.json"]
 )
 def test_real_sets_load_equal(data_dir: Path, tmp_path: Path, name: str, suffix: str) -> None:
-    target = tmp_path / f"out{suffix}"
-    expected = load(data_dir / name)
-    assert convert(data_dir / name, target) == len(expected)
+    source, target = tmp_path / Path(name).name, tmp_path / f"out{suffix}"
+    source.write_bytes((data_dir / name).read_bytes())
+    expected = load(source)
+    assert convert(source, target) == len(expected)
     assert load(target) == expected
 
 
