@@ -149,11 +149,6 @@ class TuneConfig(Section):
         written = _escaped(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))  # it was made in Python
         return _dump(written)
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the config file, to which its paths are relative."""
-        return self._base
-
     def with_best(self, params: Mapping[str, Any]) -> str:
         """A config with one configuration fixed, which loads from any folder.
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -182,3 +183,45 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     with pytest.raises(SystemExit):
         main()
     assert "sk-0123456789" not in capsys.readouterr().err
+
+
+def test_convert(config: Path, tmp_path: Path) -> None:
+    source, target = str(tmp_path / "questions.jsonl"), str(tmp_path / "questions.csv")
+    done = invoke("convert", source, target)
+    assert (done.exit_code, done.stdout) == (0, f"{target}: 2 questions\n")
+    again = run("convert", source, target)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == f"error: {target}: the file exists; name another, or replace it with --force\n"
+    assert run("convert", source, target, "--force", "--to", "jsonl").returncode == 0
+    assert len((tmp_path / "questions.csv").read_text().splitlines()) == 2
+    rag = invoke("convert", source, str(tmp_path / "rag.json"), "--documents", str(tmp_path / "docs"))
+    assert rag.exit_code == 0
+    assert "Owls hunt at night." in (tmp_path / "rag.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "the file is empty"),
+        ('{"question": "A?"}\n{"question"\n', "line 2: malformed JSON"),
+        ('{"version": "1.1", "data": [{"title": "x"}]}', "data[0].paragraphs: must be a list, not absent"),
+        ("PAR1 and nothing more", "malformed Parquet"),
+        ("title;text\na;b\n", "in no known form: no column 'question'; there are: title, text"),
+        ('{"question": "A?", "document": "none.md"}', "'none.md', which is none of the documents"),
+        ('{"id": 1, "question": "A?"}\n{"id": 1, "question": "B?"}', "question id '1' is taken, see line 1"),
+        ('{"question": "A?", "document": "one.md", "start_index": 2, "end_index": 999}', "1 of 1 reference spans"),
+        ('{"question": "A?"}', "needs reference answers, which 1 of 1 questions lack"),
+        ('{"question": "A?", "answerable": "maybe"}', "'answerable' must be true or false, not 'maybe'"),
+    ],
+)
+def test_bad_question_sets_end_with_one_line_and_code_2(
+    config: Path, tmp_path: Path, content: str, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    (tmp_path / "questions.jsonl").write_text(content)
+    monkeypatch.setattr(sys, "argv", ["raytuner", "plan", str(config)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
