@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raytuner import datasets, metrics, models
 from raytuner.config import TuneConfig
@@ -22,6 +22,9 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
+
+if TYPE_CHECKING:
+    from raytuner.run_log import RunLog
 
 logger = logging.getLogger("raytuner")
 
@@ -106,13 +109,20 @@ def make_plan(config: TuneConfig) -> Plan:
     )
 
 
-def tune(config: TuneConfig, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+def tune(
+    config: TuneConfig,
+    *,
+    listeners: tuple[Listener, ...] = (),
+    verbose: bool = False,
+    show_progress: bool | None = None,
+) -> TunedResult:
     """Run the search that a config describes.
 
     Args:
         config: From `TuneConfig.load`.
         listeners: Called with the study and a trial after each change.
         verbose: Whether what workers print is shown.
+        show_progress: Whether a table of the best and the running trials is shown; by default in notebooks.
 
     Returns:
         The results, best first; `TunedResult.default` is that of the default configuration, and the
@@ -122,11 +132,25 @@ def tune(config: TuneConfig, *, listeners: tuple[Listener, ...] = (), verbose: b
         UserError: Something in the config, the documents or the questions is wrong.
         AllTrialsFailedError: No configuration could be scored.
     """
-    return run_plan(make_plan(config), listeners=listeners, verbose=verbose)
+    from raytuner.progress import Progress, in_notebook
+    from raytuner.run_log import RunLog
+
+    shown = in_notebook() if show_progress is None else show_progress
+    with RunLog() as log:
+        plan = make_plan(config)
+        with Progress(plan.total, quiet=not shown) as progress:
+            return run_plan(plan, log, listeners=(*listeners, progress), verbose=verbose)
 
 
-def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
-    """Run a plan; see `tune`."""
+def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+    """Run a plan; see `tune`.
+
+    Args:
+        plan: From `make_plan`.
+        log: What was logged while the plan was made; it goes on in the run folder.
+        listeners: Called with the study and a trial after each change.
+        verbose: Whether what workers print is shown.
+    """
     from raytuner.driver import search
     from raytuner.objective import Objective
 
@@ -150,6 +174,7 @@ def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool 
         listeners=listeners,
         files={"config.yaml": config.text},
         verbose=verbose,
+        log=log,
     )
     best = config.with_best(result.best_run_result.params)
     assert result.run is not None  # a search from a config always has a folder

@@ -30,7 +30,11 @@ from raytuner.pipeline.stage import Stage, digest, stage
 
 @stage(version=1)
 def route(*, retriever: Literal["vector", "bm25", "hybrid"] = "vector") -> str:
-    """Say which way a question goes: by embedding, by BM25, or by the fusion of both."""
+    """Say which way a question goes.
+
+    Args:
+        retriever: By embedding, by BM25, or by the fusion of both.
+    """
     return retriever
 
 
