@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError
 from raytuner.pipeline import pipeline as stages
 from raytuner.plan import default_metric
+from raytuner.rag import DEFAULT_METRIC
 from raytuner.schema import HEADER, SCHEMA_FILE, schema_text
 
 logger = logging.getLogger("raytuner")
@@ -79,7 +81,8 @@ def init(documents: str, questions: str | None = None, out: Path = Path("rag.yam
     texts = load_documents(documents)
     asked = datasets.load(questions, documents=texts) if questions is not None else None
     found = [_about_documents(texts), _about_questions(asked)]
-    text = _config(found, _Choices.of(texts, asked), _from(out, documents), _from(out, questions or PLACEHOLDER))
+    path = PLACEHOLDER if questions is None else _from(out, questions)
+    text = _config(found, _Choices.of(texts, asked), _from(out, documents), path)
     try:
         out.write_text(text, encoding="utf-8")
         (out.parent / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
@@ -137,13 +140,16 @@ def _is_latin(documents: Sequence[Document]) -> bool:
 
 
 def _about_documents(documents: Sequence[Document]) -> str:
-    suffixes = Counter(Path(document.id).suffix or "no extension" for document in documents)
+    suffixes = Counter(_kind(document) for document in documents)
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(4))
     lengths = sorted(_tokens(document) for document in documents)
-    spread = (
-        f"about {lengths[0]:,} to {lengths[-1]:,} tokens each" if len(lengths) > 1 else f"about {lengths[0]:,} tokens"
-    )
+    spread = f"about {lengths[0]:,}" + (f" to {lengths[-1]:,} tokens each" if len(lengths) > 1 else " tokens")
     return f"documents: {len(documents)} ({kinds}), {sum(len(d.text) for d in documents):,} characters, {spread}"
+
+
+def _kind(document: Document) -> str:
+    suffix = Path(document.id).suffix
+    return suffix if re.fullmatch(r"\.\w{1,8}", suffix) else "other"  # an id may be any text
 
 
 def _about_questions(questions: QuestionSet | None) -> str:
@@ -160,7 +166,7 @@ def _about_questions(questions: QuestionSet | None) -> str:
 
 def _advice(out: Path, questions: QuestionSet | None) -> Iterator[str]:
     if questions is None:
-        yield f"next: write questions into {out.parent / PLACEHOLDER}, one a line, like this one, then check the config:"
+        yield f"next: write questions into {out.parent / PLACEHOLDER}, one a line like this, then check the config:"
         yield f"  {EXAMPLE}"
     elif default_metric(questions) not in ("span_f4", "ndcg") and any(q.answer is None for q in questions):
         yield "next: give each question an answer, the name of its document or a span of it, then check the config:"
@@ -172,7 +178,7 @@ def _advice(out: Path, questions: QuestionSet | None) -> Iterator[str]:
 def _from(out: Path, path: str) -> str:
     """A path as the config has to name it, whose relative paths are relative to itself."""
     named = Path(path).expanduser()
-    if path.startswith("builtin:") or path == PLACEHOLDER:
+    if path.startswith("builtin:"):
         return path
     if not named.is_absolute():
         path = os.path.relpath(named.resolve(), out.resolve().parent)
@@ -208,14 +214,15 @@ def _fixed(choices: _Choices) -> Iterator[str]:
     yield f"  embedding: {choices.embedding}  # {choices.why_embedding}\n"
     if not choices.english:
         yield "  retriever: bm25  # the built-in embeddings know English; with another one, try vector and hybrid\n"
-    yield "  llm: extractive  # no LLM: answers are sentences of what was retrieved; or e.g. openai:gpt-4o-mini\n"
+    if choices.metric in (None, DEFAULT_METRIC):  # the others ask for no answers
+        yield "  llm: extractive  # no LLM: answers are sentences of what was retrieved; or e.g. openai:gpt-4o-mini\n"
 
 
 def _tuned(choices: _Choices) -> Iterator[str]:
     defaults = stages.defaults()
     default = min(choices.sizes, key=lambda size: abs(size - defaults["chunk_size"]))
     yield f"  chunk_size: {{choice: {_yaml(list(choices.sizes))}, default: {default}}}  # {choices.why_sizes}\n"
-    yield f"  chunk_overlap: {{choice: [0, 0.1, 0.25], default: {defaults['chunk_overlap']}}}  # share of the chunk size\n"
+    yield f"  chunk_overlap: {{choice: [0, 0.1, 0.25], default: {defaults['chunk_overlap']}}}  # of the chunk size\n"
     if choices.english:
         yield "  retriever: [vector, bm25, hybrid]  # by meaning, by words, by both\n"
         weight = "{float: [0.1, 0.9], step: 0.2, default: 0.5, when: {retriever: hybrid}}"
