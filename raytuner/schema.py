@@ -111,7 +111,8 @@ def _forms(name: str, kind: str) -> Iterator[Schema]:
     """The forms of `SearchSpace.from_dict` that suit a type."""
     value = {"$ref": f"#/$defs/{name}"}
     values: Schema = {"type": "array", "items": value, "minItems": 1}
-    common: Schema = {"default": value, "when": {"type": ["object", "null"], "description": "{parameter: value}"}}
+    when: Schema = {"type": "object", "description": "the parameter is there only with these values of others"}
+    common: Schema = {"default": value, "when": when}
     steps = {"step": {"type": "number", "exclusiveMinimum": 0}, "log": {"type": "boolean"}}
     yield values
     yield _mapping("grid_search", values, {})
