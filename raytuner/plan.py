@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raytuner import datasets, models
 from raytuner.components import importable
@@ -23,6 +23,9 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
+
+if TYPE_CHECKING:
+    from raytuner.run_log import RunLog
 
 logger = logging.getLogger("raytuner")
 
@@ -68,11 +71,13 @@ class Plan:
         return min((n for n in (self.trials, self.space.size()) if n is not None), default=None)
 
 
-def make_plan(config: TuneConfig) -> Plan:
+def make_plan(config: TuneConfig, *, imports: bool = False) -> Plan:
     """Read documents and questions, and check that everything fits.
 
     Args:
         config: The config.
+        imports: Whether what the config names by dotted paths is imported, which runs its code: for a search, not
+            for a look at it.
 
     Raises:
         UserError: With the value, the rule and the fix.
@@ -94,6 +99,8 @@ def make_plan(config: TuneConfig) -> Plan:
         folder=config.folder,
         **config.pipeline,
     )
+    if imports:
+        objective.resolve()
     space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
     _check_space_values(space, objective)
     default = space.configuration(space.default())
@@ -116,13 +123,20 @@ def make_plan(config: TuneConfig) -> Plan:
     )
 
 
-def tune(config: TuneConfig, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+def tune(
+    config: TuneConfig,
+    *,
+    listeners: tuple[Listener, ...] = (),
+    verbose: bool = False,
+    show_progress: bool | None = None,
+) -> TunedResult:
     """Run the search that a config describes.
 
     Args:
         config: From `TuneConfig.load`.
         listeners: Called with the study and a trial after each change.
         verbose: Whether what workers print is shown.
+        show_progress: Whether a table of the best and the running trials is shown; by default in notebooks.
 
     Returns:
         The results, best first; `TunedResult.default` is that of the default configuration, and the
@@ -132,16 +146,29 @@ def tune(config: TuneConfig, *, listeners: tuple[Listener, ...] = (), verbose: b
         UserError: Something in the config, the documents or the questions is wrong.
         AllTrialsFailedError: No configuration could be scored.
     """
-    return run_plan(make_plan(config), listeners=listeners, verbose=verbose)
+    from raytuner.progress import Progress, in_notebook
+    from raytuner.run_log import RunLog
+
+    shown = in_notebook() if show_progress is None else show_progress
+    with RunLog() as log:
+        plan = make_plan(config, imports=True)
+        with Progress(plan.total, quiet=not shown) as progress:
+            return run_plan(plan, log, listeners=(*listeners, progress), verbose=verbose)
 
 
-def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
-    """Run a plan; see `tune`."""
+def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+    """Run a plan; see `tune`.
+
+    Args:
+        plan: From `make_plan`.
+        log: What was logged while the plan was made; it goes on in the run folder.
+        listeners: Called with the study and a trial after each change.
+        verbose: Whether what workers print is shown.
+    """
     from raytuner.driver import search
     from raytuner.objective import Objective
 
     config = plan.config
-    plan.objective.resolve()
     config.with_best(plan.default)  # an error in this would be a pity after the search
     options = SearchOptions(
         plan.search,
@@ -162,6 +189,7 @@ def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool 
         listeners=listeners,
         files={"config.yaml": config.text},
         verbose=verbose,
+        log=log,
     )
     best = config.with_best(result.best_run_result.params)
     assert result.run is not None  # a search from a config always has a folder

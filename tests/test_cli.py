@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 import time
@@ -118,7 +120,10 @@ def test_large_spaces_are_searched_by_optuna(config: Path) -> None:
         (["tune", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["show", "nothing"], "nothing: no such run"),
         (["models", "pull", "minlm"], "did you mean 'minilm'"),
-        (["tun"], "No such command"),
+        (["tun"], "No such command 'tun'; did you mean 'tune'?"),
+        (["models", "pul"], "No such command 'pul'; did you mean 'pull'?"),
+        (["completion", "tcsh"], "'bash', 'zsh', 'fish'"),
+        (["schema", "--out", "no/such/folder.json"], "no/such/folder.json: No such file or directory"),
         (["tune"], "Missing argument"),
         (["plan", "CONFIG", "--set", "space.chunk_sise=[1]"], "did you mean 'chunk_size'"),
         (["plan", "CONFIG", "--set", "search.trails=3"], "did you mean 'trials'"),
@@ -225,3 +230,90 @@ def test_bad_question_sets_end_with_one_line_and_code_2(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert words in line
+
+
+def test_without_a_command_it_says_what_to_do_first() -> None:
+    done = run()
+    assert done.returncode == 0
+    assert "raytuner quickstart" in done.stdout.splitlines()[0]
+    assert "raytuner init my-docs --questions questions.jsonl" in done.stdout.splitlines()[1]
+    assert len(done.stdout.splitlines()) < 10
+    listed = run("--help").stdout.partition("Commands:")[2].split()
+    assert listed.index("quickstart") < listed.index("init") < listed.index("tune")
+
+
+def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
+    printed = run("schema").stdout
+    assert json.loads(printed)["properties"]["documents"]
+    assert invoke("schema", "--out", str(tmp_path / "s.json")).output == ""
+    assert (tmp_path / "s.json").read_text() == printed
+
+
+# Completion
+
+
+def completed(*words: str, folder: Path) -> list[str]:
+    """What the shell is given to complete the last word."""
+    environment = {"COMP_WORDS": " ".join(("raytuner", *words)), "COMP_CWORD": str(len(words))}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "raytuner"],
+        env={**os.environ, **environment, "_RAYTUNER_COMPLETE": "bash_complete"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_shell_completes_commands_algorithms_and_configs(config: Path) -> None:
+    folder = config.parent
+    assert completed("mod", folder=folder) == ["plain,models"]
+    assert completed("tune", "owls.yaml", "--search", "o", folder=folder) == ["plain,optuna"]
+    assert completed("plan", "", folder=folder) == ["plain,owls.yaml"]
+    assert completed("tune", "docs/", folder=folder) == ["file,docs/"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_ask_raytuner(shell: str) -> None:
+    assert f"_RAYTUNER_COMPLETE={shell}_complete" in invoke("completion", shell).output
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=invoke("completion", shell).output, text=True, check=True, timeout=10)
+
+
+# Colours
+
+
+def in_a_terminal(*arguments: str, **environment: str) -> str:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raytuner", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )
+    os.close(theirs)
+    written = b""
+    while chunk := read(ours):
+        written += chunk
+    os.close(ours)
+    assert process.wait(timeout=60) in (0, 2)
+    return written.decode()
+
+
+def read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["tun"], ["plan", "CONFIG"], ["algorithms"], ["models", "list"]])
+def test_no_color_means_no_escape_sequences(config: Path, arguments: list[str]) -> None:
+    words = [str(config) if word == "CONFIG" else word for word in arguments]
+    text = in_a_terminal(*words, NO_COLOR="1")
+    assert text.strip()
+    assert "\x1b" not in text
