@@ -245,9 +245,10 @@ def plan(
 
     loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
     from raytuner.plan import make_plan
-    from raytuner.plan_text import describe
+    from raytuner.plan_text import describe, outline
 
-    click.echo(describe(make_plan(loaded)))
+    by_reader = loaded.documents is not None and loaded.documents.reader is not None
+    click.echo(outline(loaded) if by_reader else describe(make_plan(loaded)))
 
 
 @cli.command()

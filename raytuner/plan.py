@@ -16,6 +16,7 @@ from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError
 from raytuner.models import Missing, ModelSpec
+from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import pipeline as stages
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 from raytuner.results import TunedResult
@@ -49,7 +50,7 @@ class Plan:
     """
 
     config: TuneConfig
-    objective: RagObjective
+    objective: RagObjective | OwnObjective
     space: SearchSpace
     default: Params
     search: str
@@ -82,27 +83,15 @@ def make_plan(config: TuneConfig, *, imports: bool = False) -> Plan:
     Raises:
         UserError: With the value, the rule and the fix.
     """
-    _check_parameters(config)
+    check_parameters(config)
     if config.search.name is not None:
         algorithm(config.search.name)
-    documents = _documents(config)
-    questions = _questions(config, documents)
-    objective = RagObjective(
-        documents,
-        questions,
-        metric=config.objective.metric or default_metric(questions),
-        block_size=config.objective.block_size,
-        seed=config.search.seed,
-        similarity_embedding=config.objective.similarity_embedding,
-        models=config.models_table(),
-        components=config.components_table(),
-        folder=config.folder,
-        **config.pipeline,
-    )
+    objective = _own_objective(config) if config.objective.function else _rag_objective(config)
     if imports:
         objective.resolve()
     space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
-    _check_space_values(space, objective)
+    if isinstance(objective, RagObjective):
+        _check_space_values(space, objective)
     default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
@@ -120,6 +109,37 @@ def make_plan(config: TuneConfig, *, imports: bool = False) -> Plan:
         places=_places([*objective.specs(embeddings), *objective.specs(llms)]),
         missing=models.required(objective.specs(embeddings), objective.specs(llms)),
         skipped=_skipped(space),
+    )
+
+
+def _rag_objective(config: TuneConfig) -> RagObjective:
+    documents = read_documents(config)
+    questions = _read_questions(config, documents)
+    return RagObjective(
+        documents,
+        questions,
+        metric=config.objective.metric or default_metric(questions),
+        block_size=config.objective.block_size,
+        seed=config.search.seed,
+        similarity_embedding=config.objective.similarity_embedding,
+        models=config.models_table(),
+        components=config.components_table(),
+        folder=config.folder,
+        **config.pipeline,
+    )
+
+
+def _own_objective(config: TuneConfig) -> OwnObjective:
+    documents = read_documents(config) if config.documents else []
+    questions = _read_questions(config, documents) if config.questions else ()
+    assert config.objective.function is not None
+    return OwnObjective(
+        config.objective.function,
+        config.objective.metric or "score",
+        config.folder,
+        documents,
+        tuple(questions),
+        **config.pipeline,
     )
 
 
@@ -212,26 +232,29 @@ def default_metric(questions: QuestionSet) -> str:
     return DEFAULT_METRIC
 
 
-def _documents(config: TuneConfig) -> list[Document]:
+def read_documents(config: TuneConfig) -> list[Document]:
+    """The documents of a config; a reader by dotted path is imported."""
     section = config.documents
+    assert section is not None  # or the config would have been refused
     with importable(config.folder if section.reader else None):
         return load_documents(
             section.paths,
             encoding=section.encoding,
             reader=section.reader,
             options=section.options,
-            exclude=[config.questions.path],
+            exclude=[config.questions.path] if config.questions else (),
         )
 
 
-def _questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:
+def _read_questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:
     section = config.questions
+    assert section is not None  # or the config would have been refused
     questions = datasets.load(
         section.path,
         columns=section.columns,
         on_bad_span=section.on_bad_span,
         encoding=section.encoding,
-        documents=documents,
+        documents=documents or None,
     )
     if questions.dropped:
         logger.warning(
@@ -244,12 +267,18 @@ def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:
     return {spec.name: place for spec in specs if (place := models.describe(spec)) is not None}
 
 
-def _check_parameters(config: TuneConfig) -> None:
-    for name, value in models.resolved(config.pipeline, models.table_of(config.models_table())).items():
-        stages.check_value(name, value)
+def check_parameters(config: TuneConfig) -> None:
+    """Refuse parameters that the pipeline does not have, or that are both fixed and tuned."""
     for name in config.space:
         if name in config.pipeline:
             raise ConfigError(f"{name} is both in pipeline and in space; remove it from one")
+    if config.objective.function is not None:  # its parameters are its own affair
+        return
+    given = models.resolved(config.pipeline, models.table_of(config.models_table()))
+    for name, value in given.items():
+        if value not in config.components:
+            stages.check_value(name, value)
+    for name in config.space:
         if name not in stages.parameters():
             stages.check_value(name, None)
 
