@@ -1,4 +1,4 @@
-"""Components by dotted path: a user's own readers, splitters, models, retrievers, metrics and objectives.
+"""Components by dotted path: a user's own readers, splitters, models, retrievers, rerankers, metrics and objectives.
 
 Importing runs code, so nothing is imported by looking at a config: only what runs a search calls `load`.
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
+import json
 import re
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +72,92 @@ def importable(folder: str | Path | None) -> Iterator[None]:
     finally:
         with contextlib.suppress(ValueError):
             sys.path.remove(str(folder))
+
+
+_PROCESS = uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of the pipeline that is the user's own; it is imported and made when it is first used.
+
+    Attributes:
+        name: What the configuration calls it.
+        path: Its dotted path: a class, a function that makes it, or the thing itself; empty with `instance`.
+        options: Arguments for making it, as canonical JSON.
+        version: Stands for its code in keys; without one, artefacts are of this process only.
+        instance: The thing itself, where it was handed over in Python.
+        token: What distinguishes one instance from another.
+    """
+
+    name: str
+    path: str = ""
+    options: str = "{}"
+    version: str = _PROCESS
+    instance: Any = field(default=None, compare=False, repr=False)
+    token: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def identity(self) -> str:
+        """What stands for it in keys."""
+        return " ".join((self.path, self.options, self.version, self.token))
+
+    def make(self, what: str, **given: Any) -> Any:
+        """Import it and, unless it is the finished thing, call it.
+
+        Args:
+            what: What it is to be, for messages.
+            **given: Arguments that raytuner offers; those that its signature does not take are left out.
+
+        Returns:
+            The thing itself.
+
+        Raises:
+            ConfigError: It cannot be imported or made.
+        """
+        target = self.instance if self.instance is not None else load(self.path, what)
+        if not (inspect.isclass(target) or inspect.isroutine(target)):
+            return target
+        # LlamaIndex's own way to make a thing from its parts, where there is one.
+        maker = getattr(target, "from_defaults", target) if inspect.isclass(target) else target
+        try:
+            return maker(**{**_accepted(maker, given), **json.loads(self.options)})
+        except Exception as error:  # whatever a user's code does
+            raise ConfigError(
+                f"{what} {self.name}: making it failed: {type(error).__name__}: {error}; check its options"
+            ) from error
+
+
+def _accepted(maker: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of some arguments those that a function takes by name."""
+    taken = inspect.signature(maker).parameters
+    fields = getattr(maker, "model_fields", {})  # pydantic classes take their fields as **data
+    return {name: value for name, value in given.items() if name in taken or name in fields}
+
+
+def component(value: Any, table: Mapping[str, Any] | None = None) -> Any:
+    """What a parameter's value means: a built-in name stays a name, everything else becomes a `Component`.
+
+    Args:
+        value: A built-in name, a name of `table`, a dotted path, or an object.
+        table: From names to settings (``path``, ``options``, ``version``) or to objects. An object that has not
+            been made a component before is another one at each call.
+
+    Returns:
+        The name, or a `Component`; None stays None.
+    """
+    if value is None or isinstance(value, Component):
+        return value
+    if not isinstance(value, str):
+        name = getattr(value, "__name__", type(value).__name__)
+        return Component(name, instance=value, token=uuid.uuid4().hex)
+    entry = (table or {}).get(value)
+    if entry is None:
+        return Component(value, value) if is_dotted(value) else value
+    if isinstance(entry, Mapping):
+        options = json.dumps(entry.get("options") or {}, sort_keys=True)
+        return Component(value, entry.get("path") or value, options, str(entry.get("version") or _PROCESS))
+    return component(entry)

@@ -78,6 +78,30 @@ class SearchConfig(_Section):
     concurrency: int | None = Field(default=None, ge=1)
 
 
+class ComponentConfig(_Section):
+    """A splitter, retriever or reranker of the user's own.
+
+    Attributes:
+        path: Its dotted path; by default the name under which it stands.
+        options: Arguments for making it.
+        version: Stands for its code in the keys of artefacts; without one they are kept within a run only.
+    """
+
+    path: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    version: str | None = None
+
+
+class BudgetConfig(_Section):
+    """What a search may use up.
+
+    Attributes:
+        minutes: After this time no more trials are begun, and those in flight end.
+    """
+
+    minutes: float | None = Field(default=None, gt=0)
+
+
 class ObjectiveConfig(_Section):
     """What is optimised.
 
@@ -131,8 +155,10 @@ class TuneConfig(_Section):
         questions: The path of a question set, or a `QuestionsConfig`.
         pipeline: Fixed parameters of the pipeline.
         space: Tuned parameters; see `SearchSpace.from_dict`.
+        components: Splitters, retrievers and rerankers of the user's own, by the names that the two above use.
         search: How the space is searched.
         objective: What is optimised.
+        budget: What the search may use up.
         run: Where it runs and where the results go.
     """
 
@@ -140,8 +166,10 @@ class TuneConfig(_Section):
     questions: QuestionsConfig
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
+    components: dict[str, ComponentConfig] = Field(default_factory=dict)
     search: SearchConfig = Field(default_factory=SearchConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
     run: RunSection = Field(default_factory=RunSection)
 
     @field_validator("documents", mode="before")
@@ -151,7 +179,7 @@ class TuneConfig(_Section):
             raise ValueError("a path, a list of paths, or a mapping with `path`")
         return {"path": value} if isinstance(value, (str, list)) else value
 
-    @field_validator("pipeline", "space", "search", "objective", "run", mode="before")
+    @field_validator("pipeline", "space", "components", "search", "objective", "budget", "run", mode="before")
     @classmethod
     def _nothing_said(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -300,7 +328,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: {value!r} is not valid YAML") from None
 
 
-WITH_NUMBERS = ("pipeline", "space", "search", "objective")
+WITH_NUMBERS = ("pipeline", "space", "search", "objective", "budget")
 
 
 def _expand(value: Any, *, numbers: bool) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from raytuner import runtime
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
-from raytuner.run_folder import RUN, check_parent, new_folder, utc_now, write_json
+from raytuner.run_folder import FORMAT, RUN, check_parent, new_folder, utc_now, write_json
 from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
@@ -80,6 +80,7 @@ def search(
 def _description(name: str, metric: str, options: SearchOptions, default_trial: int | None) -> dict[str, Any]:
     """What ``run.json`` says of a run before it starts."""
     return {
+        "format": FORMAT,
         "name": name,
         "created": utc_now(),
         "metric": metric,

@@ -143,6 +143,7 @@ def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool 
         plan.trials,
         config.search.seed,
         config.search.concurrency,
+        time_budget_s=None if config.budget.minutes is None else config.budget.minutes * 60,
         address=config.run.address,
     )
     result = search(

@@ -23,6 +23,7 @@ from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.retrieve import Ranking
+from raytuner.pipeline.splitters import prepare_splitter, semantic, splitter_stage
 from raytuner.results import RunResult
 from raytuner.scoring import reported, scorable, score
 from raytuner.space import SearchSpace
@@ -162,30 +163,33 @@ class RagObjective:
             The names of embedding models and of LLMs.
         """
         embeddings, llms = set(), set()
-        for params in space.covering(("embedding", "llm", "retriever")):
+        for params in space.covering(("embedding", "llm", "retriever", "splitter")):
             own = {**stages.defaults(), **self.fixed, **(fixed or {}), **params}
             if (self.needs_answers or not self._metrics) and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
-            if own["retriever"] != "bm25" or (self.needs_answers and own["llm"] == EXTRACTIVE):
+            embeds_sentences = splitter_stage(own) is semantic
+            if embeds_sentences or own["retriever"] != "bm25" or (self.needs_answers and own["llm"] == EXTRACTIVE):
                 embeddings.add(own["embedding"])
             if self._compares_answers:
                 embeddings.add(self._similarity_model())
         return embeddings, llms
 
     def prepare(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> None:
-        """Fetch the weights and look for the keys that a space needs, before any worker does.
+        """Fetch the weights, look for the keys and import the splitters that a space needs, before any worker does.
 
         Args:
             space: The space.
             fixed: Further parameters that do not vary.
 
         Raises:
-            ConfigError: There is no such metric, or it needs an LLM where there is none.
-            ModelError: Something cannot be had.
+            ConfigError: There is no such metric, it needs an LLM where there is none, or a splitter cannot be made.
+            ModelError: A model cannot be had.
         """
         self.resolve()
         for params in space.covering(("llm",)):
             self._check_llm({**self.fixed, **(fixed or {}), **params})
+        for params in space.covering(("splitter",)):
+            prepare_splitter({**self.fixed, **(fixed or {}), **params})
         embeddings, llms = self.models(space, fixed)
         self.warn(embeddings)
         models.prepare(sorted(embeddings), sorted(llms))
@@ -243,11 +247,10 @@ class RagObjective:
     async def _values(self, params: Mapping[str, Any], block: Sequence[Question]) -> Values:
         own = {**self.fixed, **params}
         pipeline = self._stages()
-        chunks = pipeline.chunks(own)
         rankings = pipeline.rankings(own, [question.text for question in block])
         answers: Sequence[str | None] = [None] * len(block)
         if self.needs_answers:
-            contexts = [[chunks[i].text for i in ranking.chunks] for ranking in rankings]
+            contexts = [[chunk.text for chunk in pipeline.contexts(own, ranking)] for ranking in rankings]
             answers = await pipeline.answers(own, [question.text for question in block], contexts)
         similarities = self._similarities(answers, block)
         return {
@@ -267,12 +270,12 @@ class RagObjective:
         chunks = pipeline.chunks(own)
         split = pipeline.split_key(own)
         relevant = pipeline.remember(["relevant", split, question.id], lambda: self._relevant(chunks, split, question))
-        retrieved = [chunks[i] for i in ranking.chunks]
+        contexts = pipeline.contexts(own, ranking)
         evidences = [
             metrics.Evidence(
-                ranges=[(chunk.document, chunk.start, chunk.end) for chunk in retrieved],
+                ranges=[(chunk.document, chunk.start, chunk.end) for chunk in contexts],
                 relevant=[int(i) in positions for i in ranking.chunks],
-                tokens=[chunk.tokens for chunk in retrieved],
+                tokens=[chunk.tokens for chunk in contexts],
                 total_relevant=len(positions),
                 references=references,
                 top_k=ranking.depth,
@@ -281,7 +284,7 @@ class RagObjective:
                 other_answers=question.other_answers,
                 similarity=similarity,
                 question=question.text,
-                contexts=[chunk.text for chunk in retrieved],
+                contexts=[chunk.text for chunk in contexts],
             )
             for references, positions in zip(self._references(question), relevant, strict=True)
         ]

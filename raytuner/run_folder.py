@@ -17,6 +17,9 @@ from raytuner.errors import DataError, UserError
 LOG = "log.jsonl"
 RUN = "run.json"
 
+FORMAT = 1
+"""Raised when what a run folder holds changes so that older versions would misread it."""
+
 
 def new_folder(parent: Path, name: str) -> Path:
     """Make a new run folder ``NAME-YYYYmmdd-HHMMSS``, only for its owner.
@@ -66,7 +69,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """What a run folder says of its run: name, metric, search, seed, versions.
 
     Raises:
-        DataError: It is no run folder, or its ``run.json`` is damaged.
+        DataError: It is no run folder, its ``run.json`` is damaged, or a later version has made it.
     """
     try:
         run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
@@ -74,6 +77,9 @@ def read_run(folder: Path) -> dict[str, Any]:
             raise ValueError
     except (OSError, ValueError, TypeError):
         raise DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...") from None
+    found = run.get("format", FORMAT)
+    if not isinstance(found, int) or found > FORMAT:
+        raise DataError(f"{folder}: format {found!r} of {RUN} is of a newer raytuner; upgrade: pip install -U raytuner")
     return run
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raytuner.errors import AllTrialsFailedError, DataError, UserError, redact
+from raytuner.errors import AllTrialsFailedError, DataError, RaytunerError, UserError, redact
 from raytuner.objective import Block, Report
 from raytuner.results import FailedTrial, RunResult, TunedResult
 from raytuner.run_folder import LOG, jsonable, read_run
@@ -235,7 +235,7 @@ class Log:
         """Write one line and wait until it is on disk.
 
         Raises:
-            UserError: The line cannot be written, e.g. because the disk is full.
+            RaytunerError: The line cannot be written, e.g. because the disk is full.
         """
         try:
             # ASCII: text may hold separators that look like ends of lines, or halves of characters.
@@ -243,7 +243,10 @@ class Log:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise UserError(f"{self._path}: {error.strerror}; what was logged before is kept") from None
+            raise RaytunerError(
+                f"{self._path}: {error.strerror}; free some space; what was finished is kept: "
+                f"raytuner show {self._path.parent}"
+            ) from None
 
     def close(self) -> None:
         """Close the file."""

@@ -221,10 +221,11 @@ def keys() -> Iterator[tuple[str, str]]:
         "questions": config.QuestionsConfig,
         "search": config.SearchConfig,
         "objective": config.ObjectiveConfig,
+        "budget": config.BudgetConfig,
         "run": config.RunSection,
     }
     for name in TuneConfig.model_fields:
-        if name not in ("search", "objective", "run"):
+        if name not in ("search", "objective", "budget", "run"):
             yield name, default(TuneConfig, name)
         if name in sections:
             for key, field in sections[name].model_fields.items():

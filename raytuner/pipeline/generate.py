@@ -14,7 +14,7 @@ from raytuner import models
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline.chunk import token_counter
 from raytuner.pipeline.embed import LongText, embedder, model_identity
-from raytuner.pipeline.nltk_data import use_readable_nltk_data
+from raytuner.pipeline.sentences import sentences as sentence_ranges
 from raytuner.pipeline.stage import stage
 
 EXTRACTIVE = "extractive"
@@ -60,12 +60,8 @@ def extract(
 
 @lru_cache(maxsize=50_000)
 def split_sentences(text: str) -> tuple[str, ...]:
-    """The sentences of a text, stripped, by the tokenizer that LlamaIndex's sentence splitter uses."""
-    use_readable_nltk_data()
-    from llama_index.core.node_parser.text.utils import split_by_sentence_tokenizer
-
-    sentences = (sentence.strip() for line in text.split("\n\n") for sentence in split_by_sentence_tokenizer()(line))
-    return tuple(sentence for sentence in sentences if sentence)
+    """The sentences of a text, paragraph by paragraph."""
+    return tuple(block[start:end] for block in text.split("\n\n") for start, end in sentence_ranges(block))
 
 
 def llm_identity(own: Mapping[str, Any]) -> str:

@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from raytuner.components import Component, component
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
-from raytuner.pipeline.chunk import Chunk, check_chunking, split
+from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
 from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
+from raytuner.pipeline.own_retriever import make_retriever, own_search
+from raytuner.pipeline.rerank import rerank
 from raytuner.pipeline.retrieve import (
     MIN_DEPTH,
     Ranking,
@@ -25,23 +28,45 @@ from raytuner.pipeline.retrieve import (
     select,
     vector_search,
 )
+from raytuner.pipeline.splitters import (
+    SPLITTERS,
+    check_chunking,
+    check_splitter,
+    choose,
+    custom,
+    expand,
+    sentence,
+    sentence_window,
+    splitter_stage,
+)
 from raytuner.pipeline.stage import Stage, digest, stage
 
 
-@stage(version=1)
-def route(*, retriever: Literal["vector", "bm25", "hybrid"] = "vector") -> str:
-    """Say which way a question goes: by embedding, by BM25, or by the fusion of both."""
+def retriever_identity(own: Mapping[str, Any]) -> str:
+    """What stands for a retriever in a key."""
+    retriever = own["retriever"]
+    return retriever.identity if isinstance(retriever, Component) else str(retriever)
+
+
+@stage(version=1, retriever=retriever_identity)
+def route(*, retriever: Literal["vector", "bm25", "hybrid"] | Component = "vector") -> str | Component:
+    """Say which way a question goes: by embedding, by BM25, by the fusion of both, or by an own retriever."""
     return retriever
 
 
 STAGES: tuple[Stage, ...] = (
-    split,
+    choose,
+    sentence,
+    expand,
+    *(part for part in SPLITTERS.values() if part is not sentence),
+    custom,
     embed_chunks,
     route,
     vector_search,
     bm25_index,
     bm25_search,
     fuse,
+    rerank,
     select,
     generate,
     extract,
@@ -59,7 +84,11 @@ def defaults() -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters().items()}
 
 
+COMPONENTS = ("retriever", "reranker")
+"""Parameters that may be components of the user's own."""
+
 SINGLE_RULES: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "splitter": check_splitter,
     "prompt": check_prompt,
     "embedding": lambda params: model_identity(embed_chunks.own(params)),
     "llm": lambda params: llm_identity(generate.own(params)),
@@ -76,7 +105,7 @@ def check_value(name: str, value: Any) -> None:
     if name not in parameters():
         raise ConfigError(f"unknown pipeline parameter {name!r}; {nearest(name, parameters())}")
     try:
-        _adapter(name).validate_python(value, strict=True)
+        _adapter(name).validate_python(component(value) if name in COMPONENTS else value, strict=True)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Input should be ")
         raise ConfigError(f"{name}: {value!r} is not allowed; it should be {reason}") from None
@@ -99,9 +128,20 @@ def check(params: Mapping[str, Any]) -> None:
     for name, value in params.items():
         check_value(name, value)
     check_chunking(params)
-    depth, top_k = fuse.own(params)["fusion_depth"], select.own(params)["top_k"]
-    if route(params) == "hybrid" and top_k > depth:
-        raise ConfigError(f"top_k {top_k} is above fusion_depth {depth}; raise fusion_depth")
+    _check_depth(params)
+
+
+def _check_depth(params: Mapping[str, Any]) -> None:
+    """What comes before the cut to `top_k` must be as deep."""
+    top_k = select.own(params)["top_k"]
+    used = {
+        "fusion_depth": (fuse, route(params) == "hybrid"),
+        "rerank_depth": (rerank, rerank.own(params)["reranker"] is not None),
+    }
+    for name, (part, active) in used.items():
+        depth = part.own(params)[name]
+        if active and top_k > depth:
+            raise ConfigError(f"top_k {top_k} is above {name} {depth}; raise {name}")
 
 
 class Pipeline:
@@ -119,11 +159,19 @@ class Pipeline:
 
     def split_key(self, params: Mapping[str, Any]) -> str:
         """The content key of the chunks."""
-        return split.key(params, self._fingerprint)
+        return splitter_stage(params).key(params, self._fingerprint)
 
     def chunks(self, params: Mapping[str, Any]) -> list[Chunk]:
         """The chunks of the whole collection."""
-        return self._cache.get_or_build(self.split_key(params), lambda: split(params, self.documents))
+        return self._cache.get_or_build(self.split_key(params), lambda: splitter_stage(params)(params, self.documents))
+
+    def contexts(self, params: Mapping[str, Any], ranking: Ranking) -> list[Chunk]:
+        """What is answered from: the retrieved chunks, those of a sentence window widened."""
+        chunks = self.chunks(params)
+        if splitter_stage(params) is sentence_window:
+            widened: list[Chunk] = expand(params, chunks, self.documents, ranking.chunks.tolist())
+            return widened
+        return [chunks[i] for i in ranking.chunks]
 
     def remember(self, key: object, build: Callable[[], Any]) -> Any:
         """Keep what a caller derives from artefacts beside them, under its own key."""
@@ -139,10 +187,39 @@ class Pipeline:
         Returns:
             One ranking a question.
         """
-        depth = max(select.own(params)["top_k"], MIN_DEPTH)
-        way = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both}[route(params)]
-        _, deep = way(params, questions, depth)
-        return [select(params, ranking) for ranking in deep]
+        depth = max(select.own(params)["top_k"], rerank.own(params)["rerank_depth"], MIN_DEPTH)
+        retriever = route(params)
+        ways = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both}
+        way = self._by_component if isinstance(retriever, Component) else ways[retriever]
+        key, deep = way(params, questions, depth)
+        return [select(params, ranking) for ranking in self._reranked(params, key, questions, deep)]
+
+    def _reranked(
+        self, params: Mapping[str, Any], upstream: str, questions: Sequence[str], deep: list[Ranking]
+    ) -> list[Ranking]:
+        if rerank.own(params)["reranker"] is None:
+            return deep
+
+        def search(needed: list[int]) -> list[Ranking]:
+            chunks = self.chunks(params)
+            return [rerank(params, deep[i], questions[i], chunks, self.documents) for i in needed]
+
+        return self._each(rerank.key(params, upstream), questions, rerank.own(params)["rerank_depth"], search)
+
+    def _by_component(
+        self, params: Mapping[str, Any], questions: Sequence[str], depth: int
+    ) -> tuple[str, list[Ranking]]:
+        own: Component = route(params)
+        key = route.key(params, self.split_key(params))
+
+        def search(needed: list[int]) -> list[Ranking]:
+            chunks = self.chunks(params)
+            retriever = self.remember(
+                [key, depth, "retriever"], lambda: make_retriever(own, chunks, self.documents, depth)
+            )
+            return own_search(own, retriever, [questions[i] for i in needed], chunks, depth)
+
+        return key, self._each(key, questions, depth, search)
 
     async def answers(
         self, params: Mapping[str, Any], questions: Sequence[str], contexts: Sequence[Sequence[str]]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raytuner import models
+from raytuner.components import Component
 from raytuner.documents.document import Document
 from raytuner.pipeline import pipeline as stages
 from raytuner.pipeline.stage import Stage, digest, stage
@@ -25,6 +26,7 @@ UPSTREAM = {
     "bm25_index": ("split",),
     "bm25_search": ("bm25_index",),
     "fuse": ("vector_search", "bm25_search"),
+    "rerank": ("fuse",),
     "extract": (),
     "generate": (),
 }
@@ -41,6 +43,8 @@ VALUES: dict[str, list[Any]] = {
     "fusion": ["reciprocal_rank", "weighted"],
     "fusion_weight": [0.25, 0.5],
     "fusion_depth": [20, 100],
+    "reranker": [None, Component("one", "some.module.One", version="1")],
+    "rerank_depth": [10, 20],
     "top_k": [1, 3],
     "similarity_cutoff": [None, 0.5],
     "llm": ["mock", "openai:any"],
@@ -123,7 +127,10 @@ def test_a_text_or_an_id_changes_the_first_key(other: list[Document]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "changed"),
-    [("embedding_identity", {"embed_chunks", "vector_search", "fuse", "extract"}), ("llm_identity", {"generate"})],
+    [
+        ("embedding_identity", {"embed_chunks", "vector_search", "fuse", "rerank", "extract"}),
+        ("llm_identity", {"generate"}),
+    ],
 )
 def test_a_model_is_known_by_its_identity(monkeypatch: pytest.MonkeyPatch, kind: str, changed: set[str]) -> None:
     before = keys({"llm": "mock"})

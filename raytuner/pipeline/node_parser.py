@@ -1,0 +1,104 @@
+"""Splitters from outside: LlamaIndex's node parsers, by dotted path or as objects."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from raytuner import components
+from raytuner.errors import ConfigError
+from raytuner.pipeline.chunk import check_overlap, overlap_tokens
+from raytuner.pipeline.locate import Range, locate
+
+_objects: list[Any] = []  # kept, so that their positions name them as long as the process lives
+
+
+def splitter_name(splitter: Any) -> str:
+    """What stands for a splitter in a key: its path, or an object's class and its number in this process."""
+    if isinstance(splitter, str):
+        return splitter
+    if not any(splitter is known for known in _objects):
+        _objects.append(splitter)
+    number = next(i for i, known in enumerate(_objects) if known is splitter)
+    return f"{type(splitter).__module__}.{type(splitter).__qualname__}#{number}"
+
+
+def sizes(own: Mapping[str, Any]) -> dict[str, int]:
+    """Those of ``chunk_size`` and ``chunk_overlap`` (in tokens) that a node parser's constructor takes.
+
+    Args:
+        own: ``splitter``, ``chunk_size`` and ``chunk_overlap``.
+    """
+    found = _target(own["splitter"])
+    if not callable(found) or _is_parser(found):
+        return {}
+    every = {
+        "chunk_size": own["chunk_size"],
+        "chunk_overlap": overlap_tokens(own["chunk_size"], own["chunk_overlap"]),
+    }
+    return {name: value for name, value in every.items() if name in inspect.signature(found).parameters}
+
+
+def node_parser(own: Mapping[str, Any]) -> Any:
+    """Make the node parser that a configuration names.
+
+    Args:
+        own: ``splitter``, ``chunk_size`` and ``chunk_overlap``.
+
+    Returns:
+        A LlamaIndex ``NodeParser``.
+
+    Raises:
+        ConfigError: The path leads nowhere, or to something that is or makes no node parser.
+    """
+    found, name = _target(own["splitter"]), splitter_name(own["splitter"])
+    if _is_parser(found):
+        return found
+    if not callable(found):
+        raise ConfigError(f"splitter {name} is a {type(found).__name__}; it should be a LlamaIndex NodeParser")
+    options = sizes(own)
+    if len(options) == 2:
+        check_overlap(own["chunk_size"], own["chunk_overlap"])
+    try:
+        parser = found(**options)
+    except Exception as error:  # whatever a user's class does while an object of it is made
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"splitter {name} cannot be made ({reason}); name a function that needs nothing") from error
+    if not _is_parser(parser):
+        raise ConfigError(f"splitter {name} makes a {type(parser).__name__}; it should make a LlamaIndex NodeParser")
+    return parser
+
+
+def parsed(parser: Any, text: str) -> list[Range]:
+    """The ranges of a node parser's nodes in a text.
+
+    They are the nodes' own where all of these are right, else found by their text.
+
+    Raises:
+        RaytunerError: The parser has changed the text.
+    """
+    from llama_index.core.schema import Document, MetadataMode
+
+    nodes = parser.get_nodes_from_documents([Document(text=text)])
+    pieces = [(node, node.get_content(metadata_mode=MetadataMode.NONE)) for node in nodes]
+    pieces = [(node, piece) for node, piece in pieces if piece.strip()]
+    own = [_own_range(node) for node, _ in pieces]
+    if all(text[start:end] == piece for (start, end), (_, piece) in zip(own, pieces, strict=True)):
+        return own
+    return locate(text, [piece for _, piece in pieces])
+
+
+def _own_range(node: Any) -> Range:
+    start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
+    return (0, 0) if start is None or end is None else (start, end)
+
+
+def _target(splitter: Any) -> Any:
+    return components.load(splitter, "splitter") if components.is_dotted(splitter) else splitter
+
+
+def _is_parser(value: Any) -> bool:
+    from llama_index.core.node_parser import NodeParser
+
+    return isinstance(value, NodeParser)

@@ -1,0 +1,249 @@
+"""The splitters: each is a stage of its own, so that its key holds only what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+
+from raytuner.components import is_dotted
+from raytuner.documents.document import Document
+from raytuner.errors import ConfigError, nearest
+from raytuner.pipeline import ranges
+from raytuner.pipeline.chunk import Chunk, ChunkOverlap, ChunkSize, check_overlap, overlap_tokens, token_counter
+from raytuner.pipeline.embed import Embedder, LongText, embedder, model_identity
+from raytuner.pipeline.locate import Range
+from raytuner.pipeline.node_parser import node_parser, parsed, sizes, splitter_name
+from raytuner.pipeline.sentences import sentences
+from raytuner.pipeline.stage import Identify, Stage, stage
+
+Splitter = Literal["sentence", "token", "markdown", "sentence_window", "semantic", "recursive", "whole"] | Any
+
+
+@stage(version=1)
+def choose(*, splitter: Splitter = "sentence") -> Any:
+    """Say which splitter is used: its name, a dotted path, or a LlamaIndex ``NodeParser``."""
+    return splitter
+
+
+@stage(version=1)
+def sentence(
+    documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
+) -> list[Chunk]:
+    """Keep sentences together, with LlamaIndex's ``SentenceSplitter``.
+
+    Only the bare text is split: LlamaIndex would take the tokens of a document's metadata off the
+    chunk size.
+
+    Args:
+        documents: The documents.
+        chunk_size: The most tokens of a chunk, by LlamaIndex's default tokenizer (cl100k); the tokens of
+            its parts are added up, so that the whole may have a few more.
+        chunk_overlap: Tokens shared by neighbours; below 1, a fraction of the chunk size.
+
+    Returns:
+        The chunks in the order of the text.
+    """
+    return _chunks(documents, ranges.by_sentences(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
+
+
+@stage(version=1)
+def token(
+    documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
+) -> list[Chunk]:
+    """Cut at words, with LlamaIndex's ``TokenTextSplitter``; see `sentence`."""
+    return _chunks(documents, ranges.by_words(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
+
+
+@stage(version=1)
+def markdown(
+    documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
+) -> list[Chunk]:
+    """Cut at headings; a section longer than `chunk_size` is cut further like `sentence`."""
+    cut = ranges.by_sentences(chunk_size, overlap_tokens(chunk_size, chunk_overlap))
+    return _chunks(documents, lambda text: ranges.fitted(text, ranges.sections(text), chunk_size, cut))
+
+
+@stage(version=1)
+def recursive(
+    documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
+) -> list[Chunk]:
+    """Cut at paragraphs, and only what is too long at lines, sentences, words, characters; see `sentence`."""
+    return _chunks(documents, ranges.by_separators(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
+
+
+@stage(version=1)
+def sentence_window(documents: Sequence[Document]) -> list[Chunk]:
+    """Make each sentence a chunk; see `expand`."""
+    return _chunks(documents, sentences)
+
+
+@stage(version=1)
+def expand(
+    chunks: Sequence[Chunk],
+    documents: Sequence[Document],
+    positions: Sequence[int],
+    *,
+    window_size: Annotated[int, Ge(0)] = 3,
+) -> list[Chunk]:
+    """Widen retrieved sentences by those around them.
+
+    Args:
+        chunks: All chunks, in the order of the text.
+        documents: The documents.
+        positions: The positions in `chunks` of those that were retrieved.
+        window_size: How many sentences are added on each side, within the document.
+
+    Returns:
+        One window for each position; windows may overlap.
+    """
+    count = token_counter()
+    windows = []
+    for position in positions:
+        number = chunks[position].document
+        around = chunks[max(0, position - window_size) : position + window_size + 1]
+        inside = [chunk for chunk in around if chunk.document == number]
+        start, end = inside[0].start, inside[-1].end
+        text = documents[number].text[start:end]
+        windows.append(Chunk(number, start, end, count(text), text))
+    return windows
+
+
+@stage(version=1, embedding=model_identity)
+def semantic(
+    documents: Sequence[Document],
+    *,
+    chunk_size: ChunkSize = 512,
+    breakpoint_percentile: Annotated[float, Ge(0), Le(100)] = 95,
+    embedding: str = "minilm",
+    long_text: LongText = "windows",
+) -> list[Chunk]:
+    """Cut where the meaning changes, by the rule of LlamaIndex's ``SemanticSplitterNodeParser``.
+
+    Args:
+        documents: The documents.
+        chunk_size: A chunk with more tokens is cut further like `sentence`, without overlap.
+        breakpoint_percentile: A document is cut between two sentences whose cosine distance, each with a
+            sentence on both sides, is above this percentile of all such distances in the document.
+        embedding: The pipeline's own embedding model.
+        long_text: See `embed_chunks`.
+
+    Returns:
+        The chunks in the order of the text.
+    """
+    model = embedder(embedding, long_text)
+    groups = [group for document in documents for group in _groups(document.text, sentences(document.text))]
+    if groups:
+        model.texts(groups)  # all at once; it remembers them
+    cut = ranges.by_sentences(chunk_size, 0)
+    return _chunks(
+        documents,
+        lambda text: ranges.fitted(text, _topics(text, model, breakpoint_percentile), chunk_size, cut),
+    )
+
+
+def _topics(text: str, model: Embedder, percentile: float) -> list[Range]:
+    """Runs of sentences between which the meaning changes."""
+    found = sentences(text)
+    if len(found) < 2:
+        return found
+    vectors = model.texts(_groups(text, found)).astype(np.float64)
+    distances = 1 - np.sum(vectors[:-1] * vectors[1:], axis=1)
+    breaks = np.flatnonzero(distances > np.percentile(distances, percentile)) + 1
+    return [(found[first][0], found[last - 1][1]) for first, last in pairwise([0, *breaks.tolist(), len(found)])]
+
+
+def _groups(text: str, found: Sequence[Range]) -> list[str]:
+    """Each sentence with the one before and the one after it."""
+    last = len(found) - 1
+    return [text[found[max(i - 1, 0)][0] : found[min(i + 1, last)][1]] for i in range(len(found))]
+
+
+@stage(version=1)
+def whole(documents: Sequence[Document]) -> list[Chunk]:
+    """Make each document one chunk."""
+    return _chunks(documents, lambda text: [(0, len(text))] if text.strip() else [])
+
+
+def _if_taken(name: str) -> Identify:
+    """A size is in the key only if the node parser takes it."""
+    return lambda own: str(sizes(own).get(name))
+
+
+@stage(
+    version=1,
+    splitter=lambda own: splitter_name(own["splitter"]),
+    chunk_size=_if_taken("chunk_size"),
+    chunk_overlap=_if_taken("chunk_overlap"),
+)
+def custom(
+    documents: Sequence[Document],
+    *,
+    splitter: Splitter = "sentence",
+    chunk_size: ChunkSize = 512,
+    chunk_overlap: ChunkOverlap = 0.1,
+) -> list[Chunk]:
+    """Split with a LlamaIndex ``NodeParser``, given by dotted path (a class, function or object) or as an object."""
+    parser = node_parser({"splitter": splitter, "chunk_size": chunk_size, "chunk_overlap": chunk_overlap})
+    return _chunks(documents, lambda text: parsed(parser, text))
+
+
+def _chunks(documents: Sequence[Document], cut: ranges.Cut) -> list[Chunk]:
+    return list(_each_chunk(documents, cut))
+
+
+def _each_chunk(documents: Sequence[Document], cut: ranges.Cut) -> Iterator[Chunk]:
+    count = token_counter()
+    for number, document in enumerate(documents):
+        for start, end in cut(document.text):
+            text = document.text[start:end]
+            yield Chunk(number, start, end, count(text), text)
+
+
+SPLITTERS: dict[str, Stage] = {
+    part.name: part for part in (sentence, token, markdown, recursive, sentence_window, semantic, whole)
+}
+
+
+def splitter_stage(params: Mapping[str, Any]) -> Stage:
+    """The stage that splits the documents of a configuration."""
+    name = choose(params)
+    return SPLITTERS.get(name, custom) if isinstance(name, str) else custom
+
+
+def check_splitter(params: Mapping[str, Any]) -> None:
+    """Refuse what names no splitter; a dotted path is not imported.
+
+    Raises:
+        ConfigError: With the nearest name.
+    """
+    name = choose(params)
+    if isinstance(name, str):
+        if name not in SPLITTERS and not is_dotted(name):
+            raise ConfigError(f"splitter: {name!r} is unknown; {nearest(name, [*SPLITTERS, 'a dotted path'])}")
+    elif not hasattr(name, "get_nodes_from_documents"):
+        raise ConfigError(f"splitter: {name!r} is no splitter; give a name, a dotted path or a LlamaIndex NodeParser")
+
+
+def check_chunking(params: Mapping[str, Any]) -> None:
+    """Refuse an overlap that is not below the chunk size, where the splitter has both.
+
+    Raises:
+        ConfigError: With both values.
+    """
+    part = splitter_stage(params)
+    if part is not custom and "chunk_overlap" in part.parameters:
+        check_overlap(**part.own(params))
+
+
+def prepare_splitter(params: Mapping[str, Any]) -> None:
+    """Import a splitter from outside, so that a mistake in it is found before any worker starts.
+
+    Raises:
+        ConfigError: It cannot be imported or made.
+    """
+    if splitter_stage(params) is custom:
+        node_parser(custom.own(params))

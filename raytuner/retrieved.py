@@ -1,0 +1,36 @@
+"""What a configuration finds for a question, with its place, so that it can be cited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """A piece of a document that was retrieved.
+
+    Attributes:
+        document: The document's id.
+        start: Its first character in the document.
+        end: The character after its last one.
+        text: Its text.
+        score: The retriever's score, or the reranker's.
+        source: The file of the document, where there is one.
+        page: The page on which it begins, counted from 1, where the document has pages.
+    """
+
+    document: str
+    start: int
+    end: int
+    text: str
+    score: float
+    source: str | None = None
+    page: int | None = None
+
+    @property
+    def citation(self) -> str:
+        """Where it stands, e.g. ``report.pdf, page 12``."""
+        return self.document if self.page is None else f"{self.document}, page {self.page}"
+
+    def __str__(self) -> str:
+        return f"[{self.citation}, {self.start}:{self.end}, {self.score:.4g}] {self.text}"

@@ -1,0 +1,332 @@
+"""Whatever is wrong with what a user gives: one line that names it and the fix, the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from raytuner import runtime
+from raytuner.cli import main
+
+HANDBOOK = "# Handbook\n\nEach employee has 30 days of paid leave a year.\nThe team lead approves each request.\n"
+SPAN = "Each employee has 30 days of paid leave a year."
+START = HANDBOOK.index(SPAN)
+QUESTION = {
+    "id": "leave",
+    "question": "How many days?",
+    "answer": "30 days.",
+    "document": "handbook.md",
+    "start_index": START,
+    "end_index": START + len(SPAN),
+}
+CONFIG: dict[str, Any] = {
+    "documents": "docs",
+    "questions": "questions.jsonl",
+    "pipeline": {"retriever": "bm25"},
+    "space": {"chunk_size": [16, 32], "top_k": [1, 2]},
+}
+SPLIT = {"chunk_overlap": 0}
+
+
+def lines(*questions: dict[str, Any]) -> bytes:
+    return "\n".join(map(json.dumps, questions)).encode()
+
+
+def without(*names: str) -> bytes:
+    return lines({name: value for name, value in QUESTION.items() if name not in names})
+
+
+def pdf(text: str | None = "text", password: str | None = None) -> bytes:
+    """A PDF of one page, empty where there is no text."""
+    import io
+
+    from pypdf import PdfWriter
+
+    writer = PdfWriter()
+    writer.add_blank_page(100, 100)
+    if password is not None:
+        writer.encrypt(password, algorithm="RC4-128")
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+@dataclass
+class Row:
+    """Something wrong.
+
+    Attributes:
+        says: What the message must contain: the file or key, and the fix.
+        config: What replaces keys of a good config, or the whole text of one.
+        files: What is written beside it, by name.
+        code: The exit code.
+        command: What is called with the config.
+        environment: Variables that are set.
+        prepare: What else is done in the folder.
+    """
+
+    says: tuple[str, ...]
+    config: dict[str, Any] | str = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    code: int = 2
+    command: tuple[str, ...] = ("tune",)
+    environment: dict[str, str] = field(default_factory=dict)
+    prepare: Callable[[Path], object] | None = None
+
+
+def space(**entries: Any) -> dict[str, Any]:
+    return {"space": entries}
+
+
+def fixed(**values: Any) -> dict[str, Any]:
+    return {"pipeline": {"retriever": "bm25", **values}, "space": {}}
+
+
+DOCUMENTS = {
+    "no such file": Row(("nowhere.md", "no such file", "`documents`"), {"documents": "nowhere.md"}),
+    "empty folder": Row(
+        ("empty", "holds no", "put"), {"documents": "empty"}, prepare=lambda folder: (folder / "empty").mkdir()
+    ),
+    "a PDF without text": Row(("scan.pdf", "OCR"), {"documents": "scan.pdf"}, {"scan.pdf": pdf()}),
+    "a broken PDF": Row(("broken.pdf", "PDF"), {"documents": "broken.pdf"}, {"broken.pdf": b"%PDF-1.7\nnothing"}),
+    "an encrypted PDF": Row(
+        ("secret.pdf", "password"), {"documents": "secret.pdf"}, {"secret.pdf": pdf(password="open")}
+    ),
+    "a 0-byte file": Row(("nothing.md", "empty"), {"documents": "nothing.md"}, {"nothing.md": b""}),
+    "wrong encoding": Row(
+        ("latin.md", "byte", "encoding"), {"documents": "latin.md"}, {"latin.md": "Müller hat Urlaub".encode("cp1252")}
+    ),
+    "a binary file named .txt": Row(
+        ("picture.txt", "binary"), {"documents": "picture.txt"}, {"picture.txt": zlib.compress(bytes(99)) + bytes(9)}
+    ),
+    "an unknown form": Row(("song.mp3", ".md"), {"documents": "song.mp3"}, {"song.mp3": b"ID3"}),
+}
+QUESTIONS = {
+    "an empty question set": Row(("questions.jsonl", "empty"), files={"questions.jsonl": b""}),
+    "a malformed line": Row(
+        ("questions.jsonl", "line 2", "malformed"), files={"questions.jsonl": lines(QUESTION) + b'\n{"question": '}
+    ),
+    "no known form": Row(
+        ("questions.json", "SQuAD"), {"questions": "questions.json"}, {"questions.json": b'{"hello": ["world"]}'}
+    ),
+    "a picture": Row(
+        ("questions.png", "encoding"),
+        {"questions": "questions.png"},
+        {"questions.png": b"\x89PNG" + struct.pack(">I", 13)},
+    ),
+    "no answers": Row(
+        ("token_f1", "answers", "1 of 1", "another metric"),
+        {"objective": {"metric": "token_f1"}},
+        {"questions.jsonl": without("answer")},
+    ),
+    "spans outside": Row(
+        ("questions.jsonl", "4 of 5", "'q1'", "'q2'", "'q3'", "on_bad_span: drop"),
+        files={
+            "questions.jsonl": lines(QUESTION, *({**QUESTION, "id": f"q{n}", "end_index": 10_000} for n in range(1, 5)))
+        },
+    ),
+    "spans that are another text": Row(
+        ("1 of 1", "'leave'", "on_bad_span: drop"), files={"questions.jsonl": lines({**QUESTION, "content": "else"})}
+    ),
+    "bad spans dropped": Row(
+        ("questions.jsonl", "1 reference span", "dropped"),
+        {"questions": {"path": "questions.jsonl", "on_bad_span": "drop"}},
+        {"questions.jsonl": lines(QUESTION, {**QUESTION, "id": "bad", "end_index": 10_000})},
+        code=0,
+        command=("plan",),
+    ),
+    "an unknown document": Row(
+        ("'policy.md'", "handbook.md"), files={"questions.jsonl": lines({**QUESTION, "document": "policy.md"})}
+    ),
+    "an id twice": Row(("line 2", "'leave'", "unique"), files={"questions.jsonl": lines(QUESTION, QUESTION)}),
+}
+NAMES = {
+    "an unknown key": Row(("'serach'", "'search'"), {"serach": {}}),
+    "an unknown metric": Row(("ndgc", "'ndcg'"), {"objective": {"metric": "ndgc"}}),
+    "an unknown embedding": Row(("minilmm", "'minilm'"), fixed(embedding="minilmm")),
+    "an unknown LLM": Row(("smolm2", "'smollm2'"), fixed(llm="smolm2")),
+    "an unknown algorithm": Row(("optna", "'optuna'"), {"search": {"name": "optna"}}),
+    "an unknown splitter": Row(("sentense", "'sentence'"), fixed(splitter="sentense")),
+    "an unknown parameter": Row(("chunk_sise", "'chunk_size'"), space(chunk_sise=[1, 2])),
+}
+VALUES = {
+    "a text for a number": Row(("chunk_size", "'big'", "integer"), fixed(chunk_size="big")),
+    "a number for a text": Row(("search.name", "7", "string"), {"search": {"name": 7}}),
+    "an empty list": Row(("chunk_size", "empty"), space(chunk_size=[])),
+    "inverted bounds": Row(("top_k", "5", "1"), space(top_k={"int": [5, 1]})),
+    "log scale from 0": Row(("bm25_k1", "log", "0"), space(bm25_k1={"float": [0, 1], "log": True})),
+    "step 0": Row(("top_k", "step", "0"), space(top_k={"int": [1, 5], "step": 0})),
+    "a step larger than the range": Row(("top_k", "step", "9"), space(top_k={"int": [1, 5], "step": 9})),
+    "when on an unknown parameter": Row(
+        ("fusion_weight", "retreiver"), space(fusion_weight={"choice": [0.1, 0.5], "when": {"retreiver": "hybrid"}})
+    ),
+    "when on a value it cannot take": Row(
+        ("bm25_b", "splitter", "'markdwn'"),
+        space(splitter=["sentence", "token"], bm25_b={"choice": [0.1, 0.5], "when": {"splitter": "markdwn"}}),
+    ),
+    "when in a circle": Row(
+        ("circle", "bm25_b", "bm25_k1"),
+        space(
+            bm25_b={"choice": [0.1, 0.5], "when": {"bm25_k1": 1.2}},
+            bm25_k1={"choice": [1.2, 1.5], "when": {"bm25_b": 0.5}},
+        ),
+    ),
+    "overlap not below size": Row(("chunk_overlap 16", "chunk_size 16"), fixed(chunk_size=16, chunk_overlap=16)),
+    "overlap not below size in a space": Row(
+        ("2 more break a rule and are skipped",),
+        space(chunk_size=[16, 32, 64], chunk_overlap=[0, 32]),
+        code=0,
+        command=("plan",),
+    ),
+    "top_k 0": Row(("top_k", "0", "greater"), fixed(top_k=0)),
+    "trials 0": Row(("search.trials", "0", "greater"), {"search": {"trials": 0}}),
+    "concurrency 0": Row(("search.concurrency", "0", "greater"), {"search": {"concurrency": 0}}),
+    "a negative budget": Row(("budget.minutes", "-1", "greater"), {"budget": {"minutes": -1}}),
+    "a variable that is not set": Row(("${NOT_SET_HERE}", "set it"), {"documents": "${NOT_SET_HERE}/docs"}),
+    "a list": Row(("rag.yaml", "mapping"), "- documents\n- questions\n"),
+    "not YAML": Row(("rag.yaml", "line 1"), "documents: [docs\n"),
+    "a tag that would run code": Row(
+        ("rag.yaml", "line 1"), "documents: !!python/object/apply:os.system ['touch harm']\nquestions: q\n"
+    ),
+    "a secret in a config": Row(
+        ("OTHER_API_KEY", "api_key_env"),
+        fixed(prompt="${OTHER_API_KEY} {context_str} {query_str}"),
+        environment={"OTHER_API_KEY": "sk-0123456789"},
+    ),
+}
+RUNS = {
+    "a read-only run folder": Row(("/proc", "run.folder"), {"run": {"folder": "/proc/runs"}}),
+    "a run folder that is a file": Row(("taken", "run.folder"), {"run": {"folder": "taken"}}, {"taken": b"here"}),
+    "a run folder of a newer version": Row(
+        ("run.json", "newer", "upgrade"),
+        files={"run.json": json.dumps({"format": 99, "metric": "ndcg", "mode": "max"}).encode()},
+        command=("show", "."),
+    ),
+    "no run folder": Row(("nothing-there", "no such run"), command=("show", "nothing-there")),
+}
+SERVED = {"objective": {"metric": "token_f1"}, "space": {"top_k": [1, 2]}}
+
+
+def by_url(**settings: Any) -> dict[str, Any]:
+    """A config whose LLM is served by URL."""
+    model = {"model": "openai-like:some-model", "base_url": "http://127.0.0.1:9/v1", **settings}
+    return {**SERVED, "models": {"served": model}, "pipeline": {"retriever": "bm25", "llm": "served"}}
+
+
+MODELS = {
+    "no API key": Row(
+        ("openai:gpt-4o-mini", "OPENAI_API_KEY"), {**SERVED, **fixed(llm="openai:gpt-4o-mini"), **space(top_k=[1, 2])}
+    ),
+    "no variable with the key": Row(("SERVED_KEY", "served"), by_url(api_key_env="SERVED_KEY")),
+    "a server that is not there": Row(("127.0.0.1:9", "served"), by_url()),
+    "no address": Row(("base_url", "served"), by_url(base_url=None)),
+    "a wrong API key": Row(
+        ("SERVED_KEY", "served", "wrong"),
+        by_url(base_url="URL/closed/v1", api_key_env="SERVED_KEY"),
+        environment={"SERVED_KEY": "not-the-key"},
+    ),
+    "a server without that model": Row(
+        ("some-model", "some-other-model"), by_url(base_url="URL/open/v1", model="openai-like:some-model")
+    ),
+    "the user's key for a stranger's server": Row(
+        ("OPENAI_API_KEY", "evil.example"),
+        by_url(base_url="https://evil.example/v1", api_key_env="OPENAI_API_KEY"),
+        environment={"OPENAI_API_KEY": "sk-0123456789"},
+    ),
+    "a metric that needs an LLM": Row(
+        ("own_metrics.judged", "needs an LLM", "llm"),
+        {"objective": {"metric": "own_metrics.judged"}},
+        {
+            "own_metrics.py": b"from raytuner import metrics\n\n@metrics.custom(needs='llm')\ndef judged(e): return 1.0\n"
+        },
+    ),
+    "a component that is not there": Row(("own_parts.Parser", "own_parts"), fixed(reranker="own_parts.Parser")),
+}
+ROWS = DOCUMENTS | QUESTIONS | NAMES | VALUES | RUNS | MODELS
+
+
+class Server(BaseHTTPRequestHandler):
+    """A server with a model of another name, and one that knows no key."""
+
+    def do_GET(self) -> None:  # the name is the library's
+        closed = self.path.startswith("/closed")
+        body = json.dumps({"error": {"message": "wrong key"}} if closed else {"data": [{"id": "some-other-model"}]})
+        self.send_response(401 if closed else 200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def write(folder: Path, row: Row, url: str = "") -> None:
+    (folder / "docs").mkdir()
+    (folder / "docs" / "handbook.md").write_text(HANDBOOK)
+    (folder / "questions.jsonl").write_bytes(lines(QUESTION))
+    for name, content in row.files.items():
+        (folder / name).write_bytes(content)
+    text = row.config if isinstance(row.config, str) else yaml.safe_dump({**CONFIG, **row.config})
+    (folder / "rag.yaml").write_text(text.replace("URL/", f"{url}/"))
+    if row.prepare:
+        row.prepare(folder)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_it_ends_with_one_clear_message_before_ray_starts(
+    name: str,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    row = ROWS[name]
+    write(tmp_path, row, url)
+    monkeypatch.chdir(tmp_path)
+    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in row.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(runtime, "connect", lambda *_, **__: pytest.fail("Ray was about to start"))
+    arguments = row.command if len(row.command) > 1 else (*row.command, "rag.yaml")
+    monkeypatch.setattr("sys.argv", ["raytuner", *arguments])
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    with caplog.at_level(logging.WARNING, "raytuner"), pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    said = out + err + caplog.text
+    assert ended.value.code == row.code, said
+    for part in row.says:
+        assert part in said
+    assert "Traceback" not in said
+    if row.code:
+        assert [line for line in err.splitlines() if "error" in line] == [err.splitlines()[-1]]
+        assert len(err.splitlines()[-1]) < 700
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} - before <= compiled(tmp_path)
+    assert all(value not in said for value in row.environment.values())
+
+
+def compiled(folder: Path) -> set[Path]:
+    """What Python itself leaves behind."""
+    return set(folder.rglob("*.pyc"))
