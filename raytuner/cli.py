@@ -264,10 +264,14 @@ def models_list() -> None:
     for row in weights.status():
         state = "cached" if row.cached else "not fetched"
         size = f"{row.size / 1e6:.1f} MB"
-        click.echo(f"{row.name:10} {row.kind:10} {row.dimensions:>4} dimensions  {size:>8}  {row.licence:11} {state}")
-    click.echo("openai:MODEL  embedding and LLM by OPENAI_API_KEY")
-    click.echo("mock          LLM that repeats words of its context, for tests")
-    click.echo("extractive    no LLM: the sentences most similar to the question")
+        dimensions = f"{row.dimensions:>4} dimensions" if row.dimensions else ""
+        click.echo(f"{row.name:10} {row.kind:10} {dimensions:15}  {size:>8}  {row.licence:11} {state}")
+    click.echo("openai:MODEL      embedding and LLM by OPENAI_API_KEY")
+    click.echo("openai-like:MODEL embedding and LLM of any compatible server, by base_url in models:")
+    click.echo("huggingface:NAME  embedding and LLM by raytuner[huggingface]")
+    click.echo("package.mod.Name  LlamaIndex class, function or object of your own")
+    click.echo("mock              LLM that repeats words of its context, for tests")
+    click.echo("extractive        no LLM: the sentences most similar to the question")
 
 
 @models.command("pull")

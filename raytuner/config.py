@@ -6,153 +6,35 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
 
-from raytuner.errors import ConfigError, nearest, redact
+from raytuner.config_sections import (
+    BudgetConfig,
+    ComponentConfig,
+    DocumentsConfig,
+    ObjectiveConfig,
+    QuestionsConfig,
+    RunSection,
+    SearchConfig,
+    Section,
+)
+from raytuner.errors import ConfigError, is_secret, nearest, redact
+from raytuner.models.spec import ModelSettings
 
 VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 DATA_HINT = "the guide's page on data says where the public files come from (docs/data.md)"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class DocumentsConfig(_Section):
-    """Where the documents are and how they are read; see `raytuner.documents.load.load_documents`.
-
-    Attributes:
-        paths: Files, folders, globs, or ``builtin:quickstart``; ``path`` in a file.
-        encoding: How text is decoded.
-        reader: The dotted path of a reader of LlamaIndex.
-        options: Keyword arguments for the reader.
-    """
-
-    paths: list[str] = Field(default_factory=list, alias="path")
-    encoding: str = "utf-8-sig"
-    reader: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("paths", mode="before")
-    @classmethod
-    def _one_path(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-
-class QuestionsConfig(_Section):
-    """Where the questions are and how they are read.
-
-    Attributes:
-        path: The file.
-        columns: raytuner's names of columns to those of the file.
-        on_bad_span: What happens with reference spans that do not match their document.
-        encoding: How the file is decoded.
-    """
-
-    path: str
-    columns: dict[str, str] | None = None
-    on_bad_span: Literal["error", "drop"] = "error"
-    encoding: str = "utf-8-sig"
-
-
-class SearchConfig(_Section):
-    """How the space is searched.
-
-    Attributes:
-        name: The algorithm; by default the grid up to 30 configurations, else optuna.
-        trials: The most configurations; by default the whole grid, 30 for the others.
-        seed: Fixes the order of questions and, where the algorithm allows it, of trials.
-        scheduler: ``fifo`` lets every trial run to its end.
-        holdout: ``none``: every question is used in the search.
-        concurrency: The most trials at once; by default as many as there are CPUs.
-    """
-
-    name: str | None = None
-    trials: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    scheduler: Literal["fifo"] = "fifo"
-    holdout: Literal["none"] = "none"
-    concurrency: int | None = Field(default=None, ge=1)
-
-
-class ComponentConfig(_Section):
-    """A splitter, retriever or reranker of the user's own.
-
-    Attributes:
-        path: Its dotted path; by default the name under which it stands.
-        options: Arguments for making it.
-        version: Stands for its code in the keys of artefacts; without one they are kept within a run only.
-    """
-
-    path: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    version: str | None = None
-
-
-class BudgetConfig(_Section):
-    """What a search may use up.
-
-    Attributes:
-        minutes: After this time no more trials are begun, and those in flight end.
-    """
-
-    minutes: float | None = Field(default=None, gt=0)
-
-
-class ObjectiveConfig(_Section):
-    """What is optimised.
-
-    Attributes:
-        metric: The metric; by default span_f4 where the questions have reference spans, ndcg where
-            they name documents, else semantic_similarity.
-        mode: By default ``max``, and ``min`` for chunk_tokens.
-        block_size: How many questions are evaluated and logged together.
-        similarity_embedding: See `RagObjective`.
-    """
-
-    metric: str | None = None
-    mode: Literal["max", "min"] | None = None
-    block_size: int = Field(default=8, ge=1)
-    similarity_embedding: str | None = None
-
-
-class RunSection(_Section):
-    """Where it runs and where the results go.
-
-    Attributes:
-        name: The name of the run; by default that of the config file.
-        folder: Where the run folder is made; by default ``runs`` in the current folder.
-        address: A Ray cluster; by default Ray is started on this machine.
-    """
-
-    name: str | None = None
-    folder: str | None = None
-    address: str | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _is_a_file_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            raise ValueError("letters, digits, dots, dashes and underscores, e.g. my-run")
-        return value
-
-    @field_validator("address")
-    @classmethod
-    def _is_no_client_address(cls, value: str | None) -> str | None:
-        if value is not None and value.startswith("ray://"):
-            raise ValueError("auto or HOST:PORT, called on a node of the cluster; Ray Client is not supported")
-        return value
-
-
-class TuneConfig(_Section):
+class TuneConfig(Section):
     """A search, as one YAML file describes it.
 
     Attributes:
         documents: A path or several, or a `DocumentsConfig`.
         questions: The path of a question set, or a `QuestionsConfig`.
+        models: What names of models stand for, beside those that are built in.
         pipeline: Fixed parameters of the pipeline.
         space: Tuned parameters; see `SearchSpace.from_dict`.
         components: Splitters, retrievers and rerankers of the user's own, by the names that the two above use.
@@ -164,6 +46,7 @@ class TuneConfig(_Section):
 
     documents: DocumentsConfig
     questions: QuestionsConfig
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     components: dict[str, ComponentConfig] = Field(default_factory=dict)
@@ -179,7 +62,7 @@ class TuneConfig(_Section):
             raise ValueError("a path, a list of paths, or a mapping with `path`")
         return {"path": value} if isinstance(value, (str, list)) else value
 
-    @field_validator("pipeline", "space", "components", "search", "objective", "budget", "run", mode="before")
+    @field_validator("models", "pipeline", "space", "components", "search", "objective", "budget", "run", mode="before")
     @classmethod
     def _nothing_said(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -245,6 +128,14 @@ class TuneConfig(_Section):
         config._base = base
         return config
 
+    def models_table(self) -> dict[str, dict[str, Any]]:
+        """The section ``models`` as `RagObjective` takes it."""
+        return {name: entry.model_dump(exclude_none=True) for name, entry in self.models.items()}
+
+    def components_table(self) -> dict[str, dict[str, Any]]:
+        """The section ``components`` as `RagObjective` takes it."""
+        return {name: entry.model_dump() for name, entry in self.components.items()}
+
     @property
     def folder(self) -> Path:
         """The folder of the file: relative paths start here, and modules named by dotted paths are looked for here."""
@@ -271,7 +162,7 @@ class TuneConfig(_Section):
         raw["pipeline"] = {**(raw.get("pipeline") or {}), **_escaped(dict(params))}
         raw.pop("space", None)
         raw.pop("search", None)
-        return redact(_dump(raw), "${{{name}}}")  # which the config expands again
+        return redact(_dump(raw), "${{{name}}}")  # which is refused when the config is read, with what to do instead
 
 
 def _dump(raw: Mapping[str, Any]) -> str:
@@ -328,7 +219,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: {value!r} is not valid YAML") from None
 
 
-WITH_NUMBERS = ("pipeline", "space", "search", "objective", "budget")
+WITH_NUMBERS = ("models", "components", "pipeline", "space", "search", "objective", "budget")
 
 
 def _expand(value: Any, *, numbers: bool) -> Any:
@@ -351,6 +242,11 @@ def _variable(match: re.Match[str]) -> str:
     name, default = match.group(1), match.group(2)
     if name is None:
         return "${"
+    if is_secret(name):
+        raise ConfigError(
+            f"${{{name}}}: what is called a secret is not put into a config; for the key of a service write "
+            f"models: {{NAME: {{api_key_env: {name}}}}}"
+        )
     found = os.environ.get(name) or default
     if found is None:
         hint = f"; {DATA_HINT}" if name == "RAYTUNER_DATA" else ", or write ${" + name + ":-default}"
@@ -419,5 +315,6 @@ def _valid_keys(location: Sequence[str]) -> Iterator[str]:
     for part in location:
         if part in model.model_fields:
             annotation = model.model_fields[part].annotation
+            annotation = next(iter(reversed(get_args(annotation))), annotation)
             model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
     yield from (field.alias or name for name, field in model.model_fields.items())

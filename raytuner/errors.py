@@ -28,6 +28,7 @@ __all__ = [
     "SpaceError",
     "TrialError",
     "UserError",
+    "is_secret",
     "nearest",
     "redact",
 ]
@@ -93,6 +94,11 @@ _CREDENTIALS = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
+def is_secret(name: str) -> bool:
+    """Whether an environment variable is called like one that holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def redact(text: str, template: str = "<{name}>") -> str:
     """Replace the values of secret environment variables in a text.
 
@@ -107,6 +113,6 @@ def redact(text: str, template: str = "<{name}>") -> str:
         user names and passwords in addresses.
     """
     for name, value in os.environ.items():
-        if len(value) >= 8 and _SECRET_NAME.search(name) and value in text:
+        if len(value) >= 8 and is_secret(name) and value in text:
             text = text.replace(value, template.format(name=name))
     return _CREDENTIALS.sub("://<credentials>@", text)

@@ -41,6 +41,7 @@ class OwnObjective:
             function = components.load(self.path, "objective.function")
         if not callable(function):
             raise ConfigError(
-                f"objective.function {self.path}: a {type(function).__name__} cannot be called; name a function of a dict"
+                f"objective.function {self.path}: a {type(function).__name__} cannot be called; "
+                "name a function of one dict"
             )
         return function

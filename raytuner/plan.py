@@ -14,7 +14,7 @@ from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError
-from raytuner.models import Missing
+from raytuner.models import Missing, ModelSpec
 from raytuner.pipeline import pipeline as stages
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 from raytuner.results import TunedResult
@@ -39,6 +39,7 @@ class Plan:
         trials: The most trials; None is the whole grid.
         why: Why this algorithm and number.
         models: The names of the embedding models and LLMs that some configuration uses.
+        places: For each of them that is not built in: where it is, and which variable's key goes there.
         missing: What has to be fetched or set before it can run.
         skipped: How many points of the space break a rule and are left out; None if they were not counted.
     """
@@ -51,6 +52,7 @@ class Plan:
     trials: int | None
     why: str
     models: Sequence[str]
+    places: Mapping[str, str]
     missing: Sequence[Missing]
     skipped: int | None
 
@@ -86,11 +88,13 @@ def make_plan(config: TuneConfig) -> Plan:
         block_size=config.objective.block_size,
         seed=config.search.seed,
         similarity_embedding=config.objective.similarity_embedding,
+        models=config.models_table(),
+        components=config.components_table(),
         folder=config.folder,
         **config.pipeline,
     )
     space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
-    _check_space_values(space)
+    _check_space_values(space, objective)
     default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
@@ -105,7 +109,8 @@ def make_plan(config: TuneConfig) -> Plan:
         trials=trials,
         why=why,
         models=(*sorted(embeddings), *sorted(llms)),
-        missing=models.required(sorted(embeddings), sorted(llms)),
+        places=_places([*objective.specs(embeddings), *objective.specs(llms)]),
+        missing=models.required(objective.specs(embeddings), objective.specs(llms)),
         skipped=_skipped(space),
     )
 
@@ -205,8 +210,12 @@ def _questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet
     return questions
 
 
+def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:
+    return {spec.name: place for spec in specs if (place := models.describe(spec)) is not None}
+
+
 def _check_parameters(config: TuneConfig) -> None:
-    for name, value in config.pipeline.items():
+    for name, value in models.resolved(config.pipeline, models.table_of(config.models_table())).items():
         stages.check_value(name, value)
     for name in config.space:
         if name in config.pipeline:
@@ -231,7 +240,7 @@ def _decided(space: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[str,
     return decided
 
 
-def _check_space_values(space: SearchSpace) -> None:
+def _check_space_values(space: SearchSpace, objective: RagObjective) -> None:
     for name, parameter in space.parameters.items():
         values: Sequence[Any] = ()
         if isinstance(parameter, Choice):
@@ -239,7 +248,7 @@ def _check_space_values(space: SearchSpace) -> None:
         elif isinstance(parameter, Range):
             values = [parameter.decode(parameter.encode(bound)) for bound in (parameter.low, parameter.high)]
         for value in values:
-            stages.check_value(name, value)
+            stages.check_value(name, objective.resolved({name: value})[name])
 
 
 def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, str]:

@@ -32,6 +32,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     count = "until it ends" if plan.total is None else f"{plan.total} trials"
     yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why})"
     yield f"models      {', '.join(plan.models) or 'none'}"
+    yield from (f"  {name}: {place}" for name, place in plan.places.items())
     if not plan.missing:
         yield "missing     nothing"
     for missing in plan.missing:

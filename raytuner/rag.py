@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from raytuner import aio, components, datasets, languages, metrics, models
+from raytuner import aio, datasets, languages, metrics, models
+from raytuner.components import Component, component, importable, is_dotted, load
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import blocks as in_blocks
 from raytuner.datasets.blocks import stratified_order
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
+from raytuner.evidence import evidences
+from raytuner.models import ModelSpec, named, resolved, table_of
+from raytuner.models.spec import spec
 from raytuner.objective import Means, Values
 from raytuner.pipeline import pipeline as stages
-from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.retrieve import Ranking
-from raytuner.pipeline.splitters import prepare_splitter, semantic, splitter_stage
+from raytuner.pipeline.splitters import semantic, splitter_stage
 from raytuner.results import RunResult
-from raytuner.scoring import reported, scorable, score
+from raytuner.retrieved import Retrieved
+from raytuner.scoring import reported, scorable, score, similarities_of
 from raytuner.space import SearchSpace
 
 logger = logging.getLogger("raytuner")
 
 DEFAULT_METRIC = "semantic_similarity"
 BLOCK_SIZE = 8
-
-logger = logging.getLogger("raytuner")
 
 
 class RagObjective:
@@ -52,6 +52,9 @@ class RagObjective:
         similarity_embedding: The embedding model that compares answers for ``semantic_similarity``; the
             same for every configuration, so that their scores compare. By default the pipeline's own
             where it is fixed, else ``minilm``.
+        models: What names of models stand for: for each a mapping of settings, as in the section ``models`` of
+            a config, or a LlamaIndex model. ``llm`` and ``embedding`` may be LlamaIndex models themselves.
+        components: The same for splitters, retrievers and rerankers of your own; see `raytuner.components`.
         folder: Where modules named by dotted paths are looked for, beside Python's own path.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
@@ -59,7 +62,7 @@ class RagObjective:
     Raises:
         ConfigError: An unknown metric or parameter, or a value that is not allowed.
         DataError: The documents are empty or share an id, or the questions lack what the metric needs.
-        ModelError: There is no model `similarity_embedding`.
+        ModelError: There is no such model.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class RagObjective:
         block_size: int = BLOCK_SIZE,
         seed: int = 0,
         similarity_embedding: str | None = None,
+        models: Mapping[str, Any] | None = None,
+        components: Mapping[str, Any] | None = None,
         folder: str | Path | None = None,
         **pipeline: Any,
     ) -> None:
@@ -87,19 +92,20 @@ class RagObjective:
         self.questions = fitted
         self.folder = folder
         self._warned: set[str] = set()
-        self.fixed = pipeline
+        self._models = table_of(models)
+        self._components = {name: component(name, components) for name in components or {}}
+        self.fixed = self._named(pipeline)
         self.similarity_embedding = similarity_embedding
         self.block_size = block_size
         self.seed = seed
         self._numbers = {document.id: number for number, document in enumerate(self.documents)}
-        for name, value in pipeline.items():
+        for name, value in self.resolved({}).items():
             stages.check_value(name, value)
         if similarity_embedding is not None:
-            stages.check_value("embedding", similarity_embedding)
-            models.embedding_identity(similarity_embedding, "windows")
+            stages.check_value("embedding", spec(similarity_embedding, self._models))
         self._metrics: tuple[metrics.Metric, ...] = ()  # none before a dotted path is imported
         self._order: Sequence[Sequence[Question]] = ()
-        if components.is_dotted(metric):
+        if is_dotted(metric):
             self.metric = str(metric)
         else:
             self._use(metrics.metric(metric) if isinstance(metric, str) else metrics.from_function(metric))
@@ -107,7 +113,7 @@ class RagObjective:
 
     def __getstate__(self) -> dict[str, Any]:
         # Artefacts stay in their process; a worker builds its own, and imports by itself what has a dotted path.
-        imported = components.is_dotted(self.metric)
+        imported = is_dotted(self.metric)
         return {**self.__dict__, "_pipeline": None, "_metrics": () if imported else self._metrics}
 
     def resolve(self) -> None:
@@ -118,8 +124,8 @@ class RagObjective:
             DataError: The questions lack what it needs.
         """
         if not self._metrics:
-            with components.importable(self.folder):
-                function = components.load(self.metric, "metric")
+            with importable(self.folder):
+                function = load(self.metric, "metric")
             self._use(metrics.from_function(function, self.metric))
 
     def _use(self, metric: metrics.Metric) -> None:
@@ -144,13 +150,42 @@ class RagObjective:
         Raises:
             ConfigError: With the rule that is broken.
         """
-        own = {**self.fixed, **params}
+        own = self.resolved(params)
         stages.check(own)
         self._check_llm(own)
 
     def _check_llm(self, own: Mapping[str, Any]) -> None:
         if any(metric.needs == "llm" for metric in self._metrics) and generate.own(own)["llm"] == EXTRACTIVE:
             raise ConfigError(f"metric {self.metric} needs an LLM, and llm is {EXTRACTIVE}; set pipeline.llm")
+
+    def resolved(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration as the stages of the pipeline take it.
+
+        Args:
+            params: Tuned parameters.
+
+        Returns:
+            They and the fixed ones, with what the names of models and components stand for in their place.
+        """
+        own = resolved({**self.fixed, **params}, self._models)
+        return {
+            name: component(value, self._components) if name in stages.COMPONENTS else value
+            for name, value in own.items()
+        }
+
+    def _named(self, pipeline: Mapping[str, Any]) -> dict[str, Any]:
+        """Fixed parameters with names in place of objects."""
+        found = named(pipeline, self._models)
+        for parameter in stages.COMPONENTS:
+            value = component(found.get(parameter), self._components)
+            if isinstance(value, Component):
+                found[parameter] = value.name
+                self._components[value.name] = value
+        return found
+
+    def specs(self, names: Iterable[str]) -> list[ModelSpec]:
+        """What names of models stand for, in the order of the names."""
+        return [spec(name, self._models) for name in sorted(names)]
 
     def models(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> tuple[set[str], set[str]]:
         """The models that some configuration of a space uses.
@@ -162,9 +197,11 @@ class RagObjective:
         Returns:
             The names of embedding models and of LLMs.
         """
-        embeddings, llms = set(), set()
+        embeddings: set[str] = set()
+        llms: set[str] = set()
+        fixed = named(fixed or {}, self._models)
         for params in space.covering(("embedding", "llm", "retriever", "splitter")):
-            own = {**stages.defaults(), **self.fixed, **(fixed or {}), **params}
+            own = {**stages.defaults(), **self.fixed, **fixed, **params}
             if (self.needs_answers or not self._metrics) and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
             embeds_sentences = splitter_stage(own) is semantic
@@ -186,13 +223,14 @@ class RagObjective:
             ModelError: A model cannot be had.
         """
         self.resolve()
-        for params in space.covering(("llm",)):
-            self._check_llm({**self.fixed, **(fixed or {}), **params})
-        for params in space.covering(("splitter",)):
-            prepare_splitter({**self.fixed, **(fixed or {}), **params})
+        with importable(self.folder):
+            for params in space.covering(("llm", "splitter", "retriever", "reranker")):
+                own = self.resolved({**(fixed or {}), **params})
+                self._check_llm(own)
+                stages.prepare(own)
         embeddings, llms = self.models(space, fixed)
         self.warn(embeddings)
-        models.prepare(sorted(embeddings), sorted(llms))
+        models.prepare(self.specs(embeddings), self.specs(llms))
 
     def warn(self, embeddings: set[str]) -> None:
         """Warn, once, of embedding models that do not know the language of the texts."""
@@ -245,7 +283,10 @@ class RagObjective:
         return RunResult(score=found[self.metric], params=dict(params), metrics=found, questions=questions)
 
     async def _values(self, params: Mapping[str, Any], block: Sequence[Question]) -> Values:
-        own = {**self.fixed, **params}
+        with importable(self.folder):
+            return await self._values_of(self.resolved(params), block)
+
+    async def _values_of(self, own: Mapping[str, Any], block: Sequence[Question]) -> Values:
         pipeline = self._stages()
         rankings = pipeline.rankings(own, [question.text for question in block])
         answers: Sequence[str | None] = [None] * len(block)
@@ -258,58 +299,9 @@ class RagObjective:
             for question, ranking, answer, similarity in zip(block, rankings, answers, similarities, strict=True)
         }
 
-    def _scores(
-        self,
-        own: Mapping[str, Any],
-        question: Question,
-        ranking: Ranking,
-        answer: str | None,
-        similarity: float | None,
-    ) -> dict[str, float]:
-        pipeline = self._stages()
-        chunks = pipeline.chunks(own)
-        split = pipeline.split_key(own)
-        relevant = pipeline.remember(["relevant", split, question.id], lambda: self._relevant(chunks, split, question))
-        contexts = pipeline.contexts(own, ranking)
-        evidences = [
-            metrics.Evidence(
-                ranges=[(chunk.document, chunk.start, chunk.end) for chunk in contexts],
-                relevant=[int(i) in positions for i in ranking.chunks],
-                tokens=[chunk.tokens for chunk in contexts],
-                total_relevant=len(positions),
-                references=references,
-                top_k=ranking.depth,
-                answer=answer,
-                reference_answer=question.answer if question.answerable else "",
-                other_answers=question.other_answers,
-                similarity=similarity,
-                question=question.text,
-                contexts=[chunk.text for chunk in contexts],
-            )
-            for references, positions in zip(self._references(question), relevant, strict=True)
-        ]
-        return {metric.name: score(metric, evidences, question.id) for metric in self._metrics}
-
-    def _relevant(self, chunks: Sequence[Chunk], split: str, question: Question) -> list[frozenset[int]]:
-        """For each alternative the positions of the chunks that are relevant to a question."""
-        positions = self._stages().remember(["positions", split], lambda: _positions(chunks))
-        whole = {i for name in question.documents for i in positions[self._numbers[name]]}
-        return [
-            frozenset(whole).union(
-                i
-                for document in {document for document, _, _ in references}
-                for i in positions[document]
-                if metrics.is_relevant((document, chunks[i].start, chunks[i].end), references)
-            )
-            for references in self._references(question)
-        ]
-
-    def _references(self, question: Question) -> list[list[metrics.Span]]:
-        """The reference spans of each alternative; a single empty one for a question without any."""
-        alternatives: dict[int, list[metrics.Span]] = defaultdict(list)
-        for reference in question.references:
-            alternatives[reference.alternative].append((self._numbers[reference.document], *reference.span))
-        return list(alternatives.values()) or [[]]
+    def _scores(self, own: Mapping[str, Any], question: Question, ranking: Ranking, *answered: Any) -> dict[str, float]:
+        found = evidences(self._stages(), own, question, ranking, self._numbers, *answered)
+        return {metric.name: score(metric, found, question.id) for metric in self._metrics}
 
     @property
     def _compares_answers(self) -> bool:
@@ -320,15 +312,29 @@ class RagObjective:
         return self.similarity_embedding or self.fixed.get("embedding") or "minilm"
 
     def _similarities(self, answers: Sequence[str | None], block: Sequence[Question]) -> Sequence[float | None]:
-        """Cosines of answers and references, as LlamaIndex's ``SemanticSimilarityEvaluator`` computes them."""
         if not self._compares_answers:
             return [None] * len(answers)
-        # All at once, so that a service is asked once a block.
-        model = embedder(self._similarity_model(), self.fixed.get("long_text", "windows"))
-        given = [*answers, *(text for question in block for text in _right_answers(question))]
-        texts = list(dict.fromkeys(text for text in given if text and text.strip()))
-        vectors = dict(zip(texts, model.texts(texts).astype(np.float64), strict=True)) if texts else {}
-        return [_similarity(answer or "", question, vectors) for answer, question in zip(answers, block, strict=True)]
+        model = embedder(spec(self._similarity_model(), self._models), self.fixed.get("long_text", "windows"))
+        return similarities_of(model, answers, block)
+
+    def retrieve(self, question: str, params: Mapping[str, Any] | None = None) -> list[Retrieved]:
+        """What a configuration finds for a question, best first, with its place for a citation.
+
+        Args:
+            question: The question, which need not be of the question set.
+            params: The configuration; parameters that are absent are fixed or have their default.
+
+        Raises:
+            ConfigError: The configuration cannot run.
+        """
+        self.check(params or {})
+        own, pipeline = self.resolved(params or {}), self._stages()
+        with importable(self.folder):
+            (ranking,) = pipeline.rankings(own, [question])
+        return [
+            Retrieved.of(self.documents[chunk.document], chunk.start, chunk.end, score)
+            for chunk, score in zip(pipeline.contexts(own, ranking), ranking.scores.tolist(), strict=True)
+        ]
 
     def _stages(self) -> stages.Pipeline:
         if self._pipeline is None:
@@ -349,23 +355,3 @@ def _documents(documents: Any) -> list[Document]:
         if times[entry.id] > 1:
             raise DataError(f"{times[entry.id]} documents have the id {entry.id!r}; make it unique")
     return entries
-
-
-def _positions(chunks: Sequence[Chunk]) -> Mapping[int, list[int]]:
-    """Where the chunks of each document are."""
-    positions: dict[int, list[int]] = defaultdict(list)
-    for position, chunk in enumerate(chunks):
-        positions[chunk.document].append(position)
-    return positions
-
-
-def _right_answers(question: Question) -> list[str]:
-    return [text for text in (question.answer, *question.other_answers) if text and question.answerable]
-
-
-def _similarity(answer: str, question: Question, vectors: Mapping[str, Any]) -> float:
-    """The cosine of an answer and the nearest right one; whether it abstains if there is no right one."""
-    if not question.answerable:
-        return float(metrics.abstains(answer))
-    known = [text for text in _right_answers(question) if text in vectors]
-    return max((float(vectors[answer] @ vectors[text]) for text in known if answer in vectors), default=0.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raytuner.documents.document import Document
+
 
 @dataclass(frozen=True)
 class Retrieved:
@@ -26,6 +28,12 @@ class Retrieved:
     score: float
     source: str | None = None
     page: int | None = None
+
+    @classmethod
+    def of(cls, document: Document, start: int, end: int, score: float) -> Retrieved:
+        """A piece of a document."""
+        text = document.text[start:end]
+        return cls(document.id, start, end, text, score, document.source, document.page(start))
 
     @property
     def citation(self) -> str:

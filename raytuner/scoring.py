@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from raytuner import metrics
 from raytuner.datasets import Question, QuestionSet
 from raytuner.errors import DataError, RaytunerError, TrialError
 from raytuner.objective import as_float
+from raytuner.pipeline.embed import Embedder
 
 logger = logging.getLogger("raytuner")
 
@@ -46,6 +50,36 @@ def _value(metric: metrics.Metric, evidence: metrics.Evidence, question: str) ->
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise TrialError(f"metric {metric.name} failed on question {question!r}: {reason}") from error
     return as_float(value, f"metric {metric.name} of question {question!r}")
+
+
+def similarities_of(model: Embedder, answers: Sequence[str | None], questions: Sequence[Question]) -> list[float]:
+    """How similar answers are to the right ones, as LlamaIndex's ``SemanticSimilarityEvaluator`` computes it.
+
+    Args:
+        model: The embedding model that compares.
+        answers: One for each question.
+        questions: The questions, with their reference answers.
+
+    Returns:
+        For each question the cosine of the answer and the nearest right one, 0 where one of them is missing; for a
+        question that cannot be answered, 1 if the answer abstains, else 0.
+    """
+    given = [*answers, *(text for question in questions for text in _right_answers(question))]
+    texts = list(dict.fromkeys(text for text in given if text and text.strip()))
+    # All at once, so that a service is asked once a block.
+    vectors = dict(zip(texts, model.texts(texts).astype(np.float64), strict=True)) if texts else {}
+    return [_similarity(answer or "", question, vectors) for answer, question in zip(answers, questions, strict=True)]
+
+
+def _right_answers(question: Question) -> list[str]:
+    return [text for text in (question.answer, *question.other_answers) if text and question.answerable]
+
+
+def _similarity(answer: str, question: Question, vectors: Mapping[str, Any]) -> float:
+    if not question.answerable:
+        return float(metrics.abstains(answer))
+    known = [text for text in _right_answers(question) if text in vectors]
+    return max((float(vectors[answer] @ vectors[text]) for text in known if answer in vectors), default=0.0)
 
 
 def scorable(metric: metrics.Metric, questions: QuestionSet) -> QuestionSet:

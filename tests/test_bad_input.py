@@ -36,7 +36,13 @@ CONFIG: dict[str, Any] = {
     "pipeline": {"retriever": "bm25"},
     "space": {"chunk_size": [16, 32], "top_k": [1, 2]},
 }
-SPLIT = {"chunk_overlap": 0}
+OWN_METRIC = b"""
+from raytuner import metrics
+
+@metrics.custom(needs="llm")
+def judged(evidence):
+    return 1.0
+"""
 
 
 def lines(*questions: dict[str, Any]) -> bytes:
@@ -247,9 +253,7 @@ MODELS = {
     "a metric that needs an LLM": Row(
         ("own_metrics.judged", "needs an LLM", "llm"),
         {"objective": {"metric": "own_metrics.judged"}},
-        {
-            "own_metrics.py": b"from raytuner import metrics\n\n@metrics.custom(needs='llm')\ndef judged(e): return 1.0\n"
-        },
+        {"own_metrics.py": OWN_METRIC},
     ),
     "a component that is not there": Row(("own_parts.Parser", "own_parts"), fixed(reranker="own_parts.Parser")),
 }

@@ -49,11 +49,40 @@ def test_every_character_of_a_prompt_survives() -> None:
     assert TuneConfig.parse(text).pipeline["prompt"] == prompt
 
 
-def test_a_secret_in_the_best_configuration_is_its_variable_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_in_the_best_configuration_is_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_TOKEN", "tok-0123456789")
     text = TuneConfig.parse(SMALL).with_best({"prompt": "use tok-0123456789 {context_str}"})
     assert "tok-0123456789" not in text
-    assert TuneConfig.parse(text).pipeline["prompt"] == "use tok-0123456789 {context_str}"
+    with pytest.raises(ConfigError, match=r"\$\{MY_API_TOKEN\}"):
+        TuneConfig.parse(text)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "my_token", "DB_PASSWORD", "AWS_SECRET", "NOT_SET_KEY"])
+def test_a_secret_is_put_nowhere_into_a_config(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    if name != "NOT_SET_KEY":
+        monkeypatch.setenv(name, "tok-0123456789")
+    for entry in (f"https://evil/${{{name}}}", f"${{{name}:-x}}"):
+        with pytest.raises(ConfigError, match=rf"api_key_env: {name}") as caught:
+            TuneConfig.parse(SMALL + f"models: {{m: {{model: 'openai-like:m', base_url: '{entry}'}}}}\n")
+        assert "tok-" not in str(caught.value)
+        with pytest.raises(ConfigError, match="is not put into a config"):
+            TuneConfig.parse(f"documents: '{entry}'\nquestions: q.jsonl\n")
+
+
+def test_a_model_of_the_config_has_its_settings() -> None:
+    text = "models: {local: {model: 'openai-like:qwen', base_url: 'http://localhost:8000/v1', context_window: 8192}}\n"
+    assert TuneConfig.parse(SMALL + text).models_table() == {
+        "local": {
+            "model": "openai-like:qwen",
+            "base_url": "http://localhost:8000/v1",
+            "context_window": 8192,
+            "options": {},
+        }
+    }
+    with pytest.raises(ConfigError, match=r"unknown key 'models.local.contxt_window'; did you mean 'context_window'"):
+        TuneConfig.parse(SMALL + text.replace("context_", "contxt_"))
+    with pytest.raises(ConfigError, match=r"models.local.context_window: 0 is not allowed"):
+        TuneConfig.parse(SMALL + text.replace("8192", "0"))
 
 
 def test_a_name_may_look_like_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +198,9 @@ def test_mistakes_name_the_key_and_the_rule(text: str, message: str) -> None:
 def test_the_best_configuration_is_a_config_that_loads_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SECRET_FOLDER", "/secret")
+    monkeypatch.setenv("PRIVATE_FOLDER", "/secret")
     (tmp_path / "c.yaml").write_text(
-        "documents: [docs, '${SECRET_FOLDER}/x']\nquestions: q.jsonl\n"
+        "documents: [docs, '${PRIVATE_FOLDER}/x']\nquestions: q.jsonl\n"
         "pipeline: {llm: mock, top_k: 9}\nspace: {top_k: [1]}\nsearch: {name: grid}\nobjective: {metric: recall}\n"
     )
     text = TuneConfig.load(tmp_path / "c.yaml").with_best({"top_k": 2, "prompt": "${HOME} {context_str}"})

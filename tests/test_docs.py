@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from raytuner import config, metrics
+from raytuner import config_sections, metrics
 from raytuner.cli import cli
 from raytuner.config import TuneConfig
 from raytuner.datasets.columns import COLUMNS
@@ -217,12 +217,12 @@ def test_the_table_of_the_configs_keys_is_the_codes() -> None:
 def keys() -> Iterator[tuple[str, str]]:
     """Every key of a config with its default as YAML."""
     sections = {
-        "documents": config.DocumentsConfig,
-        "questions": config.QuestionsConfig,
-        "search": config.SearchConfig,
-        "objective": config.ObjectiveConfig,
-        "budget": config.BudgetConfig,
-        "run": config.RunSection,
+        "documents": config_sections.DocumentsConfig,
+        "questions": config_sections.QuestionsConfig,
+        "search": config_sections.SearchConfig,
+        "objective": config_sections.ObjectiveConfig,
+        "budget": config_sections.BudgetConfig,
+        "run": config_sections.RunSection,
     }
     for name in TuneConfig.model_fields:
         if name not in ("search", "objective", "budget", "run"):

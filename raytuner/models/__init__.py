@@ -2,22 +2,26 @@
 
 from raytuner.models.factory import (
     BUILTIN_EMBEDDINGS,
-    Missing,
     embedding,
     embedding_identity,
     llm,
     llm_identity,
-    prepare,
-    required,
 )
+from raytuner.models.readiness import Missing, describe, prepare, required
+from raytuner.models.spec import ModelSpec, named, resolved, table_of
 
 __all__ = [
     "BUILTIN_EMBEDDINGS",
     "Missing",
+    "ModelSpec",
+    "describe",
     "embedding",
     "embedding_identity",
     "llm",
     "llm_identity",
+    "named",
     "prepare",
     "required",
+    "resolved",
+    "table_of",
 ]

@@ -1,38 +1,101 @@
-"""Where the OpenAI-style service is and the key for it; both come from the environment alone."""
+"""Where a service is and which key it gets: a key goes to nobody the user has not named for it."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from raytuner.errors import ModelError
+from raytuner.models.spec import ModelSpec
 
 KEY = "OPENAI_API_KEY"
 DEFAULT_URL = "https://api.openai.com/v1"
+NO_KEY = "none"
+"""Sent where no key is: clients refuse an empty one."""
+
+_PLAIN_URL = re.compile(r"https?://[^\s\\@/?#]+(/[^\s\\?#]*)?")
 
 
-def base_url() -> str:
-    """Find the address of the service: ``OPENAI_BASE_URL``, ``OPENAI_API_BASE`` or OpenAI's own."""
+def base_url(spec: ModelSpec) -> str:
+    """Find the address: the config's, else ``OPENAI_BASE_URL``, ``OPENAI_API_BASE`` or OpenAI's own."""
+    return spec.base_url or environment_url()
+
+
+def environment_url() -> str:
+    """The address that the environment names, else OpenAI's own."""
     return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE") or DEFAULT_URL
 
 
-def public_url() -> str:
+def public_url(spec: ModelSpec) -> str:
     """The address without user name, password and query, fit for keys and logs."""
-    parts = urlsplit(base_url())
+    parts = urlsplit(base_url(spec))
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
-def has_key() -> bool:
-    """Say whether the key is set."""
-    return bool(os.environ.get(KEY))
+def key_variable(spec: ModelSpec) -> str | None:
+    """The variable whose value the service gets; None if it gets no key.
+
+    An address from a config gets none unless the config names one, since the config may be a stranger's.
+    """
+    if spec.api_key_env is not None:
+        return spec.api_key_env
+    return KEY if spec.kind == "openai" and spec.base_url is None else None
 
 
-def key(model: str) -> str:
-    """Read the key.
+def has_key(spec: ModelSpec) -> bool:
+    """Say whether the key is set, or none is needed."""
+    variable = key_variable(spec)
+    return variable is None or bool(os.environ.get(variable))
+
+
+def key(spec: ModelSpec) -> str:
+    """Read the key; `NO_KEY` if the service gets none.
 
     Raises:
         ModelError: The variable is not set.
     """
-    if not has_key():
-        raise ModelError(f"model {model!r} needs a key: set the environment variable {KEY}")
-    return os.environ[KEY]
+    variable = key_variable(spec)
+    if not has_key(spec):
+        raise ModelError(f"model {spec.name!r} needs a key: set the environment variable {variable}")
+    return os.environ[variable] if variable else NO_KEY
+
+
+def check(spec: ModelSpec) -> None:
+    """Refuse an address that cannot be used, or that must not get the key that the config names.
+
+    Raises:
+        ModelError: With the setting and the fix.
+    """
+    if spec.kind == "openai-like" and spec.base_url is None:
+        raise ModelError(
+            f"model {spec.model!r} needs its address: write "
+            f"models: {{NAME: {{model: {spec.model!r}, base_url: http://HOST:PORT/v1}}}} and use NAME"
+        )
+    if spec.base_url is None:
+        return
+    if not _PLAIN_URL.fullmatch(spec.base_url):
+        raise ModelError(
+            f"models.{spec.name}.base_url must be like https://HOST:PORT/v1, without user name, password or query; "
+            "name the variable of a key by api_key_env"
+        )
+    if spec.api_key_env == KEY and not _is_trusted(spec.base_url):
+        raise ModelError(
+            f"models.{spec.name}: {KEY} is not sent to {urlsplit(spec.base_url).hostname}: put the key for that "
+            f"service into a variable of its own and name it by api_key_env, or set OPENAI_BASE_URL to its address"
+        )
+
+
+def _is_trusted(url: str) -> bool:
+    """Whether the user's OpenAI key may go there: OpenAI, this machine, or the environment's own address."""
+    host = urlsplit(url).hostname or ""
+    return host in (urlsplit(DEFAULT_URL).hostname, urlsplit(environment_url()).hostname) or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

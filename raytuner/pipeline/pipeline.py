@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from raytuner.components import Component, component
+from raytuner.components import Component, component, load
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
@@ -35,6 +35,7 @@ from raytuner.pipeline.splitters import (
     choose,
     custom,
     expand,
+    prepare_splitter,
     sentence,
     sentence_window,
     splitter_stage,
@@ -129,6 +130,19 @@ def check(params: Mapping[str, Any]) -> None:
         check_value(name, value)
     check_chunking(params)
     _check_depth(params)
+
+
+def prepare(params: Mapping[str, Any]) -> None:
+    """Import the components of a configuration, so that a mistake in them is found before any worker starts.
+
+    Raises:
+        ConfigError: One cannot be imported or made.
+    """
+    prepare_splitter(params)
+    for name in COMPONENTS:
+        found = params.get(name)
+        if isinstance(found, Component) and found.instance is None:
+            load(found.path, name)
 
 
 def _check_depth(params: Mapping[str, Any]) -> None:

@@ -1,0 +1,140 @@
+"""The sections of a config."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Section(BaseModel):
+    """A mapping of which every key is known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class DocumentsConfig(Section):
+    """Where the documents are and how they are read; see `raytuner.documents.load.load_documents`.
+
+    Attributes:
+        paths: Files, folders, globs, or ``builtin:quickstart``; ``path`` in a file.
+        encoding: How text is decoded.
+        reader: The dotted path of a reader of LlamaIndex.
+        options: Keyword arguments for the reader.
+    """
+
+    paths: list[str] = Field(default_factory=list, alias="path")
+    encoding: str = "utf-8-sig"
+    reader: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _one_path(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class QuestionsConfig(Section):
+    """Where the questions are and how they are read.
+
+    Attributes:
+        path: The file.
+        columns: raytuner's names of columns to those of the file.
+        on_bad_span: What happens with reference spans that do not match their document.
+        encoding: How the file is decoded.
+    """
+
+    path: str
+    columns: dict[str, str] | None = None
+    on_bad_span: Literal["error", "drop"] = "error"
+    encoding: str = "utf-8-sig"
+
+
+class SearchConfig(Section):
+    """How the space is searched.
+
+    Attributes:
+        name: The algorithm; by default the grid up to 30 configurations, else optuna.
+        trials: The most configurations; by default the whole grid, 30 for the others.
+        seed: Fixes the order of questions and, where the algorithm allows it, of trials.
+        scheduler: ``fifo`` lets every trial run to its end.
+        holdout: ``none``: every question is used in the search.
+        concurrency: The most trials at once; by default as many as there are CPUs.
+    """
+
+    name: str | None = None
+    trials: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    scheduler: Literal["fifo"] = "fifo"
+    holdout: Literal["none"] = "none"
+    concurrency: int | None = Field(default=None, ge=1)
+
+
+class ComponentConfig(Section):
+    """A splitter, retriever or reranker of the user's own.
+
+    Attributes:
+        path: Its dotted path; by default the name under which it stands.
+        options: Arguments for making it.
+        version: Stands for its code in the keys of artefacts; without one they are kept within a run only.
+    """
+
+    path: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    version: str | None = None
+
+
+class BudgetConfig(Section):
+    """What a search may use up.
+
+    Attributes:
+        minutes: After this time no more trials are begun, and those in flight end.
+    """
+
+    minutes: float | None = Field(default=None, gt=0)
+
+
+class ObjectiveConfig(Section):
+    """What is optimised.
+
+    Attributes:
+        metric: The metric; by default span_f4 where the questions have reference spans, ndcg where
+            they name documents, else semantic_similarity.
+        mode: By default ``max``, and ``min`` for chunk_tokens.
+        block_size: How many questions are evaluated and logged together.
+        similarity_embedding: See `RagObjective`.
+    """
+
+    metric: str | None = None
+    mode: Literal["max", "min"] | None = None
+    block_size: int = Field(default=8, ge=1)
+    similarity_embedding: str | None = None
+
+
+class RunSection(Section):
+    """Where it runs and where the results go.
+
+    Attributes:
+        name: The name of the run; by default that of the config file.
+        folder: Where the run folder is made; by default ``runs`` in the current folder.
+        address: A Ray cluster; by default Ray is started on this machine.
+    """
+
+    name: str | None = None
+    folder: str | None = None
+    address: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise ValueError("letters, digits, dots, dashes and underscores, e.g. my-run")
+        return value
+
+    @field_validator("address")
+    @classmethod
+    def _is_no_client_address(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("ray://"):
+            raise ValueError("auto or HOST:PORT, called on a node of the cluster; Ray Client is not supported")
+        return value

@@ -1,0 +1,113 @@
+"""Models that are not raytuner's: LlamaIndex classes by dotted path, Python objects, and those of Hugging Face."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+from raytuner.components import load
+from raytuner.errors import ModelError, redact
+from raytuner.models.spec import ModelSpec
+
+HUGGINGFACE = {
+    "embedding": "llama-index-embeddings-huggingface",
+    "llm": "llama-index-llms-huggingface",
+}
+HUGGINGFACE_FIX = 'pip install "raytuner[huggingface]"'
+
+
+def embedding(spec: ModelSpec) -> Any:
+    """Make an embedding model.
+
+    Raises:
+        ModelError: It cannot be made, or is no LlamaIndex ``BaseEmbedding``.
+        ConfigError: A dotted path cannot be imported.
+    """
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+    if spec.kind == "huggingface":
+        check_huggingface(spec, "embedding")
+        from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+
+        return _called(spec, HuggingFaceEmbedding, {"model_name": spec.served_name, **spec.arguments})
+    return _made(spec, "embedding", BaseEmbedding)
+
+
+def llm(spec: ModelSpec, temperature: float) -> Any:
+    """Make a language model.
+
+    Args:
+        spec: What it is.
+        temperature: For models of Hugging Face; others have what they are made with.
+
+    Raises:
+        ModelError: It cannot be made, or is no LlamaIndex ``LLM``.
+        ConfigError: A dotted path cannot be imported.
+    """
+    from llama_index.core.llms import LLM
+
+    if spec.kind == "huggingface":
+        check_huggingface(spec, "llm")
+        from llama_index.llms.huggingface import HuggingFaceLLM
+
+        return _called(spec, HuggingFaceLLM, {**_generation(spec, temperature), **spec.arguments})
+    return _made(spec, "llm", LLM)
+
+
+def missing_huggingface(role: str) -> str | None:
+    """The distribution that a model of Hugging Face lacks; None if it is installed.
+
+    Args:
+        role: ``embedding`` or ``llm``.
+    """
+    try:
+        distribution(HUGGINGFACE[role])
+    except PackageNotFoundError:
+        return HUGGINGFACE[role]
+    return None
+
+
+def check_huggingface(spec: ModelSpec, role: str) -> None:
+    """Refuse a model of Hugging Face whose library is not installed.
+
+    Raises:
+        ModelError: With the command that installs it.
+    """
+    if package := missing_huggingface(role):
+        raise ModelError(f"model {spec.name!r} needs {package}: {HUGGINGFACE_FIX}")
+
+
+def _generation(spec: ModelSpec, temperature: float) -> dict[str, Any]:
+    """The arguments of ``HuggingFaceLLM``; greedy at temperature 0."""
+    sampled = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+    found = {
+        "model_name": spec.served_name,
+        "tokenizer_name": spec.served_name,
+        "generate_kwargs": sampled,
+        "context_window": spec.context_window,
+        "max_new_tokens": spec.max_tokens,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _made(spec: ModelSpec, role: str, base: type) -> Any:
+    """The instance that a dotted path or an object comes to: itself, or what a class or a function makes."""
+    found = spec.component if spec.component is not None else load(spec.model, role)
+    if not isinstance(found, base) and callable(found):
+        found = _called(spec, found, spec.arguments)
+    if not isinstance(found, base):
+        raise ModelError(
+            f"{role} {spec.name!r} is a {type(found).__name__}, no LlamaIndex {base.__name__}: "
+            "name such a class, a function that makes one, or an instance"
+        )
+    return found
+
+
+def _called(spec: ModelSpec, make: Any, arguments: dict[str, Any]) -> Any:
+    try:
+        return make(**arguments)
+    except Exception as error:  # whatever a library or a user's code does
+        reason = redact(" ".join(str(error).split()))[:300]
+        raise ModelError(
+            f"model {spec.name!r} could not be made: {type(error).__name__}: {reason}; see its options"
+        ) from error
