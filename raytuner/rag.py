@@ -238,7 +238,8 @@ class RagObjective:
             "documents": [document.text for document in self.documents],
             "questions": [question.text for question in self.questions],
         }
-        for line in languages.foreign(sorted(embeddings - self._warned), texts):
+        unknown = {own.name: own.kind for own in self.specs(embeddings - self._warned)}
+        for line in languages.foreign(unknown, texts):
             logger.warning("%s", line)
         self._warned |= embeddings
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raytuner import RagObjective, TuneConfig
-from raytuner.datasets import Question, QuestionSet, Reference
+from raytuner import RagObjective, TuneConfig, datasets
+from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
-from raytuner.documents.squad import squad_paragraphs
+from raytuner.documents.load import load_documents
 from raytuner.pipeline.pipeline import Pipeline
+from raytuner.plan import Plan, make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 WHOLE: dict[str, Any] = {"retriever": "bm25", "chunk_size": 1024, "chunk_overlap": 0, "top_k": 5}
@@ -20,24 +20,22 @@ LEAST_HITS = 0.95
 
 
 @pytest.fixture(scope="module")
-def squad(data_dir: Path) -> tuple[list[Document], QuestionSet]:
-    data = json.loads((data_dir / "xquad" / "xquad.zh.json").read_text(encoding="utf-8"))
-    paragraphs = list(squad_paragraphs(data))
-    questions = [
-        Question(entry["id"], entry["question"], entry["answers"][0]["text"], (_span(name, entry["answers"][0]),))
-        for name, paragraph in paragraphs
-        for entry in paragraph["qas"]
-    ]
-    return [Document(name, paragraph["context"]) for name, paragraph in paragraphs], QuestionSet(tuple(questions))
+def documents(data_dir: Path) -> list[Document]:
+    return load_documents(data_dir / "xquad" / "xquad.zh.json")
 
 
-def _span(name: str, answer: dict[str, Any]) -> Reference:
-    start = answer["answer_start"]
-    return Reference(name, start, start + len(answer["text"]), answer["text"])
+@pytest.fixture(scope="module")
+def questions(data_dir: Path, documents: list[Document]) -> QuestionSet:
+    return datasets.load(data_dir / "xquad" / "xquad.zh.json", documents=documents)
 
 
-def test_bm25_finds_the_paragraph(squad: tuple[list[Document], QuestionSet]) -> None:
-    documents, questions = squad
+@pytest.fixture
+def plan(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
+    return make_plan(TuneConfig.load(ROOT / "configs" / "chinese.yaml"))
+
+
+def test_bm25_finds_the_paragraph(documents: list[Document], questions: QuestionSet) -> None:
     pipeline = Pipeline(documents)
     chunks = pipeline.chunks(WHOLE)
     rankings = pipeline.rankings(WHOLE, [question.text for question in questions])
@@ -49,18 +47,16 @@ def test_bm25_finds_the_paragraph(squad: tuple[list[Document], QuestionSet]) -> 
     assert sum(hits) / len(hits) >= LEAST_HITS
 
 
-def test_the_objective_says_so_too(squad: tuple[list[Document], QuestionSet]) -> None:
-    result = RagObjective(*squad, metric="recall", block_size=100)(WHOLE)
+def test_the_objective_says_so_too(documents: list[Document], questions: QuestionSet) -> None:
+    result = RagObjective(documents, questions, metric="recall", block_size=100)(WHOLE)
     assert result.metrics["hit_rate"] >= LEAST_HITS
-    assert result.score == result.metrics["recall"] >= LEAST_HITS  # one paragraph is relevant, so both are the same
+    assert result.score == result.metrics["recall"] >= LEAST_HITS  # one chunk is relevant, so both are the same
 
 
-def test_the_config_scores_well_by_default(
-    squad: tuple[list[Document], QuestionSet], data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
-    config = TuneConfig.load(ROOT / "configs" / "chinese.yaml")
-    assert config.documents == [config.questions.path] == [str(data_dir / "xquad" / "xquad.zh.json")]
-    defaults = {name: entry["default"] for name, entry in config.space.items()}
-    rag = RagObjective(*squad, metric=str(config.objective.metric), block_size=100, **config.pipeline)
-    assert rag(defaults).score >= 0.9
+def test_the_config_needs_no_model_and_warns_of_none(plan: Plan, caplog: pytest.LogCaptureFixture) -> None:
+    assert plan.models == ()
+    assert caplog.records == []
+
+
+def test_the_default_of_the_config_is_good(plan: Plan) -> None:
+    assert plan.objective(plan.default).score >= 0.9

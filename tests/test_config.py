@@ -131,7 +131,7 @@ def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         TuneConfig.parse(SMALL + "run: {name: '${NOT_SET}'}\n")
 
 
-@pytest.mark.parametrize("name", ["llama2", "spans"])
+@pytest.mark.parametrize("name", ["chinese", "llama2", "spans"])
 def test_configs_on_public_data_name_the_variable_and_the_page(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAYTUNER_DATA", raising=False)
     with pytest.raises(ConfigError, match=r"RAYTUNER_DATA is not set.*docs/data\.md"):

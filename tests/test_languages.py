@@ -19,22 +19,26 @@ CHINESE = "今天天气很好，我们去公园散步。"
 
 def test_the_line_says_what_and_what_else_to_use() -> None:
     texts = {"documents": [CHINESE], "questions": ["weather?"]}
-    assert foreign(["minilm"], texts) == [
+    assert foreign({"minilm": "minilm"}, texts) == [
         "minilm was trained on English, and 100% of the letters of the documents are Han; "
         "use retriever bm25 or a multilingual embedding"
     ]
-    assert len(foreign(["minilm", "wordllama"], texts)) == 2
-    assert foreign(["openai:text-embedding-3-small"], texts) == []
+    assert len(foreign({"minilm": "minilm", "wordllama": "wordllama"}, texts)) == 2
+    assert foreign({"small": "minilm"}, texts)[0].startswith("small was")
+    assert foreign({"multilingual": "openai"}, texts) == []
 
 
 def test_one_of_both_is_enough() -> None:
-    (line,) = foreign(["wordllama"], {"documents": ["weather"], "questions": [CHINESE]})
+    (line,) = foreign({"wordllama": "wordllama"}, {"documents": ["weather"], "questions": [CHINESE]})
     assert "of the questions are Han" in line
 
 
 def test_some_foreign_words_are_no_foreign_language() -> None:
     assert (
-        foreign(["minilm"], {"documents": ["The city of Beijing (北京) is large, said Дмитрий to his brothers."]}) == []
+        foreign(
+            {"minilm": "minilm"}, {"documents": ["The city of Beijing (北京) is large, said Дмитрий to his brothers."]}
+        )
+        == []
     )
 
 

@@ -128,9 +128,10 @@ def test_each_config_plans(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
     monkeypatch.delenv("RAYTUNER_LLM", raising=False)
     found = {path.stem: make_plan(TuneConfig.load(path)) for path in sorted((ROOT / "configs").glob("*.yaml"))}
-    assert set(found) == {"full", "llama2", "quickstart", "spans"}
+    assert set(found) == {"chinese", "full", "llama2", "quickstart", "spans"}
     assert (found["llama2"].search, found["llama2"].total) == ("grid", 9)
     assert found["llama2"].objective.metric == "semantic_similarity"
+    assert len(found["chinese"].objective.questions) == 1190
     assert len(found["spans"].objective.questions) == 317
     assert set(found["spans"].space.parameters) >= {"chunk_size", "chunk_overlap", "retriever", "top_k"}
 

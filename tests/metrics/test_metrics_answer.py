@@ -38,6 +38,10 @@ def evidence(
         ("The!", "a", 1.0),  # nothing is left of either
         ("the", "cat", 0.0),
         ("state-of-the-art", "stateoftheart", 1.0),  # punctuation goes before the articles, as in SQuAD's script
+        ("北京市。", "北京", 2 / 3),  # pairs of characters: 北京 and 京市 against 北京
+        ("「北京」", "北京。", 1.0),
+        ("在２００８年", "2008年", 0.8),  # 在, 2008, 年 against 2008, 年
+        ("iPhone手機", "IPHONE 手機", 1.0),
     ],
 )
 def test_token_f1(answer: str, reference: str, expected: float) -> None:
@@ -52,6 +56,10 @@ def test_token_f1(answer: str, reference: str, expected: float) -> None:
         ("", "", 1.0),
         ("", "cat", 0.0),
         ("theatre", "atre", 0.0),
+        ("《红楼梦》。", "红楼梦", 1.0),
+        ("２００８年", "2008年", 1.0),
+        ("ﾃﾞｰﾀ", "データ", 1.0),
+        ("“cat”", "cat", 0.0),  # by SQuAD's rule only ASCII punctuation goes
     ],
 )
 def test_exact_match(answer: str, reference: str, expected: float) -> None:
