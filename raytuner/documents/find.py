@@ -42,7 +42,11 @@ def find_files(entries: Sequence[str | Path], exclude: Iterable[str | Path] = ()
     excluded = {Path(path).expanduser().resolve() for path in exclude}
     files: dict[Path, File] = {}
     for entry in entries:
-        for file in _find(entry, excluded):
+        try:
+            found = _find(entry, excluded)
+        except OSError as error:
+            raise DataError(f"{entry}: {error.strerror}; check the path and its permissions") from None
+        for file in found:
             files.setdefault(file.path.resolve(), file)
     names = _unique_names({path: file.name for path, file in files.items()})
     return [File(file.path, names[path], file.named) for path, file in files.items()]
@@ -81,7 +85,7 @@ def _in_folder(folder: Path, text: str, excluded: Collection[Path]) -> list[File
 
 def _walk(folder: Path) -> Iterator[Path]:
     """The files of a folder at any depth, hidden ones left out; of a collection only its documents."""
-    for parent, folders, files in os.walk(folder, onerror=_cannot_list):
+    for parent, folders, files in os.walk(folder, onerror=_raise):
         corpus = next((corpus for corpus, other in COLLECTIONS.values() if {corpus, other} <= set(files)), None)
         folders[:] = [] if corpus else [name for name in folders if not name.startswith(".")]
         for name in [corpus] if corpus else files:
@@ -90,8 +94,8 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _cannot_list(error: OSError) -> NoReturn:
-    raise DataError(f"{error.filename}: {error.strerror}; check the folder's permissions")
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _known_files(paths: Sequence[Path], text: str, excluded: Collection[Path]) -> list[Path]:

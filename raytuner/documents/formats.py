@@ -29,7 +29,7 @@ SUFFIXES = (*_QUICK, *_SLOW, PDF)
 COLLECTIONS = (".csv", ".tsv", ".jsonl", ".parquet", ".json")  # of many documents each, with ids of their own
 
 PAGES = 25  # of a PDF that are read together
-BYTES_A_PAGE = 10_000  # of HTML or Word that take as long as a page of a PDF, about 20 ms
+BYTES_A_PAGE = 5_000  # of HTML or Word that take as long as a page of a PDF, about 5 ms
 
 
 @dataclass(frozen=True)

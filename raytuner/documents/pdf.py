@@ -73,15 +73,12 @@ def check_pdf(document: Document) -> Document:
         )
     logger = logging.getLogger("raytuner")
     if blank:
-        logger.warning("%s: %d of %d pages hold no text; if they are scanned, run OCR first", *_where(document, blank))
+        counts = f"{blank} of {len(document.pages)}"
+        logger.warning("%s: %s pages hold no text; if they are scanned, run OCR first", document.source, counts)
     unknown = document.text.count("\ufffd")
     if unknown:
         logger.warning("%s: %d characters are of a font that says not which they are", document.source, unknown)
     return Document(document.id, document.text.replace("\ufffd", " "), document.source, document.pages)
-
-
-def _where(document: Document, blank: int) -> tuple[str | None, int, int]:
-    return document.source, blank, len(document.pages)
 
 
 def _open(path: Path) -> PdfReader:

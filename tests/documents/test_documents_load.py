@@ -175,3 +175,8 @@ def test_replacement_characters_in_a_file_are_said(tmp_path: Path, caplog: pytes
     (tmp_path / "a.md").write_text("caf\ufffd", encoding="utf-8")
     load_documents(tmp_path)
     assert "characters that were lost before, in a.md" in caplog.text
+
+
+def test_a_name_too_long_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="File name too long; check the path"):
+        load_documents(tmp_path / ("a" * 300 + ".md"))

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pypdf import PdfReader, PdfWriter
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
@@ -79,6 +81,13 @@ def encrypted(source: Path, path: Path, password: str, algorithm: str) -> Path:
     writer.encrypt(password, "owner", algorithm=algorithm)
     writer.write(path)
     return path
+
+
+@given(texts=st.lists(st.text(), min_size=1))
+def test_joined_pages_are_found_again(texts: list[str]) -> None:
+    document = pdf.join([Document("a", text, "a.pdf", (0,)) for text in texts])
+    assert [document.text[page : page + len(text)] for page, text in zip(document.pages, texts, strict=True)] == texts
+    assert list(pages_of(document)) == [f"{text}\n" for text in texts[:-1]] + texts[-1:]
 
 
 @pytest.fixture
