@@ -20,6 +20,7 @@ from raytuner import SearchSpace, datasets, models
 from raytuner.datasets import Question, QuestionSet, Reference
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
+from raytuner.documents.squad import squad_paragraphs
 from raytuner.errors import ConfigError, DataError, ModelError
 from raytuner.objective import Objective
 from raytuner.pipeline import embed, generate
@@ -377,6 +378,25 @@ def test_to_abstain_is_right_where_there_is_no_answer(monkeypatch: pytest.Monkey
         for question in ("none", "python"):
             assert [values[question][name] for name in names] == [expected] * 3
         assert values[QUESTIONS.questions[0].id]["exact_match"] == 0
+
+
+def test_squad_2(data_dir: Path, tmp_path: Path) -> None:
+    data = json.loads((data_dir / "xquad" / "xquad.en.json").read_text(encoding="utf-8"))
+    small = {"version": "v2.0", "data": data["data"][:4]}
+    documents = []
+    for name, paragraph in squad_paragraphs(small):
+        documents.append(Document(name, paragraph["context"]))
+        for question in paragraph["qas"][::3]:
+            question.update(is_impossible=True, plausible_answers=question["answers"], answers=[])
+    (tmp_path / "squad.json").write_text(json.dumps(small), encoding="utf-8")
+    questions = datasets.load(tmp_path / "squad.json", documents=documents)
+    answerable = [question.id for question in questions if question.answerable]
+    assert 0 < len(answerable) < len(questions)
+    found = RagObjective(documents, questions, metric="hit_rate", retriever="bm25")({"top_k": 5})
+    assert set(found.questions) == set(answerable)
+    assert found.score > 0.9
+    answers = RagObjective(documents, questions, metric="exact_match", retriever="bm25", llm="mock")({})
+    assert set(answers.questions) == {question.id for question in questions}
 
 
 # What is refused

@@ -34,7 +34,7 @@ FORMS = (
     "QueryResponseDataset; a BEIR or AutoRAG folder"
 )
 _LIST = re.compile(r'\s*\[\s*["\]]')
-_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_TRUTH = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
 
 
 def to_questions(rows: list[Row], columns: Mapping[str, str] | None, file: str) -> tuple[Question, ...]:

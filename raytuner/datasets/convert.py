@@ -215,4 +215,3 @@ def _json(value: object) -> str:
 _WRITERS: Mapping[str, _Writer] = MappingProxyType(
     {"jsonl": _json_lines, "csv": _csv, "parquet": _parquet, "labelled-rag": _labelled_rag}
 )
-FORMS = tuple(_WRITERS)

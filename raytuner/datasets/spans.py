@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -58,8 +58,10 @@ def fit(
         Questions whose references and documents name documents by id.
 
     Raises:
-        DataError: A name means no document or several, a span is bad, or none is left.
+        DataError: Two questions share an id, a name means no document or several, a span is bad, or none is left.
     """
+    questions = list(questions)
+    _check_ids(questions, file)
     texts = {document.id: document.text for document in documents}
     find = _finder(list(texts), file)
     resolved = _located([_resolved(question, find) for question in questions], texts)
@@ -79,6 +81,13 @@ def fit(
     if missed:
         _warn(missed, file, dropped=len(resolved) - len(kept) if on_bad_span == "drop" else 0)
     return QuestionSet(kept, dropped=len(bad), missed=len(missed))
+
+
+def _check_ids(questions: Iterable[Question], file: str) -> None:
+    """Refuse repeated ids; those of a file are found, with their lines, when it is read."""
+    for name, times in Counter(question.id for question in questions).items():
+        if times > 1:
+            raise DataError(f"{file}: {times} questions have the id {name!r}; make it unique")
 
 
 def _located(questions: list[Question], texts: Mapping[str, str]) -> list[Question]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raytuner.datasets import Question, QuestionSet, Reference, convert, load
-from raytuner.datasets.convert import _WRITERS, FORMS
+from raytuner.datasets.convert import _WRITERS, SUFFIXES
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError, UserError
@@ -124,7 +124,7 @@ def test_the_form_is_said_or_the_suffix_says_it(tmp_path: Path) -> None:
     assert (tmp_path / "out.CSV").read_text().startswith('"id","question","answer",')
     convert(source, tmp_path / "out.txt", form="labelled-rag")
     assert '"examples"' in (tmp_path / "out.txt").read_text()
-    assert set(FORMS) == {*LOSSLESS, "labelled-rag"}
+    assert set(SUFFIXES.values()) == set(_WRITERS) == {*LOSSLESS, "labelled-rag"}
 
 
 @pytest.mark.parametrize(

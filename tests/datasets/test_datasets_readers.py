@@ -96,6 +96,21 @@ def test_document_ids_only(write: Any) -> None:
     assert [question.documents for question in load(path)] == [("a", "b"), ("c",)]
 
 
+@pytest.mark.parametrize("value", ["false", "False", "no", "0"])
+def test_several_answers_and_none_in_csv(write: Any, value: str) -> None:
+    path = write(f'question,answer,other_answers,answerable\nA?,a,"[""b"", ""a""]",\nB?,,,{value}\nC?,c,,true\n')
+    assert load(path).questions == (
+        Question("q1", "A?", "a", other_answers=("b",)),
+        Question("q2", "B?", "", answerable=False),
+        Question("q3", "C?", "c"),
+    )
+
+
+def test_several_answers_in_one_list(write: Any) -> None:
+    rows = [{"question": "A?", "answer": ["a", "", "b", "a"]}, {"question": "B?", "answer": [], "other_answers": ["c"]}]
+    assert [(q.answer, q.other_answers) for q in load(write(lines(*rows)))] == [("a", ("b",)), ("c", ())]
+
+
 def test_columns_name_the_files_own(write: Any) -> None:
     path = write("Frage,question,Antwort\nWer?,Who?,Ich\n")
     assert only(load(path, columns={"question": "Frage", "answer": "Antwort"})) == Question("q1", "Wer?", "Ich")
@@ -173,6 +188,14 @@ WRONG: list[tuple[str, str | bytes, str]] = [
         '{"question": "A?", "documents": ["a", "b"], "references": [{"start_index": 1, "end_index": 2}]}',
         "must name one of the 2 documents",
     ),
+    ("answers of a wrong type", '{"question": "A?", "answer": [1]}', "'answer' must be a list of texts"),
+    ("answerable or not", '{"question": "A?", "answerable": "perhaps"}', "'answerable' must be true or false"),
+    (
+        "alternative in words",
+        '{"question": "A?", "references": [{"content": "a", "alternative": "first"}]}',
+        "alternative must be a whole number",
+    ),
+    ("blank passage", '{"question": "A?", "references": [" "]}', "an object with start_index and end_index"),
     ("documents of a wrong type", '{"question": "A?", "documents": [1]}', "must list names of documents"),
 ]
 

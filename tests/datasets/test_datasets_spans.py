@@ -139,3 +139,8 @@ def test_questions_made_in_python_fit_too() -> None:
     assert fit(fitted, [CAT, DOG]) == fitted
     with pytest.raises(DataError, match="'cat', which is none of the documents"):
         fit(made, [DOG])
+
+
+def test_questions_made_in_python_have_ids_of_their_own() -> None:
+    with pytest.raises(DataError, match="questions: 2 questions have the id 'a'; make it unique"):
+        fit([Question("a", "Who?"), Question("b", "When?"), Question("a", "Why?")], [CAT])
