@@ -90,7 +90,7 @@ _SEPARATORS: tuple[Callable[[str], Iterable[int]], ...] = (
     _behind(r"(?:\r?\n){2,}"),
     _behind(r"\n"),
     lambda text: [start for start, _ in sentences(text)],
-    _behind(r"\s+"),
+    lambda text: [match.start() for match in re.finditer(r"\s+", text)],  # " word" is one token
     lambda text: range(1, len(text)),
 )
 """From the coarsest to the finest: where parts begin at paragraphs, lines, sentences, words, characters."""
