@@ -330,7 +330,7 @@ def test_a_wrong_option_is_refused_at_once(options: dict[str, Any], error: type,
         ({"chunk_size": 256.0}, "256.0.*integer"),
         ({"chunk_size": True}, "True.*integer"),
         ({"fusion_weight": 1.5}, "fusion_weight: 1.5"),
-        ({"splitter": "sentences"}, "'sentence' or 'token'"),
+        ({"splitter": "sentences"}, "did you mean 'sentence'"),
         ({"chunk_overlap": 64}, "chunk_overlap 64 .* chunk_size 64"),
     ],
 )

@@ -33,7 +33,7 @@ def locate(text: str, pieces: Sequence[str]) -> list[Range]:
         For each piece its (start, end).
 
     Raises:
-        RaytunerError: A piece is not in the text: the splitter has changed it.
+        RaytunerError: The pieces do not cover the text: the splitter has changed it.
     """
     earliest = _earliest(text, pieces)
     overlap = round((sum(map(len, pieces)) - len(text)) / max(1, len(pieces) - 1))  # on the average
@@ -60,7 +60,9 @@ def locate(text: str, pieces: Sequence[str]) -> list[Range]:
             dead.add((number - 1, starts.pop()))
         else:
             # No text here: errors are logged, and documents must not be.
-            raise RaytunerError(f"the splitter changed the text of chunk {found + 1}: it is not in its document")
+            raise RaytunerError(
+                f"the splitter changed the text: from chunk {found + 1} on, its chunks do not cover their document"
+            )
     return [(start, start + len(piece)) for start, piece in zip(starts, pieces, strict=True)]
 
 

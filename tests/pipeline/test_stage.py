@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from raytuner import models
 from raytuner.documents.document import Document
 from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline.splitters import SPLITTERS
 from raytuner.pipeline.stage import Stage, digest, stage
 
 UPSTREAM = {
-    "split": (),
-    "embed_chunks": ("split",),
+    **{name: () for name in (*SPLITTERS, "custom")},
+    "embed_chunks": ("sentence",),
     "vector_search": ("embed_chunks",),
-    "bm25_index": ("split",),
+    "bm25_index": ("sentence",),
     "bm25_search": ("bm25_index",),
     "fuse": ("vector_search", "bm25_search"),
     "extract": (),
@@ -30,9 +31,11 @@ UPSTREAM = {
 }
 BY_NAME = {part.name: part for part in stages.STAGES}
 VALUES: dict[str, list[Any]] = {
-    "splitter": ["sentence", "token"],
+    "splitter": ["sentence", "whole", "llama_index.core.node_parser.SentenceSplitter"],
     "chunk_size": [64, 512],
     "chunk_overlap": [0.0, 0.5],
+    "window_size": [1, 3],
+    "breakpoint_percentile": [90, 95],
     "embedding": ["minilm", "wordllama", "openai:any"],
     "long_text": ["windows", "truncate"],
     "retriever": ["vector", "bm25", "hybrid"],
@@ -76,7 +79,7 @@ def downstream_of(name: str) -> set[str]:
 
 def test_the_tables_above_are_complete() -> None:
     assert set(VALUES) == set(stages.parameters())
-    assert set(UPSTREAM) == set(BY_NAME) - {"route", "select"}
+    assert set(UPSTREAM) == set(BY_NAME) - {"choose", "expand", "route", "select"}
 
 
 @given(configurations, configurations)
@@ -123,7 +126,10 @@ def test_a_text_or_an_id_changes_the_first_key(other: list[Document]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "changed"),
-    [("embedding_identity", {"embed_chunks", "vector_search", "fuse", "extract"}), ("llm_identity", {"generate"})],
+    [
+        ("embedding_identity", {"semantic", "embed_chunks", "vector_search", "fuse", "extract"}),
+        ("llm_identity", {"generate"}),
+    ],
 )
 def test_a_model_is_known_by_its_identity(monkeypatch: pytest.MonkeyPatch, kind: str, changed: set[str]) -> None:
     before = keys({"llm": "mock"})
