@@ -102,7 +102,7 @@ def test_only_models_that_are_used_are_needed(sections: dict[str, Any], embeddin
         ({"space": {"fusion_weight": {"float": [0, 2]}}}, "fusion_weight: 2.0 is not allowed"),
         (
             {"pipeline": {"splitter": "sentense"}},
-            "splitter: 'sentense' is not allowed; it should be 'sentence' or 'token'",
+            "splitter: 'sentense' is unknown; did you mean 'sentence'?",
         ),
         ({"pipeline": {"prompt": "Answer {query_str}"}}, "{context_str}"),
         ({"pipeline": {"chunk_size": 100, "chunk_overlap": 100}}, "chunk_overlap 100 is not below chunk_size 100"),

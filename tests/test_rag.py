@@ -188,6 +188,7 @@ def test_retrieval_metrics_answer_nothing_and_bm25_embeds_nothing(monkeypatch: p
     [
         ("ndcg", {"retriever": "bm25"}, (set(), set())),
         ("ndcg", {"llm": "mock"}, ({"wordllama"}, set())),
+        ("ndcg", {"retriever": "bm25", "splitter": "semantic"}, ({"wordllama"}, set())),
         ("token_f1", {"retriever": "bm25", "llm": "mock"}, (set(), {"mock"})),
         ("token_f1", {"retriever": "bm25"}, ({"wordllama"}, set())),
         ("semantic_similarity", {"retriever": "bm25", "llm": "mock"}, ({"wordllama"}, {"mock"})),
@@ -201,6 +202,18 @@ def test_the_models_that_are_needed(metric: str, params: dict[str, Any], expecte
 
 def choices(params: dict[str, Any]) -> SearchSpace:
     return SearchSpace.from_dict({name: [value] for name, value in params.items()})
+
+
+def test_an_own_splitter_is_imported_before_the_search_and_not_by_a_check() -> None:
+    rag = objective("ndcg", retriever="bm25")
+    rag.check({"splitter": "no_such_module.Parser"})
+    for space, fixed in (
+        (choices({"splitter": "no_such_module.Parser"}), {}),
+        (choices({}), {"splitter": "no_such.P"}),
+    ):
+        with pytest.raises(ConfigError, match="there is no module 'no_such"):
+            rag.prepare(space, fixed)
+    rag.prepare(choices({"splitter": "llama_index.core.node_parser.SentenceSplitter"}))
 
 
 def test_answers_are_compared_by_one_model() -> None:
@@ -263,6 +276,30 @@ def test_relevance_and_retrieval_metrics_by_brute_force(params: dict[str, Any]) 
         assert values["hit_rate"] == any(hits)
         assert values["mrr"] == (1 / (hits.index(True) + 1) if any(hits) else 0)
         assert values["chunk_tokens"] == sum(chunks[int(position)].tokens for position in ranking.chunks)
+
+
+def test_a_sentence_window_is_what_is_read_and_a_sentence_what_is_retrieved() -> None:
+    rag = objective("recall", splitter="sentence_window", retriever="bm25")
+    narrow, wide = (rag({"window_size": size}) for size in (0, 2))
+    for name in ("recall", "hit_rate", "mrr", "ndcg", "precision"):
+        assert narrow.metrics[name] == wide.metrics[name], name
+    for name in ("chunk_tokens", "span_recall"):
+        assert narrow.metrics[name] < wide.metrics[name], name
+    own = {**FIXED, "splitter": "sentence_window", "retriever": "bm25", "window_size": 2}
+    for question in QUESTIONS:
+        (ranking,) = rag._stages().rankings(own, [question.text])
+        windows = rag._stages().contexts(own, ranking)
+        assert wide.questions[question.id]["chunk_tokens"] == sum(window.tokens for window in windows)
+    answers = objective("token_f1", splitter="sentence_window", retriever="bm25", llm="mock")
+    assert answers({"window_size": 0}).score != answers({"window_size": 5}).score
+
+
+def test_an_object_may_be_a_splitter() -> None:
+    from llama_index.core.node_parser import SentenceSplitter
+
+    own = objective("ndcg", retriever="bm25", splitter=SentenceSplitter(chunk_size=64, chunk_overlap=0))
+    named = objective("ndcg", retriever="bm25", chunk_size=64, chunk_overlap=0)
+    assert scored(own({})) == scored(named({})) == scored(pickle.loads(pickle.dumps(own))({}))
 
 
 def test_questions_that_know_only_documents() -> None:
@@ -425,7 +462,7 @@ def test_a_wrong_option_is_refused_at_once(options: dict[str, Any], error: type,
         ({"chunk_size": 256.0}, "256.0.*integer"),
         ({"chunk_size": True}, "True.*integer"),
         ({"fusion_weight": 1.5}, "fusion_weight: 1.5"),
-        ({"splitter": "sentences"}, "'sentence' or 'token'"),
+        ({"splitter": "sentences"}, "did you mean 'sentence'"),
         ({"chunk_overlap": 64}, "chunk_overlap 64 .* chunk_size 64"),
     ],
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from raytuner.errors import RaytunerError
@@ -23,8 +22,8 @@ def locate(text: str, pieces: Sequence[str]) -> list[Range]:
     """Find the character range of each piece of a text.
 
     The pieces follow each other, may overlap, and skip nothing but white space. Where repeated
-    text allows several places, those are kept from which the following pieces can still be found,
-    so that the ranges cover the document to its end.
+    text allows several places, such are taken from which the following pieces can still be found,
+    so that the ranges cover the document to its end; among them the most even ones.
 
     Args:
         text: The whole text.
@@ -34,20 +33,37 @@ def locate(text: str, pieces: Sequence[str]) -> list[Range]:
         For each piece its (start, end).
 
     Raises:
-        RaytunerError: A piece is not in the text: the splitter has changed it.
+        RaytunerError: The pieces do not cover the text: the splitter has changed it.
     """
-    layers: list[list[int]] = []  # for each piece the places where it may start, rising
-    before, length = [0], 0
-    for piece, earliest in zip(pieces, _earliest(text, pieces), strict=True):
-        # Neither the start of a piece nor its end goes back.
-        shift = max(0, length - len(piece))
-        windows = ((max(start + shift, earliest), _skip_space(text, start + length)) for start in before)
-        before, length = list(_occurrences(text, piece, windows)), len(piece)
-        if not before:
+    earliest = _earliest(text, pieces)
+    overlap = round((sum(map(len, pieces)) - len(text)) / max(1, len(pieces) - 1))  # on the average
+
+    def places(number: int) -> Iterator[int]:
+        """Where a piece may start, after the pieces before it."""
+        before = len(pieces[number - 1]) if number else 0
+        low = starts[-1] + max(0, before - len(pieces[number])) if number else 0  # its end does not go back either
+        end = starts[-1] + before if number else 0
+        return _occurrences(text, pieces[number], (max(low, earliest[number]), _skip_space(text, end)), end - overlap)
+
+    starts: list[int] = []
+    open_places = [places(0)] if pieces else []
+    found, dead = 0, set()  # how many pieces were found at the most; places after which the rest was not found
+    while len(starts) < len(pieces):
+        number = len(starts)
+        place = next((place for place in open_places[-1] if (number, place) not in dead), None)
+        if place is not None:
+            starts.append(place)
+            found = max(found, len(starts))
+            open_places.append(places(number + 1) if number + 1 < len(pieces) else iter(()))
+        elif starts:
+            open_places.pop()
+            dead.add((number - 1, starts.pop()))
+        else:
             # No text here: errors are logged, and documents must not be.
-            raise RaytunerError(f"the splitter changed the text of chunk {len(layers) + 1}: it is not in its document")
-        layers.append(before)
-    return _trace_back(text, pieces, layers)
+            raise RaytunerError(
+                f"the splitter changed the text: from chunk {found + 1} on, its chunks do not cover their document"
+            )
+    return [(start, start + len(piece)) for start, piece in zip(starts, pieces, strict=True)]
 
 
 def _earliest(text: str, pieces: Sequence[str]) -> list[int]:
@@ -58,41 +74,22 @@ def _earliest(text: str, pieces: Sequence[str]) -> list[int]:
     return [solid[-1 - count] + 1 if count < len(solid) else 0 for count in left]
 
 
-def _occurrences(text: str, piece: str, windows: Iterable[Range]) -> Iterator[int]:
-    """Every place in some windows (first and last place, both rising) at which a piece starts."""
-    searched = 0
-    for low, high in windows:
-        start = text.find(piece, max(low, searched), high + len(piece))
-        while start >= 0:
-            yield start
-            start = text.find(piece, start + 1, high + len(piece))
-        searched = max(searched, high + 1)
+def _occurrences(text: str, piece: str, window: Range, usual: int) -> Iterator[int]:
+    """Every place in a window (first and last place) at which a piece starts, those nearest to the usual one first."""
+    low, high = window
+    length = len(piece)
+    below = text.rfind(piece, low, min(usual, high) + length)
+    above = text.find(piece, max(usual + 1, low), high + length)
+    while below >= 0 or above >= 0:
+        if above < 0 or (below >= 0 and usual - below <= above - usual):
+            yield below
+            below = text.rfind(piece, low, below - 1 + length)
+        else:
+            yield above
+            above = text.find(piece, above + 1, high + length)
 
 
 def _skip_space(text: str, position: int) -> int:
     while position < len(text) and text[position].isspace():
         position += 1
     return position
-
-
-def _back_over_space(text: str, position: int) -> int:
-    while position > 0 and text[position - 1].isspace():
-        position -= 1
-    return position
-
-
-def _trace_back(text: str, pieces: Sequence[str], layers: list[list[int]]) -> list[Range]:
-    """One of the possible places of each piece, from the last to the first."""
-    if not layers:
-        return []
-    overlap = (sum(map(len, pieces)) - len(text)) / len(pieces)  # on the average
-    start = layers[-1][-1]  # the place nearest to the end of the document
-    starts = [start]
-    for number in range(len(pieces) - 2, -1, -1):
-        places, length = layers[number], len(pieces[number])
-        first = bisect_left(places, _back_over_space(text, start) - length)
-        last = bisect_right(places, start - max(0, length - len(pieces[number + 1])))
-        usual = start - length + overlap
-        start = min((abs(place - usual), place) for place in places[first:last])[1]
-        starts.append(start)
-    return [(start, start + len(piece)) for start, piece in zip(reversed(starts), pieces, strict=True)]

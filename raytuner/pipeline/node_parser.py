@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raytuner import components
-from raytuner.errors import ConfigError
+from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline.chunk import check_overlap, overlap_tokens
 from raytuner.pipeline.locate import Range, locate
 
@@ -73,7 +73,9 @@ def node_parser(own: Mapping[str, Any]) -> Any:
 def parsed(parser: Any, text: str) -> list[Range]:
     """The ranges of a node parser's nodes in a text.
 
-    They are the nodes' own where all of these are right, else found by their text.
+    Nodes that cover the text one after the other are found by that: LlamaIndex itself takes the next place with the
+    same text, which is wrong where text repeats. The others (of several levels, or of parts of the text) are where
+    LlamaIndex says.
 
     Raises:
         RaytunerError: The parser has changed the text.
@@ -83,10 +85,13 @@ def parsed(parser: Any, text: str) -> list[Range]:
     nodes = parser.get_nodes_from_documents([Document(text=text)])
     pieces = [(node, node.get_content(metadata_mode=MetadataMode.NONE)) for node in nodes]
     pieces = [(node, piece) for node, piece in pieces if piece.strip()]
-    own = [_own_range(node) for node, _ in pieces]
-    if all(text[start:end] == piece for (start, end), (_, piece) in zip(own, pieces, strict=True)):
-        return own
-    return locate(text, [piece for _, piece in pieces])
+    try:
+        return locate(text, [piece for _, piece in pieces])
+    except RaytunerError:
+        own = [_own_range(node) for node, _ in pieces]
+        if all(text[start:end] == piece for (start, end), (_, piece) in zip(own, pieces, strict=True)):
+            return own
+        raise
 
 
 def _own_range(node: Any) -> Range:

@@ -39,7 +39,7 @@ def by_words(chunk_size: int, chunk_overlap: int) -> Cut:
 def _located(split_text: Callable[[str], list[str]], chunk_size: int) -> Cut:
     def cut(text: str) -> list[Range]:
         _check_characters(text, chunk_size)
-        return locate(text, split_text(text))
+        return locate(text, split_text(text)) if text.strip() else []
 
     return cut
 
@@ -90,7 +90,7 @@ _SEPARATORS: tuple[Callable[[str], Iterable[int]], ...] = (
     _behind(r"(?:\r?\n){2,}"),
     _behind(r"\n"),
     lambda text: [start for start, _ in sentences(text)],
-    _behind(r"\s+"),
+    lambda text: [match.start() for match in re.finditer(r"\s+", text)],  # " word" is one token
     lambda text: range(1, len(text)),
 )
 """From the coarsest to the finest: where parts begin at paragraphs, lines, sentences, words, characters."""
@@ -108,7 +108,7 @@ def by_separators(chunk_size: int, chunk_overlap: int) -> Cut:
         covered = 0
         for start, end in _recursive(text, (0, len(text)), 0, chunk_size, chunk_overlap):
             first, last = trim(text, start, end)
-            if last > covered:  # else it holds nothing new but white space
+            if first < last and last > covered:  # else it holds nothing new but white space
                 yield first, last
                 covered = last
 

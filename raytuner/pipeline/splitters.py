@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,9 +15,9 @@ from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline import ranges
 from raytuner.pipeline.chunk import Chunk, ChunkOverlap, ChunkSize, check_overlap, overlap_tokens, token_counter
 from raytuner.pipeline.embed import Embedder, LongText, embedder, model_identity
-from raytuner.pipeline.locate import Range
+from raytuner.pipeline.locate import Range, trim
 from raytuner.pipeline.node_parser import node_parser, parsed, sizes, splitter_name
-from raytuner.pipeline.sentences import sentences
+from raytuner.pipeline.sentences import sentence_pieces, sentences
 from raytuner.pipeline.stage import Identify, Stage, stage
 
 Splitter = Literal["sentence", "token", "markdown", "sentence_window", "semantic", "recursive", "whole"] | Any
@@ -135,7 +135,7 @@ def semantic(
         The chunks in the order of the text.
     """
     model = embedder(embedding, long_text)
-    groups = [group for document in documents for group in _groups(document.text, sentences(document.text))]
+    groups = [group for document in documents for group in _groups(document.text)]
     if groups:
         model.texts(groups)  # all at once; it remembers them
     cut = ranges.by_sentences(chunk_size, 0)
@@ -147,19 +147,20 @@ def semantic(
 
 def _topics(text: str, model: Embedder, percentile: float) -> list[Range]:
     """Runs of sentences between which the meaning changes."""
-    found = sentences(text)
-    if len(found) < 2:
-        return found
-    vectors = model.texts(_groups(text, found)).astype(np.float64)
-    distances = 1 - np.sum(vectors[:-1] * vectors[1:], axis=1)
-    breaks = np.flatnonzero(distances > np.percentile(distances, percentile)) + 1
-    return [(found[first][0], found[last - 1][1]) for first, last in pairwise([0, *breaks.tolist(), len(found)])]
+    bounds = [0, *accumulate(map(len, sentence_pieces(text)))]
+    breaks: list[int] = []
+    if len(bounds) > 2:
+        vectors = model.texts(_groups(text)).astype(np.float64)
+        distances = 1 - np.sum(vectors[:-1] * vectors[1:], axis=1)
+        breaks = (np.flatnonzero(distances > np.percentile(distances, percentile)) + 1).tolist()
+    topics = (trim(text, start, end) for start, end in pairwise([0, *(bounds[i] for i in breaks), len(text)]))
+    return [(start, end) for start, end in topics if start < end]
 
 
-def _groups(text: str, found: Sequence[Range]) -> list[str]:
-    """Each sentence with the one before and the one after it."""
-    last = len(found) - 1
-    return [text[found[max(i - 1, 0)][0] : found[min(i + 1, last)][1]] for i in range(len(found))]
+def _groups(text: str) -> list[str]:
+    """Each sentence with the one before and the one after it, joined as LlamaIndex joins them."""
+    pieces = sentence_pieces(text)
+    return ["".join(pieces[max(0, i - 1) : i + 2]) for i in range(len(pieces))]
 
 
 @stage(version=1)

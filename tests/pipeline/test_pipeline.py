@@ -13,6 +13,7 @@ from raytuner.errors import ConfigError, ModelError
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.pipeline import Pipeline, check, check_value, defaults
 from raytuner.pipeline.retrieve import MIN_DEPTH, Ranking
+from raytuner.pipeline.splitters import SPLITTERS
 
 DOCUMENTS = load_documents("builtin:quickstart")[:3]
 QUESTIONS = ["What is a chunk?", "How does BM25 weigh a repeated term?", "the of and", "Why embed in windows?"]
@@ -63,6 +64,7 @@ def found(rankings: list[Ranking]) -> list[tuple[list[int], list[float]]]:
         ({"fusion_weight": 0.3}, {"4 rankings"}),
         ({"bm25_b": 0.5}, {"BM25", "4 rankings"}),
         ({"long_text": "truncate"}, {"ndarray", "4 rankings"}),
+        ({"window_size": 1, "breakpoint_percentile": 50}, set()),
         ({"chunk_overlap": 0}, {"list", "ndarray", "BM25", "4 rankings"}),
         ({"chunk_size": 128}, {"list", "ndarray", "BM25", "4 rankings"}),
     ],
@@ -74,6 +76,42 @@ def test_only_what_is_downstream_of_a_change_is_built_again(change: dict[str, An
     cache.built.clear()
     Pipeline(DOCUMENTS, cache).rankings({**BASE, **change}, QUESTIONS)
     assert cache.built == built
+
+
+@pytest.mark.parametrize(
+    ("splitter", "changes", "needed"),
+    [
+        ("whole", {"chunk_size": 128, "chunk_overlap": 0, "window_size": 1, "breakpoint_percentile": 50}, {}),
+        ("sentence_window", {"chunk_size": 128, "chunk_overlap": 64, "window_size": 1}, {}),
+        ("semantic", {"chunk_overlap": 0, "window_size": 1}, {"breakpoint_percentile": 50, "chunk_size": 32}),
+        ("recursive", {"window_size": 1, "breakpoint_percentile": 50}, {"chunk_size": 128, "chunk_overlap": 0}),
+    ],
+)
+def test_a_splitter_depends_on_its_own_parameters_alone(
+    splitter: str, changes: dict[str, Any], needed: dict[str, Any]
+) -> None:
+    cache = RecordingCache()
+    pipeline, own = Pipeline(DOCUMENTS[:1], cache), {**BASE, "splitter": splitter}
+    pipeline.rankings(own, QUESTIONS)
+    cache.built.clear()
+    for name, value in changes.items():
+        pipeline.rankings({**own, name: value}, QUESTIONS)
+    assert cache.built == set()
+    for name, value in needed.items():
+        pipeline.rankings({**own, name: value}, QUESTIONS)
+        assert {"list", "ndarray", "BM25"} <= cache.built
+        cache.built.clear()
+
+
+def test_every_splitter_gives_rankings_and_contexts() -> None:
+    for splitter in SPLITTERS:
+        pipeline, own = Pipeline(DOCUMENTS), {**BASE, "splitter": splitter}
+        (ranking,) = pipeline.rankings(own, QUESTIONS[:1])
+        chunks, contexts = pipeline.chunks(own), pipeline.contexts(own, ranking)
+        assert len(contexts) == len(ranking.chunks) > 0
+        for context, position in zip(contexts, ranking.chunks, strict=True):
+            assert chunks[position].text in context.text
+            assert (context == chunks[position]) == (splitter != "sentence_window")
 
 
 def test_bm25_embeds_nothing_and_vector_indexes_nothing() -> None:
@@ -143,7 +181,9 @@ def test_the_cutoff_is_applied_to_the_ranking(pipeline: Pipeline) -> None:
         ("similarity_cutoff", float("nan"), "nan.*finite"),
         ("fusion_weight", 1.5, "1.5.*less than or equal to 1"),
         ("temperature", 3, "3.*less than or equal to 2"),
-        ("splitter", "sentense", "'sentense'.*'sentence' or 'token'"),
+        ("splitter", "sentense", "'sentense'.*did you mean 'sentence'"),
+        ("window_size", -1, "-1.*greater than or equal to 0"),
+        ("breakpoint_percentile", 101, "101.*less than or equal to 100"),
         ("retriever", "BM25", "'BM25'.*'bm25'"),
         ("embedding", None, "None.*string"),
     ],

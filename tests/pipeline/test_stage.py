@@ -17,13 +17,14 @@ from raytuner import models
 from raytuner.components import Component
 from raytuner.documents.document import Document
 from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline.splitters import SPLITTERS
 from raytuner.pipeline.stage import Stage, digest, stage
 
 UPSTREAM = {
-    "split": (),
-    "embed_chunks": ("split",),
+    **dict.fromkeys(SPLITTERS, ()),
+    "embed_chunks": ("sentence",),
     "vector_search": ("embed_chunks",),
-    "bm25_index": ("split",),
+    "bm25_index": ("sentence",),
     "bm25_search": ("bm25_index",),
     "fuse": ("vector_search", "bm25_search"),
     "rerank": ("fuse",),
@@ -32,9 +33,11 @@ UPSTREAM = {
 }
 BY_NAME = {part.name: part for part in stages.STAGES}
 VALUES: dict[str, list[Any]] = {
-    "splitter": ["sentence", "token"],
+    "splitter": ["sentence", "whole"],
     "chunk_size": [64, 512],
     "chunk_overlap": [0.0, 0.5],
+    "window_size": [1, 3],
+    "breakpoint_percentile": [90, 95],
     "embedding": ["minilm", "wordllama", "openai:any"],
     "long_text": ["windows", "truncate"],
     "retriever": ["vector", "bm25", "hybrid"],
@@ -80,7 +83,7 @@ def downstream_of(name: str) -> set[str]:
 
 def test_the_tables_above_are_complete() -> None:
     assert set(VALUES) == set(stages.parameters())
-    assert set(UPSTREAM) == set(BY_NAME) - {"route", "select"}
+    assert set(UPSTREAM) == set(BY_NAME) - {"choose", "custom", "expand", "route", "select"}
 
 
 @given(configurations, configurations)
@@ -128,7 +131,7 @@ def test_a_text_or_an_id_changes_the_first_key(other: list[Document]) -> None:
 @pytest.mark.parametrize(
     ("kind", "changed"),
     [
-        ("embedding_identity", {"embed_chunks", "vector_search", "fuse", "rerank", "extract"}),
+        ("embedding_identity", {"semantic", "embed_chunks", "vector_search", "fuse", "rerank", "extract"}),
         ("llm_identity", {"generate"}),
     ],
 )
