@@ -17,10 +17,12 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from raytuner import config_sections, metrics
+from raytuner import config_sections, metrics, models
 from raytuner.cli import cli
 from raytuner.config import TuneConfig
 from raytuner.datasets.columns import COLUMNS
+from raytuner.models.factory import FORMS
+from raytuner.models.spec import ModelSettings
 from raytuner.models.wheels import REGISTRY
 from raytuner.pipeline import pipeline
 from raytuner.search.registry import ALGORITHMS
@@ -111,10 +113,13 @@ def check_yaml(text: str, folder: Path) -> None:
         return
     whole = {"documents": "my-docs", "questions": "questions.jsonl", **raw}
     parsed = TuneConfig.parse(yaml.safe_dump(whole, sort_keys=False), base=folder)
-    for name, value in parsed.pipeline.items():
+    table = models.table_of(parsed.models_table())
+    for name, value in models.resolved(parsed.pipeline, table).items():
         pipeline.check_value(name, value)
     assert set(parsed.space) <= set(pipeline.parameters())
-    space = SearchSpace.from_dict(parsed.space, constraint=lambda own: pipeline.check({**parsed.pipeline, **own}))
+    space = SearchSpace.from_dict(
+        parsed.space, constraint=lambda own: pipeline.check(models.resolved({**parsed.pipeline, **own}, table))
+    )
     assert space.is_valid(space.default())
 
 
@@ -189,7 +194,7 @@ def commands(page: Path) -> Iterator[str]:
 def table(page: str, heading: str) -> dict[str, list[str]]:
     """The rows of the first table under a heading, by the code in their first cells."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    section = text.partition(f"\n{heading}\n")[2]
+    section = f"\n{text}".partition(f"\n{heading}\n")[2]
     start = section.index("\n|---") + 1
     rows = {}
     for line in section[start:].splitlines()[1:]:
@@ -237,6 +242,19 @@ def default(model: type[BaseModel], name: str) -> str:
     if found is PydanticUndefined:
         return "required"
     return "null" if found is None else str(found)
+
+
+def test_the_table_of_a_models_keys_is_the_codes() -> None:
+    rows = table("models.md", "## A server of your own")
+    expected = {name: default(ModelSettings, name) for name in ModelSettings.model_fields}
+    assert {name: cells[0].strip("`") for name, cells in rows.items()} == expected
+
+
+def test_the_table_of_models_names_all_that_are_built_in() -> None:
+    rows = table("models.md", "# Models")
+    kinds = {weights.name: {"llm": "LLM"}.get(weights.kind, weights.kind) for weights in REGISTRY.values()}
+    assert {name: rows[name][0] for name in kinds} == kinds
+    assert set(FORMS) <= set(rows)
 
 
 def test_the_table_of_columns_is_the_codes() -> None:

@@ -124,6 +124,57 @@ def test_mistakes_are_found_before_anything_runs(sections: dict[str, Any], messa
     assert "\n" not in str(error.value)
 
 
+MODELS = {
+    "local": {"model": "openai-like:qwen", "base_url": "http://localhost:8000/v1"},
+    "own": {"model": "not_there.Embedding"},
+    "unused": {"model": "smollm2"},
+}
+
+
+def test_names_of_models_are_told_with_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    found = plan(
+        models=MODELS,
+        pipeline={"embedding": "own"},
+        space={"llm": ["local", "openai:m", "extractive"]},
+        objective={"metric": "token_f1"},
+    )
+    assert set(found.models) == {"own", "local", "openai:m"}
+    assert found.places == {
+        "own": "not_there.Embedding by dotted path, not imported",
+        "local": "openai-like:qwen at http://localhost:8000/v1, no key",
+        "openai:m": "at https://api.openai.com/v1, key from OPENAI_API_KEY",
+    }
+    assert [missing.model for missing in found.missing] == ["openai:m"]
+    assert "  local: openai-like:qwen at http://localhost:8000/v1, no key\n" in describe(found)
+    assert found.default["llm"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"pipeline": {"llm": "lokal"}}, "unknown language model 'lokal'; did you mean 'local'"),
+        ({"space": {"llm": ["local", "own2"]}}, "unknown language model 'own2'"),
+        ({"pipeline": {"embedding": "unused"}}, "unknown embedding model 'smollm2'"),
+        ({"pipeline": {"llm": "openai-like:qwen"}}, "'openai-like:qwen' needs its address"),
+        ({"models": {"extractive": {"model": "mock"}}}, "choose another"),
+        (
+            {
+                "models": {
+                    "x": {"model": "openai:m", "base_url": "https://stranger/v1", "api_key_env": "OPENAI_API_KEY"}
+                },
+                "pipeline": {"llm": "x"},
+            },
+            "OPENAI_API_KEY is not sent to stranger",
+        ),
+    ],
+)
+def test_wrong_names_of_models_are_found(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        plan(**{"models": MODELS, **sections})
+    assert message in str(error.value)
+
+
 def test_each_config_plans(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
     monkeypatch.delenv("RAYTUNER_LLM", raising=False)

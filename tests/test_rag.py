@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llama_index.core.base.llms.types import CompletionResponse
+from llama_index.core.llms.callbacks import llm_completion_callback
 
 from raytuner import SearchSpace, datasets, models
 from raytuner.datasets import Question, QuestionSet, Reference
@@ -22,6 +24,7 @@ from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.documents.squad import squad_paragraphs
 from raytuner.errors import ConfigError, DataError, ModelError
+from raytuner.models.mock import MockLLM
 from raytuner.objective import Objective
 from raytuner.pipeline import embed, generate
 from raytuner.rag import RagObjective
@@ -506,3 +509,49 @@ def test_questions_that_lack_what_the_metric_needs(metric: str, lacks: dict[str,
 def test_documents_and_questions_that_do_not_serve(documents: Any, questions: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         RagObjective(documents, questions)
+
+
+# Models by name and as objects
+
+
+class CountedLLM(MockLLM):
+    """Answers with the number of words of its prompt; its repr would show a key."""
+
+    api_key: str = "sk-0123456789"
+
+    @llm_completion_callback()  # type: ignore[untyped-decorator]
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return CompletionResponse(text=str(len(prompt.split())))
+
+
+def test_models_may_be_objects() -> None:
+    llm, embedding = CountedLLM(), models.embedding("wordllama")
+    by_object = objective("token_f1", llm=llm, embedding=embedding)
+    assert by_object.fixed == {"embedding": "WordLlama", "chunk_size": 64, "llm": "CountedLLM"}
+    assert "sk-0123456789" not in repr(by_object.fixed) + repr(by_object._table)
+    own = objective("token_f1", models={"counted": llm, "again": {"model": "mock"}})
+    found = {name: own({"llm": name}) for name in ("counted", "again", "mock", "extractive")}
+    assert found["counted"].questions == by_object({}).questions
+    assert found["again"].questions == found["mock"].questions
+    assert len({json.dumps(result.questions, sort_keys=True) for result in found.values()}) == 3
+    assert found["counted"].params == {"llm": "counted"}
+    assert own({"llm": llm}).params == {"llm": "CountedLLM"}
+
+
+def test_objects_go_to_workers_with_the_objective() -> None:
+    by_object = objective("token_f1", llm=CountedLLM())
+    again = pickle.loads(pickle.dumps(by_object))
+    assert again({}).questions == by_object({}).questions
+
+
+def test_an_object_compares_answers() -> None:
+    named = objective(similarity_embedding="words", models={"words": models.embedding("wordllama")})
+    assert scored(named({})) == scored(objective()({}))
+    assert named.models(SearchSpace.from_dict({})) == ({"wordllama", "words"}, set())
+
+
+def test_models_of_the_table_are_made_before_the_first_trial() -> None:
+    broken = objective("token_f1", models={"broken": {"model": "not_there.LLM"}})
+    broken.prepare(SearchSpace.from_dict({"llm": ["mock", "extractive"]}))
+    with pytest.raises(ConfigError, match="there is no module 'not_there'"):
+        broken.prepare(SearchSpace.from_dict({"llm": ["mock", "broken"]}))

@@ -133,9 +133,8 @@ def check_embedding(model: str | ModelSpec) -> ModelSpec:
     """
     spec = spec_of(model)
     if spec.kind not in (*BUILTIN_EMBEDDINGS, *SERVICES, *_EXTERNAL):
-        raise ModelError(
-            f"unknown embedding model {spec.model!r}; {nearest(spec.model, [*BUILTIN_EMBEDDINGS, *FORMS])}"
-        )
+        valid = [*spec.others, *BUILTIN_EMBEDDINGS, *FORMS]
+        raise ModelError(f"unknown embedding model {spec.model!r}; {nearest(spec.model, valid)}")
     endpoint.check(spec)
     return spec
 
@@ -150,7 +149,7 @@ def check_llm(model: str | ModelSpec) -> ModelSpec:
     if spec.kind == "extractive":
         raise ModelError("'extractive' is not a language model: it answers without one, inside a pipeline")
     if spec.kind not in ("mock", SMOLLM2, *SERVICES, *_EXTERNAL):
-        valid = ["mock", SMOLLM2, "extractive", *FORMS]
+        valid = [*spec.others, "mock", SMOLLM2, "extractive", *FORMS]
         raise ModelError(f"unknown language model {spec.model!r}; {nearest(spec.model, valid)}")
     endpoint.check(spec)
     return spec

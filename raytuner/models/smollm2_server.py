@@ -72,7 +72,8 @@ def _server(weights: str, key: str) -> Any:
     params.model.path, params.model_alias = weights, {"smollm2"}
     params.n_ctx, params.n_parallel = MODEL_WINDOW, 1
     params.cache_prompt, params.cache_ram_mib, params.n_ctx_checkpoints = False, 0, 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
+    # Its threads wait for each other by spinning: one for each CPU, beside busy trials, would be slower than half.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 1) // 2)
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [key]
     params.ui, params.endpoint_slots, params.cors_origins = False, False, ""
     params.verbosity = -1

@@ -63,6 +63,7 @@ class ModelSpec:
         version: Raised by the user whenever an own model gives other results.
         token: What a Python object is known by: the same for the same object.
         component: The Python object.
+        others: The names of the table in which the name was not found, for messages.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelSpec:
     version: str | None = None
     token: str = ""
     component: Any = field(default=None, compare=False)
+    others: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         return self.name
@@ -126,7 +128,7 @@ def spec(name: Any, table: Mapping[str, Any] | None = None) -> ModelSpec:
         return _of_object(getattr(name, "__name__", type(name).__name__), name)
     entry = (table or {}).get(name)
     if entry is None:
-        return ModelSpec(name, name)
+        return ModelSpec(name, name, others=tuple(table or ()))
     if isinstance(entry, ModelSpec):
         return entry
     return _of_settings(name, entry) if isinstance(entry, Mapping) else _of_object(name, entry)
@@ -173,7 +175,7 @@ def resolved(params: Mapping[str, Any], table: Mapping[str, ModelSpec]) -> dict[
     found = dict(params)
     for parameter in PARAMETERS:
         value = params.get(parameter)
-        if _is_model(value) or (isinstance(value, str) and value in table):
+        if _is_model(value) or (isinstance(value, str) and table and value != _EXTRACTIVE):
             found[parameter] = spec(value, table)
     return found
 

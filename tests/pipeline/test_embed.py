@@ -11,6 +11,7 @@ from llama_index.core.embeddings import BaseEmbedding
 from pydantic import PrivateAttr
 
 from raytuner import models
+from raytuner.errors import RaytunerError
 from raytuner.pipeline import embed
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Embedder, embed_chunks
@@ -88,3 +89,30 @@ def test_nothing_cut_nothing_said(caplog: pytest.LogCaptureFixture) -> None:
     embed_chunks.run(chunks("one", "two"), embedding="minilm", long_text="truncate")
     embed_chunks.run(chunks("long " * 2000), embedding="wordllama", long_text="truncate")
     assert caplog.messages == []
+
+
+class GrowingEmbedding(CountingEmbedding):
+    """Gives longer vectors for longer texts."""
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return [1.0] * len(text)
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+
+@pytest.mark.parametrize("calls", [[["ab", "cd"], ["abc"]], [["ab", "abc"]]])
+def test_a_dimension_that_changes_is_refused(calls: list[list[str]]) -> None:
+    for ask in ("texts", "queries"):
+        embedder = Embedder(GrowingEmbedding(), "growing")
+        with pytest.raises(RaytunerError, match="'growing' gave a vector of 3 numbers after one of 2") as caught:
+            for texts in calls:
+                getattr(embedder, ask)(texts)
+        assert caught.value.exit_code == 1
+
+
+def test_questions_and_texts_have_one_dimension() -> None:
+    embedder = Embedder(GrowingEmbedding())
+    embedder.texts(["ab"])
+    with pytest.raises(RaytunerError, match="'GrowingEmbedding' gave a vector of 1 numbers after one of 2"):
+        embedder.queries(["a"])
