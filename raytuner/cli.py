@@ -16,7 +16,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from raytuner import __version__
-from raytuner.cli_parts import CONFIG, Commands, algorithm_names
+from raytuner.cli_parts import CONFIG, Commands, algorithm_names, leave_no_escapes
 from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
@@ -43,6 +43,7 @@ def main() -> None:
         if logging.getLogger("raytuner").isEnabledFor(logging.DEBUG):
             raise
         code = _say(f"error: {type(error).__name__}: {redact(str(error))} (-v shows the traceback)", 1)
+    leave_no_escapes()
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -45,3 +48,10 @@ def algorithm_names(_context: click.Context, _parameter: click.Parameter, incomp
     from raytuner.search.registry import ALGORITHMS
 
     return [name for name in ALGORITHMS if name.startswith(incomplete)]
+
+
+def leave_no_escapes() -> None:
+    """With NO_COLOR, keep colorama, which Ray starts, from resetting the colours of the terminal at the end."""
+    colorama = sys.modules.get("colorama.initialise")
+    if colorama is not None and os.environ.get("NO_COLOR"):
+        atexit.unregister(colorama.reset_all)

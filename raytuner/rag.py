@@ -281,9 +281,7 @@ class RagObjective:
             means.add(values)
             questions.update(values)
         found = means.values()
-        return RunResult(
-            score=found[self.metric], params=named(params, self._table), metrics=found, questions=questions
-        )
+        return RunResult(score=found[self.metric], params=self._named(params), metrics=found, questions=questions)
 
     async def _values(self, params: Mapping[str, Any], block: Sequence[Question]) -> Values:
         with importable(self.folder):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +134,39 @@ def wait_for_trials(folder: Path, count: int) -> Path:
             return logs[0]
         time.sleep(0.2)
     raise AssertionError("no trial was finished")
+
+
+def test_a_terminal_without_colours_and_the_log_file(tmp_path: Path) -> None:
+    never = ["--set", "pipeline.fusion=weighted", "--set", "space.fusion_weight={float: [0, 1], when: {fusion: none}}"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raytuner", "quickstart", "--trials", "2", *never],
+        cwd=tmp_path,
+        env={**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    text = b"".join(iter(lambda: read(ours), b"")).decode()
+    os.close(ours)
+    assert process.wait(timeout=10) == 0
+    assert "Best:" in text
+    assert "\x1b" not in text
+    [log] = tmp_path.glob("runs/*/raytuner.log")
+    lines = log.read_text().splitlines()
+    assert "WARNING fusion_weight is left out" in lines[0]  # said before there was a folder
+    assert sum(" INFO trial " in line for line in lines) == 2
+    for line in lines:
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (INFO|WARNING) ", line)
+
+
+def read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
 
 
 def test_if_every_trial_fails_the_exit_code_is_1(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_progress_and_results_are_tables(tmp_path: Path) -> None:
     [progress] = outputs(notebook, 0, "text/html")  # one display, which was updated
     assert "done 3/3" in progress
     assert "<th>top_k</th><th>span_f4</th>" in progress
+    [log] = tmp_path.glob("runs/*/raytuner.log")
+    assert "trial 3: span_f4" in log.read_text()
     [result] = outputs(notebook, 1, "text/html")
     assert result.startswith("<table>")
     assert result.count("<tr>") == 4

@@ -10,6 +10,7 @@ from raytuner import TuneConfig
 from raytuner.datasets import Question, QuestionSet, Reference
 from raytuner.errors import ConfigError, UserError
 from raytuner.plan import Plan, default_metric, make_plan
+from raytuner.plan_text import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = {"documents": "builtin:quickstart", "questions": "builtin:quickstart"}
