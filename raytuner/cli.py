@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from raytuner import __version__
-from raytuner.errors import RaytunerError, redact
+from raytuner.cli_parts import CONFIG, Commands, algorithm_names
+from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
 INTERRUPTED = 130
@@ -56,13 +58,27 @@ def _versions(context: click.Context, _parameter: click.Parameter, value: bool) 
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions, help="Show versions.")
-def cli() -> None:
-    """Find the best settings of a RAG pipeline.
+FIRST_STEPS = """\b
+Try it first (about a minute):  raytuner quickstart
+Then with your own documents:   raytuner init my-docs --questions questions.jsonl
+Check what would be run:        raytuner plan rag.yaml
+Search:                         raytuner tune rag.yaml
 
-    Start with `raytuner quickstart`, then write a config for your own documents and run `raytuner tune CONFIG`.
-    """
+Finds the best settings of a RAG pipeline."""
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    help=FIRST_STEPS,
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions, help="Show versions.")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Say what to do first, if no command is given."""
+    if context.invoked_subcommand is None:
+        click.echo(f"{FIRST_STEPS.removeprefix(chr(8)).strip()}\n`raytuner --help` lists all commands.")
 
 
 def _logging(verbose: bool, quiet: bool) -> None:
@@ -75,7 +91,13 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that searches."""
     for option in reversed(
         (
-            click.option("--search", "search", metavar="NAME", help="The search algorithm; see `raytuner algorithms`."),
+            click.option(
+                "--search",
+                "search",
+                metavar="NAME",
+                shell_complete=algorithm_names,
+                help="The search algorithm; see `raytuner algorithms`.",
+            ),
             click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The most configurations to try."),
             click.option("--seed", type=int, metavar="S", help="Fixes the order of trials and questions."),
             click.option(
@@ -120,7 +142,24 @@ def quickstart(**options: Any) -> None:
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("documents", metavar="DOCS")
+@click.option("--questions", metavar="FILE", help="The question set; without one, the config names one to be written.")
+@click.option(
+    "--out", type=CONFIG, default="rag.yaml", show_default=True, metavar="CONFIG", help="The config to be written."
+)
+@click.option("--force", is_flag=True, help="Replace a config that is there already.")
+def init(documents: str, questions: str | None, out: Path, force: bool) -> None:
+    """Look at DOCS (a file, a folder or a glob) and write a first config."""
+    _logging(False, False)
+    from raytuner.init import init as write_config
+
+    written = write_config(documents, questions, out, force=force)
+    for line in (*written.found, f"written: {written.config}", *written.advice):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("config", type=CONFIG)
 @search_options
 @output_options
 def tune(config: Path, **options: Any) -> None:
@@ -147,18 +186,19 @@ def _tune(
 ) -> None:
     _logging(verbose, quiet)
     from raytuner.config import TuneConfig
+    from raytuner.run_log import RunLog
 
-    loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
-    from raytuner.plan import make_plan, run_plan
-    from raytuner.progress import Progress
+    with RunLog() as log:
+        loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
+        from raytuner.plan import make_plan, run_plan
+        from raytuner.progress import Progress
 
-    plan = make_plan(loaded)
-    plan.objective.resolve()  # a metric of the user's own says what is better
-    if not quiet:
-        click.echo(_headline(plan), err=True)
-    with Progress(plan.total, quiet=quiet) as progress:
-        # What workers print goes to stdout, which belongs to the one JSON object.
-        result = run_plan(plan, listeners=(progress,), verbose=verbose and not as_json)
+        plan = make_plan(loaded, imports=True)
+        if not quiet:
+            click.echo(_headline(plan), err=True)
+        with Progress(plan.total, quiet=quiet) as progress:
+            # What workers print goes to stdout, which belongs to the one JSON object.
+            result = run_plan(plan, log, listeners=(progress,), verbose=verbose and not as_json)
     if result.interrupted:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose the result of the first
     _print_result(result, plan.objective.metric, plan.mode, as_json, quiet)
@@ -188,7 +228,7 @@ def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: boo
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=CONFIG)
 @search_options
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
 def plan(
@@ -205,9 +245,10 @@ def plan(
 
     loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
     from raytuner.plan import make_plan
-    from raytuner.plan_text import describe
+    from raytuner.plan_text import describe, outline
 
-    click.echo(describe(make_plan(loaded)))
+    by_reader = loaded.documents is not None and loaded.documents.reader is not None
+    click.echo(outline(loaded) if by_reader else describe(make_plan(loaded)))
 
 
 @cli.command()
@@ -251,7 +292,7 @@ def algorithms() -> None:
         click.echo(f"{found.name:10} {found.summary}{needs}")
 
 
-@cli.group()
+@cli.group(cls=Commands)
 def models() -> None:
     """List, fetch and import the weights of the built-in models."""
 
@@ -294,3 +335,27 @@ def models_import(file: Path) -> None:
 
     for member in weights.import_file(file):
         click.echo(f"taken: {member}")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file instead of stdout.")
+def schema(out: Path | None) -> None:
+    """Print the JSON schema of a config, by which editors complete and check it."""
+    from raytuner.schema import schema_text
+
+    if out is None:
+        click.echo(schema_text(), nl=False)
+        return
+    try:
+        out.write_text(schema_text(), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{out}: {error.strerror}; name another file by --out") from None
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands, options and configs in SHELL."""
+    found = get_completion_class(shell)
+    assert found is not None  # the three are click's own
+    click.echo(found(cli, {}, "raytuner", "_RAYTUNER_COMPLETE").source())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from raytuner.config_sections import (
     BudgetConfig,
@@ -32,8 +32,8 @@ class TuneConfig(Section):
     """A search, as one YAML file describes it.
 
     Attributes:
-        documents: A path or several, or a `DocumentsConfig`.
-        questions: The path of a question set, or a `QuestionsConfig`.
+        documents: A path or several, or a `DocumentsConfig`; required, but for an objective of the user's own.
+        questions: The path of a question set, or a `QuestionsConfig`; likewise.
         models: What names of models stand for, beside those that are built in.
         pipeline: Fixed parameters of the pipeline.
         space: Tuned parameters; see `SearchSpace.from_dict`.
@@ -44,8 +44,8 @@ class TuneConfig(Section):
         run: Where it runs and where the results go.
     """
 
-    documents: DocumentsConfig
-    questions: QuestionsConfig
+    documents: DocumentsConfig | None = None
+    questions: QuestionsConfig | None = None
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
@@ -58,7 +58,7 @@ class TuneConfig(Section):
     @field_validator("documents", mode="before")
     @classmethod
     def _only_paths(cls, value: Any) -> Any:
-        if not isinstance(value, (str, list, dict, DocumentsConfig)):
+        if not isinstance(value, (str, list, dict, DocumentsConfig, type(None))):
             raise ValueError("a path, a list of paths, or a mapping with `path`")
         return {"path": value} if isinstance(value, (str, list)) else value
 
@@ -71,6 +71,13 @@ class TuneConfig(Section):
     @classmethod
     def _only_a_path(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> TuneConfig:
+        for name in ("documents", "questions") if self.objective.function is None else ():
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is missing; add it")
+        return self
 
     _text: str = PrivateAttr(default="")
     _base: Path = PrivateAttr(default_factory=Path.cwd)
@@ -305,6 +312,8 @@ def _explain(error: ValidationError) -> str:
         return f"{key} is missing; add it"
     if first["type"] in ("dict_type", "model_type"):
         return f"{key}: {first['input']!r} is not allowed; it should be a mapping of keys to values"
+    if not key:
+        return str(first["msg"].removeprefix("Value error, "))
     reason = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{key}: {first['input']!r} is not allowed; it should be {reason}"
 

@@ -99,6 +99,7 @@ class ObjectiveConfig(Section):
     """What is optimised.
 
     Attributes:
+        function: The dotted path of an objective of the user's own, in place of the RAG pipeline.
         metric: The metric; by default span_f4 where the questions have reference spans, ndcg where
             they name documents, else semantic_similarity.
         mode: By default ``max``, and ``min`` for chunk_tokens.
@@ -106,6 +107,7 @@ class ObjectiveConfig(Section):
         similarity_embedding: See `RagObjective`.
     """
 
+    function: str | None = None
     metric: str | None = None
     mode: Literal["max", "min"] | None = None
     block_size: int = Field(default=8, ge=1)

@@ -12,6 +12,7 @@ from raytuner import runtime
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
 from raytuner.run_folder import FORMAT, RUN, check_parent, new_folder, utc_now, write_json
+from raytuner.run_log import RunLog
 from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
@@ -29,6 +30,7 @@ def search(
     listeners: tuple[Listener, ...] = (),
     files: Mapping[str, str] | None = None,
     verbose: bool = False,
+    log: RunLog,
 ) -> TunedResult:
     """Connect to Ray, search, and record everything in a new run folder.
 
@@ -42,6 +44,7 @@ def search(
         listeners: Called after each change of the study.
         files: Texts to store in the run folder by file name.
         verbose: Whether what workers print is shown.
+        log: What was logged so far; it goes on in the run folder.
 
     Returns:
         The results, best first.
@@ -64,7 +67,9 @@ def search(
         (folder / file).write_text(text, encoding="utf-8")
     run = _description(name, objective.metric, options, default_trial=1 if points else None)
     write_json(folder / RUN, run)
-    study = Study(objective.metric, options.mode, folder, listeners)
+    log.open(folder)
+    log.note(f"{options.algorithm}, seed {options.seed}; {objective.metric}, {options.mode}; {run['versions']}")
+    study = Study(objective.metric, options.mode, folder, (*listeners, log.on_change))
     try:
         finished = runtime.run_trials(objective, space, searcher, study, options)
     finally:
@@ -74,6 +79,9 @@ def search(
     stopped = searcher.ended or _out_of_time(study, options)
     ended = {"seconds": round(study.seconds, 3), "stopped": stopped, "notes": study.notes}
     write_json(folder / RUN, {**run, **ended, "interrupted": not finished})
+    for remark in (*study.notes, stopped or "", "" if finished else "interrupted"):
+        if remark:
+            log.note(remark)
     return study.result(objective.fixed, default=run["default_trial"], stopped=stopped, interrupted=not finished)
 
 

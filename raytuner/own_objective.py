@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from raytuner import components
+from raytuner.components import importable, load
+from raytuner.datasets import Question
+from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
+from raytuner.models import ModelSpec
 from raytuner.space import SearchSpace
 
 
@@ -17,15 +20,47 @@ class OwnObjective:
     Args:
         path: The function: it is called with one dict, the fixed and the tuned parameters together; see
             `raytuner.objective.Objective` for what it may return.
+        metric: The value to optimise, where it returns several.
         folder: Where its module is looked for, beside Python's own path.
+        documents: If there are any, they are given to the function as ``documents``.
+        questions: If there are any, they are given to the function as ``questions``.
+        **fixed: Fixed parameters.
     """
 
-    def __init__(self, path: str, folder: str | Path | None = None) -> None:
-        self.path = path
-        self.folder = folder
+    mode: Literal["max", "min"] | None = None  # the config says it
 
-    def prepare(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> None:
-        """Import the function before any worker does.
+    def __init__(
+        self,
+        path: str,
+        metric: str = "score",
+        folder: str | Path | None = None,
+        documents: Sequence[Document] = (),
+        questions: Sequence[Question] = (),
+        **fixed: Any,
+    ) -> None:
+        self.path = path
+        self.metric = metric
+        self.folder = folder
+        self.documents = documents
+        self.questions = questions
+        self.fixed = fixed
+
+    def check(self, params: Mapping[str, Any]) -> None:
+        """Nothing: what the function takes is its own affair."""
+
+    def models(self, space: SearchSpace) -> tuple[set[str], set[str]]:
+        """None that raytuner knows of."""
+        return set(), set()
+
+    def specs(self, names: Iterable[str]) -> list[ModelSpec]:
+        """None that raytuner knows of."""
+        return []
+
+    def warn(self, embeddings: set[str]) -> None:
+        """Nothing to warn of."""
+
+    def resolve(self) -> None:
+        """Import the function, which runs its module, so only a search does it.
 
         Raises:
             ConfigError: There is no such function.
@@ -34,11 +69,12 @@ class OwnObjective:
 
     def __call__(self, params: dict[str, Any]) -> Any:
         """Call the function."""
-        return self._function()(params)
+        given = {"documents": list(self.documents), "questions": list(self.questions)}
+        return self._function()({**{name: value for name, value in given.items() if value}, **self.fixed, **params})
 
     def _function(self) -> Any:
-        with components.importable(self.folder):
-            function = components.load(self.path, "objective.function")
+        with importable(self.folder):
+            function = load(self.path, "objective.function")
         if not callable(function):
             raise ConfigError(
                 f"objective.function {self.path}: a {type(function).__name__} cannot be called; "

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raytuner import datasets, models
+from raytuner.components import importable
 from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError
 from raytuner.models import Missing, ModelSpec
+from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import pipeline as stages
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 from raytuner.results import TunedResult
@@ -22,6 +24,9 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
+
+if TYPE_CHECKING:
+    from raytuner.run_log import RunLog
 
 logger = logging.getLogger("raytuner")
 
@@ -45,7 +50,7 @@ class Plan:
     """
 
     config: TuneConfig
-    objective: RagObjective
+    objective: RagObjective | OwnObjective
     space: SearchSpace
     default: Params
     search: str
@@ -67,34 +72,26 @@ class Plan:
         return min((n for n in (self.trials, self.space.size()) if n is not None), default=None)
 
 
-def make_plan(config: TuneConfig) -> Plan:
+def make_plan(config: TuneConfig, *, imports: bool = False) -> Plan:
     """Read documents and questions, and check that everything fits.
 
     Args:
         config: The config.
+        imports: Whether what the config names by dotted paths is imported, which runs its code: for a search, not
+            for a look at it.
 
     Raises:
         UserError: With the value, the rule and the fix.
     """
-    _check_parameters(config)
+    check_parameters(config)
     if config.search.name is not None:
         algorithm(config.search.name)
-    documents = _documents(config)
-    questions = _questions(config, documents)
-    objective = RagObjective(
-        documents,
-        questions,
-        metric=config.objective.metric or default_metric(questions),
-        block_size=config.objective.block_size,
-        seed=config.search.seed,
-        similarity_embedding=config.objective.similarity_embedding,
-        models=config.models_table(),
-        components=config.components_table(),
-        folder=config.folder,
-        **config.pipeline,
-    )
+    objective = _own_objective(config) if config.objective.function else _rag_objective(config)
+    if imports:
+        objective.resolve()
     space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
-    _check_space_values(space, objective)
+    if isinstance(objective, RagObjective):
+        _check_space_values(space, objective)
     default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
@@ -115,13 +112,51 @@ def make_plan(config: TuneConfig) -> Plan:
     )
 
 
-def tune(config: TuneConfig, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+def _rag_objective(config: TuneConfig) -> RagObjective:
+    documents = read_documents(config)
+    questions = _read_questions(config, documents)
+    return RagObjective(
+        documents,
+        questions,
+        metric=config.objective.metric or default_metric(questions),
+        block_size=config.objective.block_size,
+        seed=config.search.seed,
+        similarity_embedding=config.objective.similarity_embedding,
+        models=config.models_table(),
+        components=config.components_table(),
+        folder=config.folder,
+        **config.pipeline,
+    )
+
+
+def _own_objective(config: TuneConfig) -> OwnObjective:
+    documents = read_documents(config) if config.documents else []
+    questions = _read_questions(config, documents) if config.questions else ()
+    assert config.objective.function is not None
+    return OwnObjective(
+        config.objective.function,
+        config.objective.metric or "score",
+        config.folder,
+        documents,
+        tuple(questions),
+        **config.pipeline,
+    )
+
+
+def tune(
+    config: TuneConfig,
+    *,
+    listeners: tuple[Listener, ...] = (),
+    verbose: bool = False,
+    show_progress: bool | None = None,
+) -> TunedResult:
     """Run the search that a config describes.
 
     Args:
         config: From `TuneConfig.load`.
         listeners: Called with the study and a trial after each change.
         verbose: Whether what workers print is shown.
+        show_progress: Whether a table of the best and the running trials is shown; by default in notebooks.
 
     Returns:
         The results, best first; `TunedResult.default` is that of the default configuration, and the
@@ -131,16 +166,29 @@ def tune(config: TuneConfig, *, listeners: tuple[Listener, ...] = (), verbose: b
         UserError: Something in the config, the documents or the questions is wrong.
         AllTrialsFailedError: No configuration could be scored.
     """
-    return run_plan(make_plan(config), listeners=listeners, verbose=verbose)
+    from raytuner.progress import Progress, in_notebook
+    from raytuner.run_log import RunLog
+
+    shown = in_notebook() if show_progress is None else show_progress
+    with RunLog() as log:
+        plan = make_plan(config, imports=True)
+        with Progress(plan.total, quiet=not shown) as progress:
+            return run_plan(plan, log, listeners=(*listeners, progress), verbose=verbose)
 
 
-def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
-    """Run a plan; see `tune`."""
+def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+    """Run a plan; see `tune`.
+
+    Args:
+        plan: From `make_plan`.
+        log: What was logged while the plan was made; it goes on in the run folder.
+        listeners: Called with the study and a trial after each change.
+        verbose: Whether what workers print is shown.
+    """
     from raytuner.driver import search
     from raytuner.objective import Objective
 
     config = plan.config
-    plan.objective.resolve()
     config.with_best(plan.default)  # an error in this would be a pity after the search
     options = SearchOptions(
         plan.search,
@@ -161,6 +209,7 @@ def run_plan(plan: Plan, *, listeners: tuple[Listener, ...] = (), verbose: bool 
         listeners=listeners,
         files={"config.yaml": config.text},
         verbose=verbose,
+        log=log,
     )
     best = config.with_best(result.best_run_result.params)
     assert result.run is not None  # a search from a config always has a folder
@@ -183,25 +232,29 @@ def default_metric(questions: QuestionSet) -> str:
     return DEFAULT_METRIC
 
 
-def _documents(config: TuneConfig) -> list[Document]:
+def read_documents(config: TuneConfig) -> list[Document]:
+    """The documents of a config; a reader by dotted path is imported."""
     section = config.documents
-    return load_documents(
-        section.paths,
-        encoding=section.encoding,
-        reader=section.reader,
-        options=section.options,
-        exclude=[config.questions.path],
-    )
+    assert section is not None  # or the config would have been refused
+    with importable(config.folder if section.reader else None):
+        return load_documents(
+            section.paths,
+            encoding=section.encoding,
+            reader=section.reader,
+            options=section.options,
+            exclude=[config.questions.path] if config.questions else (),
+        )
 
 
-def _questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:
+def _read_questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:
     section = config.questions
+    assert section is not None  # or the config would have been refused
     questions = datasets.load(
         section.path,
         columns=section.columns,
         on_bad_span=section.on_bad_span,
         encoding=section.encoding,
-        documents=documents,
+        documents=documents or None,
     )
     if questions.dropped:
         logger.warning(
@@ -214,12 +267,18 @@ def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:
     return {spec.name: place for spec in specs if (place := models.describe(spec)) is not None}
 
 
-def _check_parameters(config: TuneConfig) -> None:
-    for name, value in models.resolved(config.pipeline, models.table_of(config.models_table())).items():
-        stages.check_value(name, value)
+def check_parameters(config: TuneConfig) -> None:
+    """Refuse parameters that the pipeline does not have, or that are both fixed and tuned."""
     for name in config.space:
         if name in config.pipeline:
             raise ConfigError(f"{name} is both in pipeline and in space; remove it from one")
+    if config.objective.function is not None:  # its parameters are its own affair
+        return
+    given = models.resolved(config.pipeline, models.table_of(config.models_table()))
+    for name, value in given.items():
+        if value not in config.components:
+            stages.check_value(name, value)
+    for name in config.space:
         if name not in stages.parameters():
             stages.check_value(name, None)
 

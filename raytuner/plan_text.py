@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raytuner.plan import Plan
-from raytuner.space import Choice, Normal, Parameter, Range
+from raytuner.config import TuneConfig
+from raytuner.own_objective import OwnObjective
+from raytuner.plan import Plan, check_parameters
+from raytuner.space import Choice, Normal, Parameter, Range, SearchSpace
 
 
 def describe(plan: Plan) -> str:
@@ -21,7 +23,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     objective = plan.objective
     characters = sum(len(document.text) for document in objective.documents)
     yield f"documents   {len(objective.documents)}, {characters:,} characters"
-    yield f"questions   {len(objective.questions)}, in blocks of {objective.block_size}"
+    yield f"questions   {len(objective.questions)}, in blocks of {plan.config.objective.block_size}"
     yield f"objective   {_metric(plan)}"
     yield "space"
     for name, parameter in plan.space.parameters.items():
@@ -39,7 +41,33 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"missing     {missing.model}: {missing.reason}; {missing.fix}"
 
 
+def outline(config: TuneConfig) -> str:
+    """What is known of a config whose documents come from a reader by dotted path, which is not imported.
+
+    Args:
+        config: The config.
+
+    Raises:
+        UserError: With the value, the rule and the fix.
+    """
+    check_parameters(config)
+    space = SearchSpace.from_dict(config.space)
+    assert config.documents is not None
+    assert config.questions is not None
+    lines = [
+        f"documents   by {config.documents.reader} (by dotted path, not imported), {', '.join(config.documents.paths)}",
+        f"questions   {config.questions.path}",
+        "space",
+        *(f"  {name}: {_values(parameter)}{_conditions(parameter)}" for name, parameter in space.parameters.items()),
+        f"fixed       {_params(config.pipeline)}",
+        "the rest    is known when `raytuner tune` has read the documents",
+    ]
+    return "\n".join(lines)
+
+
 def _metric(plan: Plan) -> str:
+    if isinstance(plan.objective, OwnObjective):
+        return f"{plan.objective.metric} of {plan.objective.path} (by dotted path, not imported), {plan.mode}"
     if plan.objective.mode is not None:
         return f"{plan.objective.metric}, {plan.mode}"
     mode = plan.config.objective.mode or "max unless it says min"

@@ -1,15 +1,24 @@
-"""Progress of a search: a live table on a terminal, short plain lines otherwise."""
+"""Progress of a search: a live table on a terminal and in a notebook, short plain lines otherwise."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any, TextIO
 
+from raytuner import html
 from raytuner.study import Listener, Study, Trial
 
 PLAIN_EVERY_S = 10.0
+NOTEBOOK_EVERY_S = 0.25
 ESTIMATED_FROM = 3  # the first trials load models and build what the later ones share
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def bar(total: int | None) -> Listener:
@@ -45,10 +54,17 @@ class Progress:
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._live: Any = None
+        self._cell: Any = None
         self._shown = 0.0
 
     def __enter__(self) -> Progress:
-        if not self._quiet and self._stream.isatty():
+        if self._quiet:
+            return self
+        if in_notebook():
+            from IPython.display import HTML, display
+
+            self._cell = display(HTML(""), display_id=True)
+        elif self._stream.isatty() and not os.environ.get("NO_COLOR"):  # a live table moves the cursor by escapes
             from rich.console import Console
             from rich.live import Live
 
@@ -66,9 +82,19 @@ class Progress:
             return
         if self._live is not None:
             self._live.update(self._table(study))
+        elif self._cell is not None:
+            self._show_in_cell(study, trial)
         elif trial.finished and (time.monotonic() - self._shown > PLAIN_EVERY_S or self._is_last(study)):
             self._shown = time.monotonic()
             print(self._line(study), file=self._stream, flush=True)
+
+    def _show_in_cell(self, study: Study, trial: Trial) -> None:
+        from IPython.display import HTML
+
+        if trial.finished or time.monotonic() - self._shown > NOTEBOOK_EVERY_S:
+            self._shown = time.monotonic()
+            head, rows = self._cells(study)
+            self._cell.update(HTML(html.table(head, rows, below=self._line(study))))
 
     def _is_last(self, study: Study) -> bool:
         return len(study.scored) + len(study.failed) == self._total
@@ -96,9 +122,18 @@ class Progress:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False)
-        names = sorted({name for trial in study.trials.values() for name in trial.params})
-        for column in ("trial", *names, study.metric, ""):
+        head, rows = self._cells(study)
+        for column in head:
             table.add_column(column)
+        for row in rows:
+            table.add_row(*row)
+        facts = "   ".join(f"{name} {value}" for name, value in self._facts(study).items())
+        return Group(table, Text(facts, style="bold"))
+
+    def _cells(self, study: Study) -> tuple[list[str], list[list[str]]]:
+        """The head and the rows of the table: the best trials and those that run."""
+        names = sorted({name for trial in study.trials.values() for name in trial.params})
+        rows = []
         leaders = study.scored[:3]
         for trial in [*leaders, *study.running]:
             score = trial.metrics.get(study.metric)
@@ -110,6 +145,5 @@ class Progress:
                 else f"{len(trial.questions)} questions"
             )
             values = [str(trial.params.get(name, "")) for name in names]
-            table.add_row(str(trial.number), *values, "-" if score is None else f"{score:.4f}", state)
-        facts = "   ".join(f"{name} {value}" for name, value in self._facts(study).items())
-        return Group(table, Text(facts, style="bold"))
+            rows.append([str(trial.number), *values, "-" if score is None else f"{score:.4f}", state])
+        return ["trial", *names, study.metric, ""], rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from raytuner import html
 from raytuner.results import RunResult, TunedResult
 from raytuner.run_folder import jsonable
 from raytuner.study import Study
@@ -85,8 +86,23 @@ def _remarks(result: TunedResult) -> list[str]:
     return lines
 
 
+def as_html(result: TunedResult) -> str:
+    """The best configurations and the default, for a notebook; all texts escaped."""
+    head, *rows = _cells(result, "score")
+    count = len(result.run_results) + len(result.failed)
+    interrupted = ", interrupted: this is what was finished" if result.interrupted else ""
+    return html.table(head, rows, below=f"trials: {count}, failed: {len(result.failed)}{interrupted}")
+
+
 def _table(result: TunedResult, metric: str) -> str:
     """The best configurations and the default, as aligned columns."""
+    rows = _cells(result, metric)
+    widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
+    return "\n".join(_aligned(line, widths) for line in rows)
+
+
+def _cells(result: TunedResult, metric: str) -> list[list[str]]:
+    """The head, and a row for each of the best configurations and the default."""
     shown = result.run_results[:SHOWN]
     if result.default is not None and all(row.trial != result.default.trial for row in shown):
         shown = [*shown, result.default]
@@ -96,8 +112,7 @@ def _table(result: TunedResult, metric: str) -> str:
         [str(row.trial), *(_short(row.params.get(name, "")) for name in names), f"{row.score:.4f}", _mark(result, row)]
         for row in shown
     ]
-    widths = [max(len(line[column]) for line in [head, *rows]) for column in range(len(head))]
-    return "\n".join(_aligned(line, widths) for line in [head, *rows])
+    return [head, *rows]
 
 
 def _mark(result: TunedResult, row: RunResult) -> str:

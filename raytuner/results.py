@@ -86,3 +86,9 @@ class TunedResult(BaseModel):
     def best_run_result(self) -> RunResult:
         """The best configuration and its score."""
         return self.run_results[self.best_idx]
+
+    def _repr_html_(self) -> str:
+        """The best configurations as a table, which notebooks show."""
+        from raytuner.report import as_html
+
+        return as_html(self)

@@ -238,7 +238,11 @@ def _tuner(
     # The constraint of the space, which holds the documents once more, is for the driver only.
     parcel = Parcel.pack(objective, SearchSpace(space.parameters))
     trainable = tune.with_parameters(ObjectiveTrainable, parcel=parcel, gate=gate)
-    quiet = {"verbose": 0, "checkpoint_config": tune.CheckpointConfig(checkpoint_at_end=False)}
+    quiet = {
+        "verbose": 0,
+        "checkpoint_config": tune.CheckpointConfig(checkpoint_at_end=False),
+        "progress_reporter": tune.CLIReporter(),  # silent; the one for notebooks empties the cell
+    }
     ours = {
         "name": "tune",
         "storage_path": str(Path(scratch).resolve()),

@@ -218,6 +218,7 @@ class RayTuneParamTuner(BaseParamTuner):
             AllTrialsFailedError: No configuration could be scored.
         """
         from raytuner.driver import search
+        from raytuner.run_log import RunLog
 
         functions = [function for function in (self.param_fn, self.aparam_fn) if function is not None]
         if len(functions) != 1:
@@ -237,15 +238,17 @@ class RayTuneParamTuner(BaseParamTuner):
             self.address,
             run_config,
         )
-        return search(
-            Objective(functions[0], self.fixed_param_dict, self.metric),
-            space,
-            options,
-            parent=Path(parent).expanduser(),
-            name=name,
-            listeners=(bar(_total(space, options.trials)),) if self.show_progress else (),
-            verbose=True,
-        )
+        with RunLog() as log:
+            return search(
+                Objective(functions[0], self.fixed_param_dict, self.metric),
+                space,
+                options,
+                parent=Path(parent).expanduser(),
+                name=name,
+                listeners=(bar(_total(space, options.trials)),) if self.show_progress else (),
+                verbose=True,
+                log=log,
+            )
 
     async def atune(self) -> TunedResult:
         """`tune` without blocking the running event loop; cancelling it ends the search."""

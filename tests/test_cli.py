@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -117,7 +120,10 @@ def test_large_spaces_are_searched_by_optuna(config: Path) -> None:
         (["tune", "nowhere.yaml"], "nowhere.yaml: No such file"),
         (["show", "nothing"], "nothing: no such run"),
         (["models", "pull", "minlm"], "did you mean 'minilm'"),
-        (["tun"], "No such command"),
+        (["tun"], "No such command 'tun'; did you mean 'tune'?"),
+        (["models", "pul"], "No such command 'pul'; did you mean 'pull'?"),
+        (["completion", "tcsh"], "'bash', 'zsh', 'fish'"),
+        (["schema", "--out", "no/such/folder.json"], "no/such/folder.json: No such file or directory"),
         (["tune"], "Missing argument"),
         (["plan", "CONFIG", "--set", "space.chunk_sise=[1]"], "did you mean 'chunk_size'"),
         (["plan", "CONFIG", "--set", "search.trails=3"], "did you mean 'trials'"),
@@ -182,3 +188,132 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     with pytest.raises(SystemExit):
         main()
     assert "sk-0123456789" not in capsys.readouterr().err
+
+
+def test_convert(config: Path, tmp_path: Path) -> None:
+    source, target = str(tmp_path / "questions.jsonl"), str(tmp_path / "questions.csv")
+    done = invoke("convert", source, target)
+    assert (done.exit_code, done.stdout) == (0, f"{target}: 2 questions\n")
+    again = run("convert", source, target)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == f"error: {target}: the file exists; name another, or replace it with --force\n"
+    assert run("convert", source, target, "--force", "--to", "jsonl").returncode == 0
+    assert len((tmp_path / "questions.csv").read_text().splitlines()) == 2
+    rag = invoke("convert", source, str(tmp_path / "rag.json"), "--documents", str(tmp_path / "docs"))
+    assert rag.exit_code == 0
+    assert "Owls hunt at night." in (tmp_path / "rag.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "the file is empty"),
+        ('{"question": "A?"}\n{"question"\n', "line 2: malformed JSON"),
+        ('{"version": "1.1", "data": [{"title": "x"}]}', "data[0].paragraphs: must be a list, not absent"),
+        ("PAR1 and nothing more", "malformed Parquet"),
+        ("title;text\na;b\n", "in no known form: no column 'question'; there are: title, text"),
+        ('{"question": "A?", "document": "none.md"}', "'none.md', which is none of the documents"),
+        ('{"id": 1, "question": "A?"}\n{"id": 1, "question": "B?"}', "question id '1' is taken, see line 1"),
+        ('{"question": "A?", "document": "one.md", "start_index": 2, "end_index": 999}', "1 of 1 reference spans"),
+        ('{"question": "A?"}', "needs reference answers, which 1 of 1 questions lack"),
+        ('{"question": "A?", "answerable": "maybe"}', "'answerable' must be true or false, not 'maybe'"),
+    ],
+)
+def test_bad_question_sets_end_with_one_line_and_code_2(
+    config: Path, tmp_path: Path, content: str, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    (tmp_path / "questions.jsonl").write_text(content)
+    monkeypatch.setattr(sys, "argv", ["raytuner", "plan", str(config)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+
+
+def test_without_a_command_it_says_what_to_do_first() -> None:
+    done = run()
+    assert done.returncode == 0
+    assert "raytuner quickstart" in done.stdout.splitlines()[0]
+    assert "raytuner init my-docs --questions questions.jsonl" in done.stdout.splitlines()[1]
+    assert len(done.stdout.splitlines()) < 10
+    listed = run("--help").stdout.partition("Commands:")[2].split()
+    assert listed.index("quickstart") < listed.index("init") < listed.index("tune")
+
+
+def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
+    printed = run("schema").stdout
+    assert json.loads(printed)["properties"]["documents"]
+    assert invoke("schema", "--out", str(tmp_path / "s.json")).output == ""
+    assert (tmp_path / "s.json").read_text() == printed
+
+
+# Completion
+
+
+def completed(*words: str, folder: Path) -> list[str]:
+    """What the shell is given to complete the last word."""
+    environment = {"COMP_WORDS": " ".join(("raytuner", *words)), "COMP_CWORD": str(len(words))}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "raytuner"],
+        env={**os.environ, **environment, "_RAYTUNER_COMPLETE": "bash_complete"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_shell_completes_commands_algorithms_and_configs(config: Path) -> None:
+    folder = config.parent
+    assert completed("mod", folder=folder) == ["plain,models"]
+    assert completed("tune", "owls.yaml", "--search", "o", folder=folder) == ["plain,optuna"]
+    assert completed("plan", "", folder=folder) == ["plain,owls.yaml"]
+    assert completed("tune", "docs/", folder=folder) == ["file,docs/"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_ask_raytuner(shell: str) -> None:
+    assert f"_RAYTUNER_COMPLETE={shell}_complete" in invoke("completion", shell).output
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=invoke("completion", shell).output, text=True, check=True, timeout=10)
+
+
+# Colours
+
+
+def in_a_terminal(*arguments: str, **environment: str) -> str:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "raytuner", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )
+    os.close(theirs)
+    written = b""
+    while chunk := read(ours):
+        written += chunk
+    os.close(ours)
+    assert process.wait(timeout=60) in (0, 2)
+    return written.decode()
+
+
+def read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["tun"], ["plan", "CONFIG"], ["algorithms"], ["models", "list"]])
+def test_no_color_means_no_escape_sequences(config: Path, arguments: list[str]) -> None:
+    words = [str(config) if word == "CONFIG" else word for word in arguments]
+    text = in_a_terminal(*words, NO_COLOR="1")
+    assert text.strip()
+    assert "\x1b" not in text

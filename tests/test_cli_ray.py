@@ -57,7 +57,8 @@ def test_quickstart(tmp_path: Path) -> None:
     folder = Path(result["run"])
     assert folder.parent == tmp_path / "runs"
     assert folder.stat().st_mode & 0o077 == 0
-    assert {path.name for path in folder.iterdir()} == {"best.yaml", "config.yaml", "log.jsonl", "run.json"}
+    files = {"best.yaml", "config.yaml", "log.jsonl", "raytuner.log", "run.json"}
+    assert {path.name for path in folder.iterdir()} == files
     assert "Best:" in err
     assert "Ray" not in err.replace("RayTune", "")
 

@@ -181,6 +181,9 @@ def test_malformed_overrides(override: str) -> None:
         (SMALL + "run: {name: ../evil}\n", "run.name: '../evil' is not allowed; it should be letters, digits"),
         (SMALL + "run: {address: 'ray://h:1'}\n", "Ray Client is not supported"),
         (SMALL + "space: [top_k]\n", "space: ['top_k'] is not allowed; it should be a mapping"),
+        ("documents: {pth: d}\nquestions: q\n", "unknown key 'documents.pth'; did you mean 'path'"),
+        ("documents: {path: 3}\nquestions: q\n", "documents.path: 3 is not allowed; it should be a valid list"),
+        ("documents: [3]\nquestions: q\n", "documents.path.0: 3 is not allowed; it should be a valid string"),
         ("documents: d\nquestions: 5\n", "questions: 5 is not allowed; it should be a mapping"),
         ("documents: 3\nquestions: q\n", "documents: 3 is not allowed; it should be a path, a list of paths, or"),
         ("documents: d\nquestions: {path: q, colums: {}}\n", "unknown key 'questions.colums'; did you mean 'columns'"),
@@ -210,3 +213,20 @@ def test_the_best_configuration_is_a_config_that_loads_from_anywhere(
     assert best.questions.path == str(tmp_path / "q.jsonl")
     assert best.pipeline == {"llm": "mock", "top_k": 2, "prompt": "${HOME} {context_str}"}
     assert (best.space, best.search.name, best.objective.metric) == ({}, None, "recall")
+
+
+def test_documents_in_detail(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("documents: {path: [a, /b], encoding: cp1252, reader: my.reader, options: {x: 1}}\nquestions: q\n")
+    config = TuneConfig.load(file)
+    found = config.documents
+    assert (found.paths, found.encoding) == ([str(tmp_path / "a"), "/b"], "cp1252")
+    assert (found.reader, found.options) == ("my.reader", {"x": 1})
+    assert TuneConfig.parse(config.with_best({}), base=Path("/elsewhere")).documents == found
+    made = TuneConfig(documents=found, questions={"path": "/q"})  # type: ignore[arg-type]
+    assert TuneConfig.parse(made.text).documents == found
+
+
+def test_a_reader_needs_no_path() -> None:
+    config = TuneConfig.parse("documents: {reader: my.reader}\nquestions: q\n")
+    assert config.documents.paths == []

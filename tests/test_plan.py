@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from raytuner import TuneConfig
+from raytuner.datasets import Question, QuestionSet, Reference
 from raytuner.errors import ConfigError, UserError
-from raytuner.plan import Plan, make_plan
+from raytuner.plan import Plan, default_metric, make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = {"documents": "builtin:quickstart", "questions": "builtin:quickstart"}
@@ -127,7 +128,7 @@ def test_each_config_plans(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
     monkeypatch.delenv("RAYTUNER_LLM", raising=False)
     found = {path.stem: make_plan(TuneConfig.load(path)) for path in sorted((ROOT / "configs").glob("*.yaml"))}
-    assert set(found) == {"chinese", "llama2", "quickstart", "spans"}
+    assert set(found) == {"chinese", "full", "llama2", "quickstart", "spans"}
     assert (found["llama2"].search, found["llama2"].total) == ("grid", 9)
     assert found["llama2"].objective.metric == "semantic_similarity"
     assert len(found["chinese"].objective.questions) == 1190
@@ -151,3 +152,12 @@ def test_a_grid_search_in_yaml_is_a_list() -> None:
 def test_wrong_section_type() -> None:
     with pytest.raises(ConfigError, match="space"):
         plan(space=["top_k"])
+
+
+def test_the_default_metric_ignores_questions_that_cannot_be_answered() -> None:
+    none = Question("none", "?", "", answerable=False)
+    span = Question("span", "?", references=(Reference("a", 0, 1),))
+    document = Question("document", "?", documents=("a",))
+    assert default_metric(QuestionSet((none, span))) == "span_f4"
+    assert default_metric(QuestionSet((none, span, document))) == "ndcg"
+    assert default_metric(QuestionSet((none,))) == "semantic_similarity"

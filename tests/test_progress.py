@@ -36,6 +36,7 @@ def test_plain_lines_are_few_and_say_where_it_stands() -> None:
 
 def test_a_terminal_gets_a_live_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
     with Progress(3, stream=stream) as progress:
         study = Study("score", "max", listeners=(progress,))
@@ -52,6 +53,16 @@ def test_a_terminal_gets_a_live_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(r"2\s+2\s+0\.2000\s+best", shown)
     assert re.search(r"3\s+3\s+-\s+0 questions", shown)
     assert "done 2/3" in shown
+
+
+def test_no_color_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    with Progress(3, stream=stream) as progress:
+        search(Study("score", "max", listeners=(progress,)), 3)
+    assert "done 3/3" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
 
 
 def test_quiet_shows_nothing() -> None:

@@ -304,6 +304,81 @@ def test_the_guides_questions(data_dir: Path) -> None:
     assert 0.4 < scores[0] < scores[1] < 0.9
 
 
+# Several references and answers, and none
+
+
+SPAN_METRICS = ("span_recall", "span_precision", "span_f1", "span_f4", "span_iou")
+RETRIEVAL_METRICS = ("hit_rate", "mrr", "ndcg", "recall", "precision")
+
+
+def with_alternatives(question: Question, *groups: tuple[Reference, ...]) -> QuestionSet:
+    """One question, with a group of references for each alternative."""
+    references = tuple(replace(r, alternative=number) for number, group in enumerate(groups) for r in group)
+    return QuestionSet((replace(question, references=references),))
+
+
+def test_the_best_alternative_counts_for_each_metric() -> None:
+    params = CONFIGURATIONS[0]
+    values = objective("span_recall")(params).questions
+    found = max(QUESTIONS, key=lambda question: values[question.id]["span_recall"])
+    other = next(q for q in QUESTIONS if q.references[0].document != found.references[0].document)
+
+    def scores(*groups: tuple[Reference, ...]) -> dict[str, float]:
+        return RagObjective(DOCUMENTS, with_alternatives(found, *groups), metric="span_f4", **FIXED)(params).metrics
+
+    first, second = found.references, other.references
+    alone, either, together = [scores(first), scores(second)], scores(second, first), scores(first + second)
+    for name in (*SPAN_METRICS, *RETRIEVAL_METRICS):
+        assert either[name] == max(values[name] for values in alone) > 0, name
+    assert either["chunk_tokens"] == alone[0]["chunk_tokens"]
+    assert 0 < together["span_recall"] < either["span_recall"]
+
+
+def test_the_best_of_several_answers_counts() -> None:
+    def scores(answer: str, *others: str) -> dict[str, float]:
+        questions = QuestionSet((Question("q", QUESTIONS.questions[0].text, answer, other_answers=others),))
+        return RagObjective(DOCUMENTS, questions, llm="mock", **FIXED)({}).metrics
+
+    answers = [QUESTIONS.questions[0].answer or "", "something else", "and more of it"]
+    alone = [scores(answer) for answer in answers]
+    assert len({found["semantic_similarity"] for found in alone}) == 3
+    for name in ("semantic_similarity", "token_f1", "exact_match"):
+        best = max(found[name] for found in alone)
+        assert scores(answers[2], *answers[:2])[name] == pytest.approx(best, abs=1e-6)
+
+
+UNANSWERABLE = Question("none", "zebra quagga?", "", answerable=False)
+
+
+def test_unanswerable_questions_are_left_out_where_references_are_needed(caplog: pytest.LogCaptureFixture) -> None:
+    more = QuestionSet((UNANSWERABLE, *QUESTIONS, replace(UNANSWERABLE, id="too")))
+    for metric in ("span_f4", "recall"):
+        caplog.clear()
+        rag = RagObjective(DOCUMENTS, more, metric=metric, **FIXED)
+        assert rag.questions == QUESTIONS
+        assert f"2 questions that cannot be answered are left out: {metric} needs references" in caplog.text
+        assert scored(rag({})) == scored(objective(metric)({}))
+    assert len(RagObjective(DOCUMENTS, more, metric="token_f1").questions) == len(QUESTIONS) + 2
+    with pytest.raises(DataError, match="none of the 1 questions can be answered"):
+        RagObjective(DOCUMENTS, QuestionSet((UNANSWERABLE,)), metric="ndcg")
+
+
+def test_to_abstain_is_right_where_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = QuestionSet((UNANSWERABLE, replace(UNANSWERABLE, id="python", answer=None), QUESTIONS.questions[0]))
+    rag = RagObjective(DOCUMENTS, questions, metric="semantic_similarity", **FIXED)
+    names = ("semantic_similarity", "token_f1", "exact_match")
+    for answer, expected in (("I don't know.", 1), ("", 1), ("A zebra.", 0)):
+
+        async def answered(_params: Any, texts: Any, _contexts: Any, answer: str = answer) -> list[str]:
+            return [answer] * len(texts)
+
+        monkeypatch.setattr(rag._stages(), "answers", answered)
+        values = rag({}).questions
+        for question in ("none", "python"):
+            assert [values[question][name] for name in names] == [expected] * 3
+        assert values[QUESTIONS.questions[0].id]["exact_match"] == 0
+
+
 # What is refused
 
 

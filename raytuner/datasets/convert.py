@@ -86,8 +86,9 @@ def _collection(source: str | Path, documents: Any) -> Sequence[Document] | None
     from raytuner.documents.load import load_documents
 
     if documents is None:
-        carries = any((Path(source) / name).is_file() for name in ("corpus.jsonl", "corpus.parquet"))
-        return load_documents(source) if carries else None
+        folder = Path(source).parent if Path(source).name == "qa.parquet" else Path(source)
+        carries = any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.parquet"))
+        return load_documents(folder) if carries else None
     if isinstance(documents, (str, Path)) or not all(isinstance(document, Document) for document in documents):
         return load_documents(documents)
     return list(documents)
@@ -136,7 +137,8 @@ def _json_lines(questions: Iterable[Question], _texts: Mapping[str, str]) -> byt
 
 def _csv(questions: Iterable[Question], _texts: Mapping[str, str]) -> bytes:
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    # All quoted: the writer itself leaves some characters bare that the reader takes for line ends.
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     for question in questions:
         row = _as_row(question)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 _WORD = re.compile(r"\S+")
@@ -58,9 +59,9 @@ class _Searchable:
         self.text = text
 
     @cached_property
-    def _normalised(self) -> tuple[str, list[int], list[int]]:
+    def _normalised(self) -> tuple[str, Sequence[int], Sequence[int]]:
         """The words with single spaces between them; where each of them begins there, and in the text."""
-        words, here, there = [], [], []
+        words, here, there = [], array("q"), array("q")
         length = 0
         for match in _WORD.finditer(self.text):
             words.append(match[0])

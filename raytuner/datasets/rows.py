@@ -34,7 +34,7 @@ def read_rows(text: str, file: str) -> list[Row]:
     """
     rows = _json_rows(text, file) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text, file)
     if not rows:
-        raise DataError(f"{file}: the file holds no questions; add some")
+        raise DataError(f"{file}: the file holds no questions or documents; add some")
     return rows
 
 
@@ -86,7 +86,10 @@ def _is_object(line: str) -> bool:
 
 def _row(where: str, value: object) -> Row:
     if not isinstance(value, dict):
-        raise DataError(f'{where}: a question is a JSON object such as {{"question": ...}}, not {value!r:.40}')
+        raise DataError(
+            f'{where}: a question is a JSON object such as {{"question": ...}}, a document one such as '
+            f'{{"text": ...}}, not {value!r:.40}'
+        )
     return Row(where, value)
 
 

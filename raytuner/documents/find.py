@@ -97,7 +97,7 @@ def _cannot_list(error: OSError) -> NoReturn:
 def _known_files(paths: Sequence[Path], text: str, excluded: Collection[Path]) -> list[Path]:
     """The paths with a known suffix that are not excluded; says what it leaves out."""
     known = [path for path in paths if path.suffix.lower() in SUFFIXES]
-    other = Counter(path.suffix or path.name for path in paths if path.suffix.lower() not in SUFFIXES)
+    other = Counter(path.suffix or "without a suffix" for path in paths if path.suffix.lower() not in SUFFIXES)
     if other:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in other.most_common())
         logging.getLogger("raytuner").warning("%s: files of unknown kinds are skipped: %s", text, counts)

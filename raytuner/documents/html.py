@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from raytuner.errors import DataError
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
-WITHOUT_TEXT = ["script", "style", "template", "noscript", "head"]
+WITHOUT_TEXT = ["script", "style", "template", "noscript", "head", "title"]
 CELLS = ["td", "th"]
+LINES = ["li", "tr", "dt", "dd", "option"]
 BLOCKS = re.compile(
-    "^(address|article|aside|blockquote|caption|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|figure|footer|form|"
-    "h[1-6]|header|hr|legend|li|main|nav|ol|option|p|pre|section|summary|table|tbody|tfoot|thead|tr|ul)$"
+    "^(address|article|aside|blockquote|caption|center|details|dialog|div|dl|fieldset|figcaption|figure|footer|form|"
+    "h[1-6]|header|hr|legend|main|nav|ol|p|pre|section|summary|table|tbody|tfoot|thead|ul)$"
 )
 # What browsers take these names for: https://encoding.spec.whatwg.org/#names-and-labels and, for UTF-16 in a page
 # whose declaration could be read as ASCII, https://html.spec.whatwg.org/#concept-get-xml-encoding-when-sniffing.
@@ -27,9 +29,7 @@ BROWSERS = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-16": "utf-8", "utf-16
 
 def read_html(path: Path, name: str, encoding: str) -> list[Document]:
     """One document with the page's title and text; entities are decoded, scripts and styles dropped."""
-    from bs4 import BeautifulSoup
-
-    soup = BeautifulSoup(_decoded(path, encoding), "lxml")
+    soup = _parsed(_decoded(path, encoding))
     title = " ".join(soup.title.get_text().split()) if soup.title else ""
     text = _text(soup)
     if not text:
@@ -52,6 +52,14 @@ def _decoded(path: Path, encoding: str) -> str:
     return decode(path, raw, BROWSERS.get(known, known), "the page declares this charset; correct its declaration")
 
 
+def _parsed(markup: str) -> BeautifulSoup:
+    from bs4 import BeautifulSoup
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pages that begin as XML does, or are as short as a file name
+        return BeautifulSoup(markup, "lxml")
+
+
 def _text(soup: BeautifulSoup) -> str:
     for element in soup(WITHOUT_TEXT):
         element.decompose()
@@ -62,6 +70,8 @@ def _text(soup: BeautifulSoup) -> str:
         element.replace_with("\n")
     for element in soup(CELLS):
         element.insert_after("\t")
+    for element in soup(LINES):
+        element.insert_before("\n")
     for element in soup(BLOCKS):
         element.insert_before("\n")
         element.insert_after("\n")

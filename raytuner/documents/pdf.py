@@ -86,7 +86,7 @@ def _where(document: Document, blank: int) -> tuple[str | None, int, int]:
 
 def _open(path: Path) -> PdfReader:
     from pypdf import PdfReader
-    from pypdf.errors import DependencyError
+    from pypdf.errors import DependencyError, FileNotDecryptedError
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it tells of every flaw it mends
     read_bytes(path)
@@ -95,7 +95,7 @@ def _open(path: Path) -> PdfReader:
         # Many a PDF is encrypted with an empty password, only to forbid printing.
         locked = reader.is_encrypted and not reader.decrypt("")
         len(reader.pages)
-    except DependencyError:
+    except (DependencyError, FileNotDecryptedError):
         locked = True
     except Exception as error:  # pypdf raises nearly anything on a broken file
         raise DataError(

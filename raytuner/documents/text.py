@@ -13,8 +13,6 @@ FIX = "convert the file to UTF-8, or name its encoding: documents: {path: ..., e
 def read_text(path: Path, name: str, encoding: str) -> list[Document]:
     """One document with the text as it is in the file, line ends included."""
     text = decode(path, read_bytes(path), encoding)
-    if "\0" in text:
-        raise DataError(f"{path}: a binary file, not text (byte {text.index(chr(0))} is 0); remove it or rename it")
     if text.startswith("%PDF-"):
         raise DataError(f"{path}: a PDF, not text; rename it to {path.stem}.pdf")
     return [Document(name, text, str(path))]
@@ -45,13 +43,16 @@ def decode(path: Path, raw: bytes, encoding: str, fix: str = FIX) -> str:
         fix: What to do about a byte that is not of the encoding.
 
     Raises:
-        DataError: A byte is not of the encoding.
+        DataError: A byte is not of the encoding, or the file is binary.
         ConfigError: There is no such encoding.
     """
     try:
-        return raw.decode(encoding)
+        text = raw.decode(encoding)
     except LookupError:
         raise ConfigError(f"documents.encoding: Python knows no encoding {encoding!r}; try utf-8") from None
     except UnicodeError as error:
         place = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "its bytes are"
         raise DataError(f"{path}: {place} not {encoding.removesuffix('-sig').upper()}; {fix}") from None
+    if "\0" in text:
+        raise DataError(f"{path}: a binary file, not text: character {text.index(chr(0))} is NUL; remove or rename it")
+    return text

@@ -51,7 +51,11 @@ def retriever_identity(own: Mapping[str, Any]) -> str:
 
 @stage(version=1, retriever=retriever_identity)
 def route(*, retriever: Literal["vector", "bm25", "hybrid"] | Component = "vector") -> str | Component:
-    """Say which way a question goes: by embedding, by BM25, by the fusion of both, or by an own retriever."""
+    """Say which way a question goes.
+
+    Args:
+        retriever: By embedding, by BM25, by the fusion of both, or by a retriever of the user's own.
+    """
     return retriever
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from raytuner.errors import TrialError
-from raytuner.metrics import Evidence, metric
+from raytuner.metrics import Evidence, abstains, metric
 
 
-def evidence(answer: str | None, reference: str | None, similarity: float | None = None) -> Evidence:
+def evidence(
+    answer: str | None, reference: str | None, similarity: float | None = None, others: tuple[str, ...] = ()
+) -> Evidence:
     return Evidence(
         ranges=[],
         relevant=[],
@@ -18,6 +20,7 @@ def evidence(answer: str | None, reference: str | None, similarity: float | None
         top_k=0,
         answer=answer,
         reference_answer=reference,
+        other_answers=others,
         similarity=similarity,
     )
 
@@ -73,3 +76,32 @@ def test_missing_answers_are_no_zero(name: str) -> None:
         metric(name)(evidence(None, None))
     with pytest.raises(TrialError, match="needs"):
         metric(name)(evidence("an answer", None))
+
+
+def test_the_best_of_several_reference_answers_counts() -> None:
+    several = evidence("cat sat", "dog", others=("cat sat down", "cow"))
+    assert metric("token_f1")(several) == pytest.approx(0.8)
+    assert metric("exact_match")(several) == 0
+    assert metric("exact_match")(evidence("The cow.", "dog", others=("cat sat down", "cow"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("", True),
+        (" \n", True),
+        ("I don't know.", True),
+        ("I don’t know", True),
+        ("Unanswerable", True),
+        ("The answer is not in the context.", True),
+        ("No answer", True),
+        ("I don't know, perhaps a cat.", False),
+        ("A cat.", False),
+    ],
+)
+def test_abstention(answer: str, expected: bool) -> None:
+    assert abstains(answer) == expected
+    for name in ("token_f1", "exact_match"):
+        assert metric(name)(evidence(answer, "")) == expected
+        # Where there is an answer, to abstain is an answer like any other.
+        assert metric(name)(evidence(answer, "yes")) == 0
