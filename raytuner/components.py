@@ -15,7 +15,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
 
 from raytuner.errors import ConfigError, nearest
 
@@ -129,6 +131,10 @@ class Component:
             raise ConfigError(
                 f"{what} {self.name}: making it failed: {type(error).__name__}: {error}; check its options"
             ) from error
+
+
+OwnComponent = Annotated[Component, WithJsonSchema({"type": "string"})]
+"""A component as the parameter of a stage; a config names it by its dotted path, or as an entry of `components`."""
 
 
 def _accepted(maker: Any, given: Mapping[str, Any]) -> dict[str, Any]:

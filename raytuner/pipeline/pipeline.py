@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from raytuner.components import Component, component, load
+from raytuner.components import Component, OwnComponent, component, load
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
@@ -50,7 +50,7 @@ def retriever_identity(own: Mapping[str, Any]) -> str:
 
 
 @stage(version=1, retriever=retriever_identity)
-def route(*, retriever: Literal["vector", "bm25", "hybrid"] | Component = "vector") -> str | Component:
+def route(*, retriever: Literal["vector", "bm25", "hybrid"] | OwnComponent = "vector") -> str | Component:
     """Say which way a question goes.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from annotated_types import Gt
 
-from raytuner.components import Component
+from raytuner.components import Component, OwnComponent
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk
@@ -30,7 +30,7 @@ def rerank(
     chunks: Sequence[Chunk],
     documents: Sequence[Document],
     *,
-    reranker: Component | None = None,
+    reranker: OwnComponent | None = None,
     rerank_depth: Annotated[int, Gt(0)] = 20,
 ) -> Ranking:
     """Rerank what was retrieved.
