@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from raytuner import config_sections, metrics, models
 from raytuner.cli import cli
+from raytuner.components import component
 from raytuner.config import TuneConfig
 from raytuner.datasets.columns import COLUMNS
 from raytuner.models.factory import FORMS
@@ -113,13 +114,19 @@ def check_yaml(text: str, folder: Path) -> None:
         return
     whole = {"documents": "my-docs", "questions": "questions.jsonl", **raw}
     parsed = TuneConfig.parse(yaml.safe_dump(whole, sort_keys=False), base=folder)
+    if parsed.objective.function is not None:  # its parameters are its own affair
+        assert SearchSpace.from_dict(parsed.space).default()
+        return
     table = models.table_of(parsed.models_table())
-    for name, value in models.resolved(parsed.pipeline, table).items():
-        pipeline.check_value(name, value)
+    own = {name: component(name, parsed.components_table()) for name in parsed.components}
+
+    def check(params: dict[str, Any]) -> None:
+        given = models.resolved({**parsed.pipeline, **params}, table)
+        pipeline.check({name: own.get(value, value) for name, value in given.items()})
+
+    check({})
     assert set(parsed.space) <= set(pipeline.parameters())
-    space = SearchSpace.from_dict(
-        parsed.space, constraint=lambda own: pipeline.check(models.resolved({**parsed.pipeline, **own}, table))
-    )
+    space = SearchSpace.from_dict(parsed.space, constraint=check)
     assert space.is_valid(space.default())
 
 
