@@ -188,9 +188,7 @@ def _flat(values: Iterable[object]) -> Iterator[object]:
 
 def _references(cells: _Cells, documents: tuple[str, ...]) -> tuple[Reference, ...]:
     """The references of a question: a list of them, passages, or one span in columns of its own."""
-    items = cells.listed("references")
-    if items is None:
-        items = _contexts(cells)
+    items = cells.listed("references") or _contexts(cells)
     if items is None:
         flat = {name: cells.get(name) for name in ("start_index", "end_index", "content")}
         items = [flat] if any(value is not None for value in flat.values()) else []

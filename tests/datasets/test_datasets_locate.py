@@ -100,6 +100,7 @@ def write(folder: Path, *rows: dict[str, Any]) -> Path:
         {"references": [{"content": "One  two.", "document": "a", "start_index": None}]},
         {"reference_contexts": ["One  two.", ""]},
         {"reference_contexts": '["One  two."]'},
+        {"reference_contexts": ["One  two."], "references": []},
         {"reference_contexts": "One  two."},
         {"content": "One  two.", "document": "a"},
         {"reference_contexts": ["One  two."], "documents": ["a", "b"]},
