@@ -74,8 +74,7 @@ def parsed(parser: Any, text: str) -> list[Range]:
     """The ranges of a node parser's nodes in a text.
 
     Nodes that cover the text one after the other are found by that: LlamaIndex itself takes the next place with the
-    same text, which is wrong where text repeats. The others (of several levels, or of parts of the text) are where
-    LlamaIndex says.
+    same text, which is wrong where text repeats. Nodes that leave text out are where LlamaIndex says.
 
     Raises:
         RaytunerError: The parser has changed the text.

@@ -21,6 +21,10 @@ class Lines(TextSplitter):
     def split_text(self, text):
         return text.split("\\n")
 
+class Odd(TextSplitter):
+    def split_text(self, text):
+        return text.split("\\n")[::2][:2]
+
 class Upper(TextSplitter):
     def split_text(self, text):
         return [text.upper()]
@@ -108,12 +112,14 @@ def test_objects_have_keys_of_their_own(module: str) -> None:
     assert keys[0] == keys[2] != keys[1]
 
 
-def test_a_repeated_text_is_where_the_parser_says() -> None:
-    from llama_index.core.node_parser import HierarchicalNodeParser
+def test_a_parser_may_leave_text_out(module: str) -> None:
+    assert [(chunk.start, chunk.text) for chunk in split(f"{module}.Odd")] == [(0, "one"), (8, "two, three")]
 
+
+def test_repeated_text_is_where_it_covers_the_document() -> None:
     text = "The same sentence again. " * 60
-    chunks = split(HierarchicalNodeParser.from_defaults(chunk_sizes=[128, 32]), text)
-    assert len({chunk.tokens > 40 for chunk in chunks}) == 2
+    chunks = split("llama_index.core.node_parser.SentenceSplitter", text, chunk_size=64, chunk_overlap=16)
+    assert (chunks[0].start, chunks[-1].end) == (0, len(text.strip()))
 
 
 def test_a_parser_that_changes_the_text_is_noticed(module: str) -> None:
