@@ -191,10 +191,12 @@ def _tune(
 
     with RunLog() as log:
         loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
+        from raytuner.documents.load import progress_bar
         from raytuner.plan import make_plan, run_plan
         from raytuner.progress import Progress
 
-        plan = make_plan(loaded, imports=True)
+        with progress_bar(quiet=quiet) as reading:
+            plan = make_plan(loaded, imports=True, progress=reading)
         if not quiet:
             click.echo(_headline(plan), err=True)
         with Progress(plan.total, quiet=quiet) as progress:

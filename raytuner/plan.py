@@ -13,7 +13,7 @@ from raytuner.components import importable
 from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
-from raytuner.documents.load import load_documents
+from raytuner.documents.load import Progress, load_documents
 from raytuner.errors import ConfigError
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
@@ -72,13 +72,14 @@ class Plan:
         return min((n for n in (self.trials, self.space.size()) if n is not None), default=None)
 
 
-def make_plan(config: TuneConfig, *, imports: bool = False) -> Plan:
+def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress | None = None) -> Plan:
     """Read documents and questions, and check that everything fits.
 
     Args:
         config: The config.
         imports: Whether what the config names by dotted paths is imported, which runs its code: for a search, not
             for a look at it.
+        progress: Called with how many parts of the documents have been read, and how many there are.
 
     Raises:
         UserError: With the value, the rule and the fix.
@@ -86,7 +87,7 @@ def make_plan(config: TuneConfig, *, imports: bool = False) -> Plan:
     check_parameters(config)
     if config.search.name is not None:
         algorithm(config.search.name)
-    objective = _own_objective(config) if config.objective.function else _rag_objective(config)
+    objective = (_own_objective if config.objective.function else _rag_objective)(config, progress)
     if imports:
         objective.resolve()
     space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
@@ -112,8 +113,8 @@ def make_plan(config: TuneConfig, *, imports: bool = False) -> Plan:
     )
 
 
-def _rag_objective(config: TuneConfig) -> RagObjective:
-    documents = read_documents(config)
+def _rag_objective(config: TuneConfig, progress: Progress | None) -> RagObjective:
+    documents = _read_documents(config, progress)
     questions = _read_questions(config, documents)
     return RagObjective(
         documents,
@@ -129,8 +130,8 @@ def _rag_objective(config: TuneConfig) -> RagObjective:
     )
 
 
-def _own_objective(config: TuneConfig) -> OwnObjective:
-    documents = read_documents(config) if config.documents else []
+def _own_objective(config: TuneConfig, progress: Progress | None) -> OwnObjective:
+    documents = _read_documents(config, progress) if config.documents else []
     questions = _read_questions(config, documents) if config.questions else ()
     assert config.objective.function is not None
     return OwnObjective(
@@ -232,8 +233,7 @@ def default_metric(questions: QuestionSet) -> str:
     return DEFAULT_METRIC
 
 
-def read_documents(config: TuneConfig) -> list[Document]:
-    """The documents of a config; a reader by dotted path is imported."""
+def _read_documents(config: TuneConfig, progress: Progress | None) -> list[Document]:
     section = config.documents
     assert section is not None  # or the config would have been refused
     with importable(config.folder if section.reader else None):
@@ -243,6 +243,7 @@ def read_documents(config: TuneConfig) -> list[Document]:
             reader=section.reader,
             options=section.options,
             exclude=[config.questions.path] if config.questions else (),
+            progress=progress,
         )
 
 

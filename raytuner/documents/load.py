@@ -66,11 +66,11 @@ def load_documents(
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
     """A bar on standard error for the `progress` of `load_documents`; nothing where that is no terminal."""
     from tqdm.auto import tqdm
 
-    with tqdm(desc="documents", disable=None, leave=False) as bar:
+    with tqdm(desc="documents", disable=True if quiet else None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
