@@ -36,6 +36,9 @@ def locate(text: str, pieces: Sequence[str]) -> list[Range]:
         RaytunerError: The pieces do not cover the text: the splitter has changed it.
     """
     earliest = _earliest(text, pieces)
+    for number, piece in enumerate(pieces):  # before every combination of places is tried
+        if text.find(piece, earliest[number]) < 0:
+            raise _changed(number)
     overlap = round((sum(map(len, pieces)) - len(text)) / max(1, len(pieces) - 1))  # on the average
 
     def places(number: int) -> Iterator[int]:
@@ -59,11 +62,15 @@ def locate(text: str, pieces: Sequence[str]) -> list[Range]:
             open_places.pop()
             dead.add((number - 1, starts.pop()))
         else:
-            # No text here: errors are logged, and documents must not be.
-            raise RaytunerError(
-                f"the splitter changed the text: from chunk {found + 1} on, its chunks do not cover their document"
-            )
+            raise _changed(found)
     return [(start, start + len(piece)) for start, piece in zip(starts, pieces, strict=True)]
+
+
+def _changed(number: int) -> RaytunerError:
+    # No text here: errors are logged, and documents must not be.
+    return RaytunerError(
+        f"the splitter changed the text: from chunk {number + 1} on, its chunks do not cover their document"
+    )
 
 
 def _earliest(text: str, pieces: Sequence[str]) -> list[int]:
@@ -78,8 +85,9 @@ def _occurrences(text: str, piece: str, window: Range, usual: int) -> Iterator[i
     """Every place in a window (first and last place) at which a piece starts, those nearest to the usual one first."""
     low, high = window
     length = len(piece)
+    usual = max(usual, low - 1)  # a negative end would count from the end of the text
     below = text.rfind(piece, low, min(usual, high) + length)
-    above = text.find(piece, max(usual + 1, low), high + length)
+    above = text.find(piece, usual + 1, high + length)
     while below >= 0 or above >= 0:
         if above < 0 or (below >= 0 and usual - below <= above - usual):
             yield below
