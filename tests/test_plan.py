@@ -9,6 +9,7 @@ import yaml
 from raytuner import TuneConfig
 from raytuner.errors import ConfigError, UserError
 from raytuner.plan import Plan, make_plan
+from raytuner.plan_text import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = {"documents": "builtin:quickstart", "questions": "builtin:quickstart"}
