@@ -79,6 +79,11 @@ def importable(folder: str | Path | None) -> Iterator[None]:
 _PROCESS = uuid.uuid4().hex
 
 
+def identity(value: Any) -> str:
+    """What stands for the value of a parameter in a key: its name, or the identity of a component."""
+    return value.identity if isinstance(value, Component) else str(value)
+
+
 @dataclass(frozen=True)
 class Component:
     """A part of the pipeline that is the user's own; it is imported and made when it is first used.
@@ -107,6 +112,23 @@ class Component:
         """What stands for it in keys."""
         return " ".join((self.path, self.options, self.version, self.token))
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Its options."""
+        found: dict[str, Any] = json.loads(self.options)
+        return found
+
+    def target(self, what: str) -> Any:
+        """What its path leads to, or the thing that was handed over.
+
+        Args:
+            what: What it is to be, for messages.
+
+        Raises:
+            ConfigError: It cannot be imported.
+        """
+        return self.instance if self.instance is not None else load(self.path, what)
+
     def make(self, what: str, **given: Any) -> Any:
         """Import it and, unless it is the finished thing, call it.
 
@@ -120,13 +142,13 @@ class Component:
         Raises:
             ConfigError: It cannot be imported or made.
         """
-        target = self.instance if self.instance is not None else load(self.path, what)
+        target = self.target(what)
         if not (inspect.isclass(target) or inspect.isroutine(target)):
             return target
         # LlamaIndex's own way to make a thing from its parts, where there is one.
         maker = getattr(target, "from_defaults", target) if inspect.isclass(target) else target
         try:
-            return maker(**{**_accepted(maker, given), **json.loads(self.options)})
+            return maker(**{**_accepted(maker, given), **self.arguments})
         except Exception as error:  # whatever a user's code does
             raise ConfigError(
                 f"{what} {self.name}: making it failed: {type(error).__name__}: {error}; check its options"
@@ -153,9 +175,9 @@ def component(value: Any, table: Mapping[str, Any] | None = None) -> Any:
             been made a component before is another one at each call.
 
     Returns:
-        The name, or a `Component`; None stays None.
+        The name, or a `Component`. What is neither a name nor an object stays as it is.
     """
-    if value is None or isinstance(value, Component):
+    if value is None or isinstance(value, (Component, int, float, list, dict)):
         return value
     if not isinstance(value, str):
         name = getattr(value, "__name__", type(value).__name__)

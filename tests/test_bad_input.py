@@ -127,7 +127,7 @@ QUESTIONS = {
         ("questions.json", "SQuAD"), {"questions": "questions.json"}, {"questions.json": b'{"hello": ["world"]}'}
     ),
     "a picture": Row(
-        ("questions.png", "encoding"),
+        ("questions.png", "binary", "SQuAD"),
         {"questions": "questions.png"},
         {"questions.png": b"\x89PNG" + struct.pack(">I", 13)},
     ),
@@ -201,7 +201,7 @@ VALUES = {
     "a negative budget": Row(("budget.minutes", "-1", "greater"), {"budget": {"minutes": -1}}),
     "a variable that is not set": Row(("${NOT_SET_HERE}", "set it"), {"documents": "${NOT_SET_HERE}/docs"}),
     "a list": Row(("rag.yaml", "mapping"), "- documents\n- questions\n"),
-    "not YAML": Row(("rag.yaml", "line 1"), "documents: [docs\n"),
+    "not YAML": Row(("rag.yaml", "line 2"), "documents: [docs\n"),
     "a tag that would run code": Row(
         ("rag.yaml", "line 1"), "documents: !!python/object/apply:os.system ['touch harm']\nquestions: q\n"
     ),
@@ -236,9 +236,9 @@ MODELS = {
     ),
     "no variable with the key": Row(("SERVED_KEY", "served"), by_url(api_key_env="SERVED_KEY")),
     "a server that is not there": Row(("127.0.0.1:9", "served"), by_url()),
-    "no address": Row(("base_url", "served"), by_url(base_url=None)),
+    "no address": Row(("base_url", "openai-like:some-model"), by_url(base_url=None)),
     "a wrong API key": Row(
-        ("SERVED_KEY", "served", "wrong"),
+        ("SERVED_KEY", "served", "refuses the key"),
         by_url(base_url="URL/closed/v1", api_key_env="SERVED_KEY"),
         environment={"SERVED_KEY": "not-the-key"},
     ),

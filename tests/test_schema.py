@@ -70,7 +70,7 @@ def test_what_loads_is_valid(sections: dict[str, Any], validator: Draft202012Val
         {"questions": {"columns": {}}},
         {"pipeline": {"top_kk": 3}},
         {"pipeline": {"top_k": 0}},
-        {"pipeline": {"retriever": "bm52"}},
+        {"pipeline": {"fusion": "weihgted"}},
         {"pipeline": {"temperature": 3}},
         {"space": {"top_k": 3}},
         {"space": {"top_k": []}},
@@ -78,7 +78,7 @@ def test_what_loads_is_valid(sections: dict[str, Any], validator: Draft202012Val
         {"space": {"top_k": {"int": [1]}}},
         {"space": {"top_k": {"int": [1, 2], "stp": 1}}},
         {"space": {"retriever": {"int": [1, 2]}}},
-        {"space": {"retriever": {"choice": ["bm25", "vectr"]}}},
+        {"space": {"fusion": {"choice": ["weighted", "ranks"]}}},
     ],
 )
 def test_what_is_wrong_is_marked(sections: dict[str, Any], validator: Draft202012Validator) -> None:

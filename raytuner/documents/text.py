@@ -51,6 +51,10 @@ def decode(path: Path, raw: bytes, encoding: str, fix: str = FIX) -> str:
     except LookupError:
         raise ConfigError(f"documents.encoding: Python knows no encoding {encoding!r}; try utf-8") from None
     except UnicodeError as error:
+        if b"\0" in raw and "16" not in encoding and "32" not in encoding:
+            raise DataError(
+                f"{path}: a binary file, not text: byte {raw.index(0)} is NUL; remove or rename it"
+            ) from None
         place = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "its bytes are"
         raise DataError(f"{path}: {place} not {encoding.removesuffix('-sig').upper()}; {fix}") from None
     if "\0" in text:

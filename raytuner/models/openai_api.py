@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import openai
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.embeddings.openai import OpenAIEmbedding
@@ -69,7 +70,7 @@ class ServiceLLM(OpenAI):  # type: ignore[misc]
         return ServiceLLM, (self._spec, self.temperature)
 
     def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
-        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec)}
+        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec, is_async)}
 
     def _get_client(self) -> Any:
         return bare(super()._get_client(), self._spec)
@@ -103,7 +104,7 @@ class ServiceEmbedding(OpenAIEmbedding):  # type: ignore[misc]
         return ServiceEmbedding, (self._spec,)
 
     def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
-        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec)}
+        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec, is_async)}
 
     def _get_client(self) -> Any:
         return bare(super()._get_client(), self._spec)
@@ -140,7 +141,9 @@ def bare(client: Any, spec: ModelSpec) -> Any:
     return client
 
 
-def _credentials(spec: ModelSpec) -> dict[str, str]:
+def _credentials(spec: ModelSpec, is_async: bool) -> dict[str, Any]:
     if spec.kind == "smollm2":
-        return server.connect()._asdict()
+        client = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
+        # Not by the environment's proxy, which does not reach this machine and need not know the key.
+        return {**server.connect()._asdict(), "http_client": client(trust_env=False)}
     return {"api_key": endpoint.key(spec), "base_url": endpoint.base_url(spec)}

@@ -6,31 +6,19 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from raytuner import components
+from raytuner.components import Component
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline.chunk import check_overlap, overlap_tokens
 from raytuner.pipeline.locate import Range, locate
-
-_objects: list[Any] = []  # kept, so that their positions name them as long as the process lives
-
-
-def splitter_name(splitter: Any) -> str:
-    """What stands for a splitter in a key: its path, or an object's class and its number in this process."""
-    if isinstance(splitter, str):
-        return splitter
-    if not any(splitter is known for known in _objects):
-        _objects.append(splitter)
-    number = next(i for i, known in enumerate(_objects) if known is splitter)
-    return f"{type(splitter).__module__}.{type(splitter).__qualname__}#{number}"
 
 
 def sizes(own: Mapping[str, Any]) -> dict[str, int]:
     """Those of ``chunk_size`` and ``chunk_overlap`` (in tokens) that a node parser's constructor takes.
 
     Args:
-        own: ``splitter``, ``chunk_size`` and ``chunk_overlap``.
+        own: ``splitter`` (a `Component`), ``chunk_size`` and ``chunk_overlap``.
     """
-    found = _target(own["splitter"])
+    found = own["splitter"].target("splitter")
     if not callable(found) or _is_parser(found):
         return {}
     every = {
@@ -44,7 +32,7 @@ def node_parser(own: Mapping[str, Any]) -> Any:
     """Make the node parser that a configuration names.
 
     Args:
-        own: ``splitter``, ``chunk_size`` and ``chunk_overlap``.
+        own: ``splitter`` (a `Component`), ``chunk_size`` and ``chunk_overlap``.
 
     Returns:
         A LlamaIndex ``NodeParser``.
@@ -52,7 +40,8 @@ def node_parser(own: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: The path leads nowhere, or to something that is or makes no node parser.
     """
-    found, name = _target(own["splitter"]), splitter_name(own["splitter"])
+    name: Component = own["splitter"]
+    found = name.target("splitter")
     if _is_parser(found):
         return found
     if not callable(found):
@@ -61,7 +50,7 @@ def node_parser(own: Mapping[str, Any]) -> Any:
     if len(options) == 2:
         check_overlap(own["chunk_size"], own["chunk_overlap"])
     try:
-        parser = found(**options)
+        parser = found(**{**options, **name.arguments})
     except Exception as error:  # whatever a user's class does while an object of it is made
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"splitter {name} cannot be made ({reason}); name a function that needs nothing") from error
@@ -96,10 +85,6 @@ def parsed(parser: Any, text: str) -> list[Range]:
 def _own_range(node: Any) -> Range:
     start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
     return (0, 0) if start is None or end is None else (start, end)
-
-
-def _target(splitter: Any) -> Any:
-    return components.load(splitter, "splitter") if components.is_dotted(splitter) else splitter
 
 
 def _is_parser(value: Any) -> bool:

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from raytuner.components import Component, OwnComponent, component, load
+from raytuner.components import Component, OwnComponent, component, identity, load
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
@@ -31,7 +31,6 @@ from raytuner.pipeline.retrieve import (
 from raytuner.pipeline.splitters import (
     SPLITTERS,
     check_chunking,
-    check_splitter,
     choose,
     custom,
     expand,
@@ -43,13 +42,7 @@ from raytuner.pipeline.splitters import (
 from raytuner.pipeline.stage import Stage, digest, stage
 
 
-def retriever_identity(own: Mapping[str, Any]) -> str:
-    """What stands for a retriever in a key."""
-    retriever = own["retriever"]
-    return retriever.identity if isinstance(retriever, Component) else str(retriever)
-
-
-@stage(version=1, retriever=retriever_identity)
+@stage(version=1, retriever=lambda own: identity(own["retriever"]))
 def route(*, retriever: Literal["vector", "bm25", "hybrid"] | OwnComponent = "vector") -> str | Component:
     """Say which way a question goes.
 
@@ -89,11 +82,10 @@ def defaults() -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters().items()}
 
 
-COMPONENTS = ("retriever", "reranker")
+COMPONENTS = ("splitter", "retriever", "reranker")
 """Parameters that may be components of the user's own."""
 
 SINGLE_RULES: dict[str, Callable[[Mapping[str, Any]], object]] = {
-    "splitter": check_splitter,
     "prompt": check_prompt,
     "embedding": lambda params: model_identity(embed_chunks.own(params)),
     "llm": lambda params: llm_identity(generate.own(params)),
@@ -112,10 +104,20 @@ def check_value(name: str, value: Any) -> None:
     try:
         _adapter(name).validate_python(component(value) if name in COMPONENTS else value, strict=True)
     except ValidationError as error:
+        if isinstance(value, str) and (names := _names(name)):
+            raise ConfigError(f"{name}: {value!r} is unknown; {nearest(value, names)}") from None
         reason = error.errors()[0]["msg"].removeprefix("Input should be ")
         raise ConfigError(f"{name}: {value!r} is not allowed; it should be {reason}") from None
     if name in SINGLE_RULES:
         SINGLE_RULES[name]({**defaults(), name: value})
+
+
+def _names(parameter: str) -> list[str]:
+    """The names that a parameter takes; none if it is no matter of names."""
+    annotation = parameters()[parameter].annotation
+    parts = (annotation, *get_args(annotation))
+    names = [name for part in parts if get_origin(part) is Literal for name in get_args(part)]
+    return [*names, *(["a dotted path"] if names and parameter in COMPONENTS else [])]
 
 
 @cache

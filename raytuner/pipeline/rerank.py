@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
 from annotated_types import Gt
 
-from raytuner.components import Component, OwnComponent
+from raytuner.components import Component, OwnComponent, identity
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk
@@ -17,13 +17,7 @@ from raytuner.pipeline.retrieve import Ranking
 from raytuner.pipeline.stage import stage
 
 
-def reranker_identity(own: Mapping[str, Any]) -> str:
-    """What stands for a reranker in a key."""
-    reranker = own["reranker"]
-    return reranker.identity if isinstance(reranker, Component) else str(reranker)
-
-
-@stage(version=1, reranker=reranker_identity)
+@stage(version=1, reranker=lambda own: identity(own["reranker"]))
 def rerank(
     ranking: Ranking,
     question: str,

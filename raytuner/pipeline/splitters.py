@@ -9,23 +9,26 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
-from raytuner.components import is_dotted
+from raytuner.components import Component, OwnComponent, identity
 from raytuner.documents.document import Document
-from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline import ranges
 from raytuner.pipeline.chunk import Chunk, ChunkOverlap, ChunkSize, check_overlap, overlap_tokens, token_counter
 from raytuner.pipeline.embed import Embedder, LongText, embedder, model_identity
 from raytuner.pipeline.locate import Range, trim
-from raytuner.pipeline.node_parser import node_parser, parsed, sizes, splitter_name
+from raytuner.pipeline.node_parser import node_parser, parsed, sizes
 from raytuner.pipeline.sentences import sentence_pieces, sentences
 from raytuner.pipeline.stage import Identify, Stage, stage
 
-Splitter = Literal["sentence", "token", "markdown", "sentence_window", "semantic", "recursive", "whole"] | Any
+Splitter = Literal["sentence", "token", "markdown", "sentence_window", "semantic", "recursive", "whole"] | OwnComponent
 
 
 @stage(version=1)
-def choose(*, splitter: Splitter = "sentence") -> Any:
-    """Say which splitter is used: its name, a dotted path, or a LlamaIndex ``NodeParser``."""
+def choose(*, splitter: Splitter = "sentence") -> str | Component:
+    """Say which splitter is used.
+
+    Args:
+        splitter: How documents are cut; or a LlamaIndex ``NodeParser`` of the user's own.
+    """
     return splitter
 
 
@@ -176,7 +179,7 @@ def _if_taken(name: str) -> Identify:
 
 @stage(
     version=1,
-    splitter=lambda own: splitter_name(own["splitter"]),
+    splitter=lambda own: identity(own["splitter"]),
     chunk_size=_if_taken("chunk_size"),
     chunk_overlap=_if_taken("chunk_overlap"),
 )
@@ -213,20 +216,6 @@ def splitter_stage(params: Mapping[str, Any]) -> Stage:
     """The stage that splits the documents of a configuration."""
     name = choose(params)
     return SPLITTERS.get(name, custom) if isinstance(name, str) else custom
-
-
-def check_splitter(params: Mapping[str, Any]) -> None:
-    """Refuse what names no splitter; a dotted path is not imported.
-
-    Raises:
-        ConfigError: With the nearest name.
-    """
-    name = choose(params)
-    if isinstance(name, str):
-        if name not in SPLITTERS and not is_dotted(name):
-            raise ConfigError(f"splitter: {name!r} is unknown; {nearest(name, [*SPLITTERS, 'a dotted path'])}")
-    elif not hasattr(name, "get_nodes_from_documents"):
-        raise ConfigError(f"splitter: {name!r} is no splitter; give a name, a dotted path or a LlamaIndex NodeParser")
 
 
 def check_chunking(params: Mapping[str, Any]) -> None:

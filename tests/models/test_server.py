@@ -140,7 +140,9 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_answers_are_the_same_in_any_order_and_from_any_thread() -> None:
+def test_answers_are_the_same_in_any_order_and_from_any_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # which nobody is
     short = spec("short", {"short": {"model": "smollm2", "max_tokens": 16}})
     llm = models.llm(short)
     first = {prompt: llm.complete(prompt).text for prompt in PROMPTS}

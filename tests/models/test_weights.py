@@ -193,7 +193,7 @@ def test_several_at_once_do_not_break_each_other(empty_cache, pulled):
 
 
 def test_status_follows_the_cache(empty_cache, pulled):
-    assert [(row.name, row.cached) for row in weights.status()] == [("minilm", False), ("wordllama", False)]
+    assert [(row.name, row.cached) for row in weights.status()] == [(name, False) for name in REGISTRY]
     weights.import_file(pulled.wheels / WORDLLAMA.wheels[0].file)
     assert weights.status()[1] == ("wordllama", "embedding", 256, 19_155_170, "MIT", True)
 
