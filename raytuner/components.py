@@ -81,7 +81,8 @@ _PROCESS = uuid.uuid4().hex
 
 def identity(value: Any) -> str:
     """What stands for the value of a parameter in a key: its name, or the identity of a component."""
-    return value.identity if isinstance(value, Component) else str(value)
+    found = component(value)
+    return found.identity if isinstance(found, Component) else str(found)
 
 
 @dataclass(frozen=True)
@@ -166,13 +167,15 @@ def _accepted(maker: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in taken or name in fields}
 
 
+_instances: dict[int, Component] = {}  # they keep their objects, so that no other gets the number
+
+
 def component(value: Any, table: Mapping[str, Any] | None = None) -> Any:
     """What a parameter's value means: a built-in name stays a name, everything else becomes a `Component`.
 
     Args:
         value: A built-in name, a name of `table`, a dotted path, or an object.
-        table: From names to settings (``path``, ``options``, ``version``) or to objects. An object that has not
-            been made a component before is another one at each call.
+        table: From names to settings (``path``, ``options``, ``version``) or to objects.
 
     Returns:
         The name, or a `Component`. What is neither a name nor an object stays as it is.
@@ -181,7 +184,8 @@ def component(value: Any, table: Mapping[str, Any] | None = None) -> Any:
         return value
     if not isinstance(value, str):
         name = getattr(value, "__name__", type(value).__name__)
-        return Component(name, instance=value, token=uuid.uuid4().hex)
+        made = Component(name, instance=value, token=uuid.uuid4().hex)
+        return _instances.setdefault(id(value), made)
     entry = (table or {}).get(value)
     if entry is None:
         return Component(value, value) if is_dotted(value) else value

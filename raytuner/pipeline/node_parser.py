@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from raytuner.components import Component
+from raytuner.components import Component, component
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline.chunk import check_overlap, overlap_tokens
 from raytuner.pipeline.locate import Range, locate
@@ -16,9 +16,9 @@ def sizes(own: Mapping[str, Any]) -> dict[str, int]:
     """Those of ``chunk_size`` and ``chunk_overlap`` (in tokens) that a node parser's constructor takes.
 
     Args:
-        own: ``splitter`` (a `Component`), ``chunk_size`` and ``chunk_overlap``.
+        own: ``splitter``, ``chunk_size`` and ``chunk_overlap``.
     """
-    found = own["splitter"].target("splitter")
+    found = component(own["splitter"]).target("splitter")
     if not callable(found) or _is_parser(found):
         return {}
     every = {
@@ -32,7 +32,7 @@ def node_parser(own: Mapping[str, Any]) -> Any:
     """Make the node parser that a configuration names.
 
     Args:
-        own: ``splitter`` (a `Component`), ``chunk_size`` and ``chunk_overlap``.
+        own: ``splitter``, ``chunk_size`` and ``chunk_overlap``.
 
     Returns:
         A LlamaIndex ``NodeParser``.
@@ -40,7 +40,7 @@ def node_parser(own: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: The path leads nowhere, or to something that is or makes no node parser.
     """
-    name: Component = own["splitter"]
+    name: Component = component(own["splitter"])
     found = name.target("splitter")
     if _is_parser(found):
         return found

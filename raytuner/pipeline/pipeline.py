@@ -208,7 +208,7 @@ class Pipeline:
             One ranking a question.
         """
         depth = max(select.own(params)["top_k"], rerank.own(params)["rerank_depth"], MIN_DEPTH)
-        retriever = route(params)
+        retriever = component(route(params))
         ways = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both}
         way = self._by_component if isinstance(retriever, Component) else ways[retriever]
         key, deep = way(params, questions, depth)
@@ -229,7 +229,7 @@ class Pipeline:
     def _by_component(
         self, params: Mapping[str, Any], questions: Sequence[str], depth: int
     ) -> tuple[str, list[Ranking]]:
-        own: Component = route(params)
+        own: Component = component(route(params))
         key = route.key(params, self.split_key(params))
 
         def search(needed: list[int]) -> list[Ranking]:

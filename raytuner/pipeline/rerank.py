@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from annotated_types import Gt
 
-from raytuner.components import Component, OwnComponent, identity
+from raytuner.components import Component, OwnComponent, component, identity
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk
@@ -52,7 +52,7 @@ def rerank(
     positions, scores = ranking.chunks[:rerank_depth].tolist(), ranking.scores[:rerank_depth].tolist()
     nodes = as_nodes(chunks, documents, positions)
     given = [NodeWithScore(node=node, score=score) for node, score in zip(nodes, scores, strict=True)]
-    found = _made(reranker, rerank_depth).postprocess_nodes(given, query_str=question)
+    found = _made(component(reranker), rerank_depth).postprocess_nodes(given, query_str=question)
     return as_ranking(found, chunks, rerank_depth, f"reranker {reranker}")
 
 

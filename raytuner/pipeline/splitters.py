@@ -13,7 +13,7 @@ from raytuner.components import Component, OwnComponent, identity
 from raytuner.documents.document import Document
 from raytuner.pipeline import ranges
 from raytuner.pipeline.chunk import Chunk, ChunkOverlap, ChunkSize, check_overlap, overlap_tokens, token_counter
-from raytuner.pipeline.embed import Embedder, LongText, embedder, model_identity
+from raytuner.pipeline.embed import Embedder, LongText, Model, embedder, model_identity
 from raytuner.pipeline.locate import Range, trim
 from raytuner.pipeline.node_parser import node_parser, parsed, sizes
 from raytuner.pipeline.sentences import sentence_pieces, sentences
@@ -121,7 +121,7 @@ def semantic(
     *,
     chunk_size: ChunkSize = 512,
     breakpoint_percentile: Annotated[float, Ge(0), Le(100)] = 95,
-    embedding: str = "minilm",
+    embedding: Model = "minilm",
     long_text: LongText = "windows",
 ) -> list[Chunk]:
     """Cut where the meaning changes, by the rule of LlamaIndex's ``SemanticSplitterNodeParser``.

@@ -84,7 +84,7 @@ def test_nodes_that_are_no_chunks_are_refused() -> None:
 def test_what_is_no_retriever_is_refused() -> None:
     with pytest.raises(ConfigError, match="has no retrieve"):
         rankings(retriever=Nothing)
-    with pytest.raises(ConfigError, match="should be 'vector'"):
+    with pytest.raises(ConfigError, match="did you mean 'vector'"):
         rankings(retriever="vecter")
 
 
