@@ -1,6 +1,6 @@
 """What mypy must say of a user's code: each unused `type: ignore` is an error under --warn-unused-ignores."""
 
-from typing import assert_type
+from typing_extensions import assert_type
 
 from raytuner import RayTuneParamTuner, RunResult, TuneConfig
 
