@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 
 class Section(BaseModel):
     """A mapping of which every key is known."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+PATHS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+"""A path or several, as a config has them."""
 
 
 class DocumentsConfig(Section):
@@ -24,7 +28,7 @@ class DocumentsConfig(Section):
         options: Keyword arguments for the reader.
     """
 
-    paths: list[str] = Field(default_factory=list, alias="path")
+    paths: Annotated[list[str], WithJsonSchema(PATHS)] = Field(default_factory=list, alias="path")
     encoding: str = "utf-8-sig"
     reader: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)

