@@ -152,11 +152,7 @@ def compared(model: type[BaseModel], raw: Mapping[str, Any]) -> Iterator[tuple[s
     for place, section, written in sections(model, raw):
         for name, field in section.model_fields.items():
             default = field.get_default(call_default_factory=True)
-            name = field.alias or name
-            is_section = isinstance(default, (BaseModel, dict)) or place + name in (
-                "documents",
-                "documents.path",
-                "questions",
-            )
-            if default is not PydanticUndefined and not is_section:
-                yield f"{place}{name}", written[name], default
+            key = field.alias or name
+            required = f"{place}{key}" in ("documents", "documents.path", "questions")
+            if default is not PydanticUndefined and not required and not isinstance(default, (BaseModel, dict)):
+                yield f"{place}{key}", written[key], default

@@ -18,7 +18,8 @@ def sizes(own: Mapping[str, Any]) -> dict[str, int]:
     Args:
         own: ``splitter``, ``chunk_size`` and ``chunk_overlap``.
     """
-    found = component(own["splitter"]).target("splitter")
+    splitter = component(own["splitter"])
+    found = splitter.target("splitter") if isinstance(splitter, Component) else None
     if not callable(found) or _is_parser(found):
         return {}
     every = {

@@ -184,7 +184,7 @@ def test_the_cutoff_is_applied_to_the_ranking(pipeline: Pipeline) -> None:
         ("splitter", "sentense", "'sentense'.*did you mean 'sentence'"),
         ("window_size", -1, "-1.*greater than or equal to 0"),
         ("breakpoint_percentile", 101, "101.*less than or equal to 100"),
-        ("retriever", "BM25", "'BM25'.*'bm25'"),
+        ("retriever", "BM25", "'BM25' is unknown.*bm25, hybrid, vector"),
         ("embedding", None, "None.*string"),
     ],
 )

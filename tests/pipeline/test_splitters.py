@@ -16,7 +16,8 @@ from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk, token_counter
-from raytuner.pipeline.splitters import SPLITTERS, check_chunking, check_splitter, expand, splitter_stage
+from raytuner.pipeline.pipeline import check_value
+from raytuner.pipeline.splitters import SPLITTERS, check_chunking, expand, splitter_stage
 
 SIZED = [name for name, part in SPLITTERS.items() if "chunk_size" in part.parameters]
 OVERLAPPING = [name for name, part in SPLITTERS.items() if "chunk_overlap" in part.parameters]
@@ -192,17 +193,17 @@ def test_a_chunk_smaller_than_a_character_is_refused(splitter: str) -> None:
         ("Whole", "'Whole' is unknown.*whole"),
         ("a.b.", "'a.b.' is unknown.*a dotted path"),
         ("", "'' is unknown"),
-        (3, "3 is no splitter"),
-        (None, "None is no splitter"),
+        (3, "3 is not allowed.*'sentence'"),
+        (None, "None is not allowed.*'sentence'"),
     ],
 )
 def test_what_names_no_splitter_is_refused(splitter: Any, words: str) -> None:
     with pytest.raises(ConfigError, match=f"^splitter: {words}"):
-        check_splitter({"splitter": splitter})
+        check_value("splitter", splitter)
 
 
 def test_a_dotted_path_is_not_imported_by_a_check() -> None:
-    check_splitter({"splitter": "no_such_module.Parser"})
+    check_value("splitter", "no_such_module.Parser")
 
 
 # sentence and token
