@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +92,6 @@ def test_a_missing_library_is_named() -> None:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of two layers with random weights, and a tokenizer of single bytes."""
-    try:
-        distribution("llama-index-llms-huggingface")
-        distribution("llama-index-embeddings-huggingface")
-    except PackageNotFoundError:
-        pytest.skip("the extra huggingface is not installed")
     import torch
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
@@ -115,7 +109,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.huggingface
+@pytest.mark.timeout(300)
 def test_models_of_hugging_face(tiny: Path) -> None:
     settings = {"model": f"huggingface:{tiny}", "max_tokens": 8, "context_window": 256}
     llm = models.llm(spec("tiny", {"tiny": settings}))
