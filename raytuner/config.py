@@ -324,6 +324,7 @@ def _valid_keys(location: Sequence[str]) -> Iterator[str]:
     for part in location:
         if part in model.model_fields:
             annotation = model.model_fields[part].annotation
-            annotation = next(iter(reversed(get_args(annotation))), annotation)
-            model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
+            kinds = (annotation, *get_args(annotation))
+            sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+            model = sections[0] if sections else model
     yield from (field.alias or name for name, field in model.model_fields.items())

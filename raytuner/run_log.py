@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -45,7 +46,8 @@ class RunLog:
             self.note(f"ended by {type(error).__name__}: {error}", logging.ERROR)
         self._memory.close()
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # the disk may be full
+                self._file.close()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Take a record in; called by the logger, which goes on only with what it would have taken without us."""

@@ -200,6 +200,8 @@ def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: S
     from raytuner.trainable import Gate
 
     share = slots(options.concurrency, options.resources)
+    if options.concurrency is not None and options.concurrency > share.number:
+        study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
     gate = Gate(uuid.uuid4().hex, min(share.number, searcher.at_most or share.number))
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
@@ -211,6 +213,8 @@ def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: S
         try:
             return _fit(tuner)
         except TuneError as error:
+            if study.failure is not None:
+                raise study.failure from None
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -67,6 +68,7 @@ class Study:
         self.folder = folder
         self.trials: dict[int, Trial] = {}
         self.notes: list[str] = []
+        self.failure: RaytunerError | None = None
         self._listeners = listeners
         self._log = Log(folder / LOG) if folder else None
         self._started = time.monotonic()
@@ -206,8 +208,13 @@ class Study:
         )
 
     def _write(self, **row: Any) -> None:
-        if self._log is not None:
+        if self._log is None:
+            return
+        try:
             self._log.append(row)
+        except RaytunerError as error:
+            self.failure = error  # Tune, which calls from here on, would wrap it into an error of its own
+            raise
 
     def _changed(self, trial: Trial) -> None:
         for listener in self._listeners:
@@ -250,7 +257,8 @@ class Log:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a line that could not be written has been spoken of
+            self._file.close()
 
 
 def read_log(folder: Path) -> Iterator[dict[str, Any]]:

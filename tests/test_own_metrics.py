@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from raytuner import ParamTuner, RagObjective, SearchSpace, TuneConfig
-from raytuner.errors import AllTrialsFailedError, ConfigError, DataError, TrialError
+from raytuner.errors import AllTrialsFailedError, ConfigError, DataError, TrialError, UserError
 from raytuner.metrics import Evidence, custom
 from raytuner.plan import make_plan, run_plan
 from raytuner.plan_text import describe
+from raytuner.run_log import RunLog
 
 QUICKSTART = "builtin:quickstart"
 MODULE = """
@@ -148,9 +149,9 @@ def test_the_config_decides_the_direction(folder: Path) -> None:
     ],
 )
 def test_mistakes_are_found_before_ray_starts(folder: Path, metric: str, words: str) -> None:
-    plan = make_plan(TuneConfig.parse(CONFIG, base=folder, overrides=[f"objective.metric={metric}"]))
-    with pytest.raises(ConfigError, match=words):
-        run_plan(plan)
+    config = TuneConfig.parse(CONFIG, base=folder, overrides=[f"objective.metric={metric}"])
+    with pytest.raises(UserError, match=words):
+        run_plan(make_plan(config, imports=True), RunLog())
 
 
 @pytest.mark.ray

@@ -1,0 +1,132 @@
+"""Mistakes and mishaps that show only while a search runs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+HANDBOOK = "# Handbook\n\nEach employee has 30 days of paid leave a year.\nThe team lead approves each request.\n"
+QUESTION = {"question": "How many days?", "answer": "30 days.", "document": "handbook.md"}
+CONFIG: dict[str, Any] = {
+    "documents": "docs",
+    "questions": "questions.jsonl",
+    "pipeline": {"retriever": "bm25"},
+    "space": {"chunk_size": [16, 32], "top_k": [1, 2]},
+}
+
+
+def start(folder: Path, config: dict[str, Any], **environment: str) -> subprocess.Popen[str]:
+    (folder / "docs").mkdir()
+    (folder / "docs" / "handbook.md").write_text(HANDBOOK)
+    (folder / "questions.jsonl").write_text(json.dumps(QUESTION))
+    (folder / "rag.yaml").write_text(yaml.safe_dump({**CONFIG, **config}))
+    return subprocess.Popen(
+        [sys.executable, "-m", "raytuner", "tune", "rag.yaml"],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=200)
+    assert "Traceback" not in out + err
+    return process.returncode, out + err
+
+
+def test_concurrency_beyond_the_slots_is_said_and_lowered(tmp_path: Path) -> None:
+    code, said = ended(start(tmp_path, {"search": {"concurrency": 99}}))
+    assert code == 0, said
+    assert "concurrency 99 is more than fits" in said
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that holds little more than the beginning of a run."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k,mode=0777", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no small disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_no_disk_space_ends_with_one_line_and_keeps_what_was_finished(tmp_path: Path, tiny_disk: Path) -> None:
+    space = {"chunk_size": {"int": [8, 200]}, "top_k": {"int": [1, 3]}}
+    search = {"name": "random", "trials": 60}
+    code, said = ended(start(tmp_path, {"space": space, "search": search, "run": {"folder": str(tiny_disk)}}))
+    assert code == 1, said
+    assert "No space left on device" in said
+    assert "raytuner show" in said
+    (run,) = tiny_disk.iterdir()
+    shown = subprocess.run(
+        [sys.executable, "-m", "raytuner", "show", str(run), "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(shown.stdout)["trials"] >= 1
+
+
+class Changing(BaseHTTPRequestHandler):
+    """An embedding service whose vectors become longer."""
+
+    lengths = itertools.count(3)
+
+    def do_GET(self) -> None:  # the name is the library's
+        self._answer({"data": [{"id": "changing"}]})
+
+    def do_POST(self) -> None:  # the name is the library's
+        texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
+        length = next(self.lengths)
+        data = [{"object": "embedding", "index": i, "embedding": [0.5] * length} for i in range(len(texts))]
+        self._answer({"object": "list", "model": "changing", "data": data, "usage": {}})
+
+    def _answer(self, value: object) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+def test_a_changing_dimension_fails_with_one_line(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Changing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    model = {"model": "openai-like:changing", "base_url": f"http://127.0.0.1:{server.server_port}/v1"}
+    config = {"models": {"changing": model}, "pipeline": {"embedding": "changing"}}
+    code, said = ended(start(tmp_path, config))
+    server.shutdown()
+    assert code == 1, said
+    assert "dimension does not change" in said
+
+
+@pytest.mark.parametrize("seconds", [0.8, 2.0, 4.0, 7.0])
+def test_ctrl_c_at_every_stage_ends_quietly(tmp_path: Path, seconds: float) -> None:
+    metric = "import time\n\ndef slow(evidence):\n    time.sleep(1)\n    return 1.0\n"
+    (tmp_path / "own_metric.py").write_text(metric)
+    process = start(tmp_path, {"objective": {"metric": "own_metric.slow"}, "space": {"chunk_size": {"int": [8, 200]}}})
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    code, said = ended(process)
+    assert code == 130, said
