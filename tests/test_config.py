@@ -230,3 +230,13 @@ def test_documents_in_detail(tmp_path: Path) -> None:
 def test_a_reader_needs_no_path() -> None:
     config = TuneConfig.parse("documents: {reader: my.reader}\nquestions: q\n")
     assert config.documents.paths == []
+
+
+def test_the_best_config_finds_the_modules_beside_the_first(tmp_path: Path) -> None:
+    text = "documents: docs\nquestions: q.jsonl\nspace: {top_k: [1, 2]}\n"
+    own = TuneConfig.parse(text + "objective: {metric: my_metrics.brevity}\n", base=tmp_path)
+    best = TuneConfig.parse(own.with_best({"top_k": 2}), base=tmp_path / "runs" / "x")
+    assert own.folder == best.folder == tmp_path
+    assert "modules" not in TuneConfig.parse(text, base=tmp_path).with_best({"top_k": 2})
+    elsewhere = TuneConfig.parse(text + "modules: parts\n", base=tmp_path)
+    assert elsewhere.folder == tmp_path / "parts"
