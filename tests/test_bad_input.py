@@ -256,9 +256,9 @@ MODELS = {
         environment={"OPENAI_API_KEY": "sk-0123456789"},
     ),
     "a metric that needs an LLM": Row(
-        ("own_metrics.judged", "needs an LLM", "llm"),
-        {"objective": {"metric": "own_metrics.judged"}},
-        {"own_metrics.py": OWN_METRIC},
+        ("judging_metrics.judged", "needs an LLM", "llm"),
+        {"objective": {"metric": "judging_metrics.judged"}},
+        {"judging_metrics.py": OWN_METRIC},
     ),
     "a component that is not there": Row(("own_parts.Parser", "own_parts"), fixed(reranker="own_parts.Parser")),
 }
