@@ -13,7 +13,7 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +43,8 @@ def load(path: str, what: str = "component") -> Any:
     Raises:
         ConfigError: There is no such module or name in it, or the module fails while it is imported.
     """
+    if not is_dotted(path):
+        raise ConfigError(f"{what} {path!r} is no dotted path; write package.module.name")
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)
@@ -65,15 +67,16 @@ def importable(folder: str | Path | None) -> Iterator[None]:
     Args:
         folder: The folder; None changes nothing.
     """
-    if folder is None or str(folder) in sys.path:
+    if folder is None:
         yield
         return
-    sys.path.append(str(folder))
+    sys.path.append(str(folder))  # once for each user, since trials run at once
     try:
         yield
     finally:
         with contextlib.suppress(ValueError):
-            sys.path.remove(str(folder))
+            # One of ours is the last; what was there before stays.
+            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder))]
 
 
 _PROCESS = uuid.uuid4().hex
@@ -167,6 +170,52 @@ def _accepted(maker: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in taken or name in fields}
 
 
+def canonical(options: Any, where: str) -> str:
+    """Options of a config as JSON.
+
+    An address among them is refused, unless it is this machine's: the classes of many libraries send the key that
+    they find in the environment to whatever address they are given, and a config may be a stranger's.
+
+    Args:
+        options: The options.
+        where: Their place in the config, for messages.
+
+    Raises:
+        ConfigError: JSON cannot hold them, or one is an address.
+    """
+    try:
+        text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}: only what JSON can hold is allowed: texts, numbers, lists, mappings") from None
+    for name, value in _texts(options):
+        if ("://" in value or _ADDRESS.search(name)) and not _is_here(value):
+            raise ConfigError(
+                f"{where}: {name} may get an address of this machine only, since keys could go there; for a service "
+                "name the model as openai-like:MODEL with base_url, or make the object in a module of your own"
+            )
+    return text
+
+
+_ADDRESS = re.compile(r"base|url|uri|host|endpoint|proxy|server", re.IGNORECASE)
+_HERE = re.compile(r"(?:https?://)?(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?(?:/[^@\\]*)?")
+
+
+def _is_here(address: str) -> bool:
+    return _HERE.fullmatch(address) is not None
+
+
+def _texts(options: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every text at any depth, with the nearest key above it."""
+    if isinstance(options, str):
+        yield name, options
+    elif isinstance(options, Mapping):
+        for key, inner in options.items():
+            yield from _texts(inner, str(key))
+    elif isinstance(options, (list, tuple)):
+        for inner in options:
+            yield from _texts(inner, name)
+
+
 _instances: dict[int, Component] = {}  # they keep their objects, so that no other gets the number
 
 
@@ -190,6 +239,6 @@ def component(value: Any, table: Mapping[str, Any] | None = None) -> Any:
     if entry is None:
         return Component(value, value) if is_dotted(value) else value
     if isinstance(entry, Mapping):
-        options = json.dumps(entry.get("options") or {}, sort_keys=True)
+        options = canonical(entry.get("options") or {}, f"components.{value}.options")
         return Component(value, entry.get("path") or value, options, str(entry.get("version") or _PROCESS))
-    return component(entry)
+    return replace(component(entry), name=value)

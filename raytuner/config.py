@@ -197,6 +197,8 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
     try:
         _refuse_repeats(yaml.compose(text, yaml.SafeLoader), source)
         raw = yaml.safe_load(text)
+    except RecursionError:
+        raise ConfigError(f"{source}: an alias leads back to itself, or lists lie too deep; write it out") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -232,6 +234,8 @@ def _override(raw: dict[str, Any], override: str) -> None:
     for parent in parents:
         if place.get(parent) is None:
             place[parent] = {}
+        if parent in ("documents", "questions") and isinstance(place[parent], (str, list)):
+            place[parent] = {"path": place[parent]}  # the short form
         place = place[parent]
         if not isinstance(place, dict):
             raise ConfigError(f"--set {override}: {parent!r} is not a mapping")

@@ -28,6 +28,7 @@ __all__ = [
     "SpaceError",
     "TrialError",
     "UserError",
+    "declare_secret",
     "is_secret",
     "nearest",
     "redact",
@@ -94,9 +95,17 @@ _CREDENTIALS = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
+_declared: set[str] = set()
+
+
+def declare_secret(name: str) -> None:
+    """Take note that an environment variable holds a secret, whatever it is called."""
+    _declared.add(name)
+
+
 def is_secret(name: str) -> bool:
-    """Whether an environment variable is called like one that holds a secret."""
-    return _SECRET_NAME.search(name) is not None
+    """Whether an environment variable was declared as a secret, or is called like one."""
+    return name in _declared or _SECRET_NAME.search(name) is not None
 
 
 def redact(text: str, template: str = "<{name}>") -> str:

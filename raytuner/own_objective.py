@@ -24,7 +24,7 @@ class OwnObjective:
         folder: Where its module is looked for, beside Python's own path.
         documents: If there are any, they are given to the function as ``documents``.
         questions: If there are any, they are given to the function as ``questions``.
-        **fixed: Fixed parameters.
+        fixed: Fixed parameters.
     """
 
     mode: Literal["max", "min"] | None = None  # the config says it
@@ -36,14 +36,14 @@ class OwnObjective:
         folder: str | Path | None = None,
         documents: Sequence[Document] = (),
         questions: Sequence[Question] = (),
-        **fixed: Any,
+        fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
         self.metric = metric
         self.folder = folder
         self.documents = documents
         self.questions = questions
-        self.fixed = fixed
+        self.fixed = dict(fixed or {})
 
     def check(self, params: Mapping[str, Any]) -> None:
         """Nothing: what the function takes is its own affair."""
@@ -70,7 +70,9 @@ class OwnObjective:
     def __call__(self, params: dict[str, Any]) -> Any:
         """Call the function."""
         given = {"documents": list(self.documents), "questions": list(self.questions)}
-        return self._function()({**{name: value for name, value in given.items() if value}, **self.fixed, **params})
+        known = {name: value for name, value in given.items() if value}
+        with importable(self.folder):
+            return self._function()({**known, **self.fixed, **params})
 
     def _function(self) -> Any:
         with importable(self.folder):

@@ -85,12 +85,14 @@ def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress |
         UserError: With the value, the rule and the fix.
     """
     check_parameters(config)
+    if not imports:
+        _refuse_imports(config)
     if config.search.name is not None:
         algorithm(config.search.name)
     objective = (_own_objective if config.objective.function else _rag_objective)(config, progress)
     if imports:
         objective.resolve()
-    space = SearchSpace.from_dict(_decided(config.space, config.pipeline), constraint=objective.check)
+    space = SearchSpace.from_dict(decided(config.space, config.pipeline), constraint=objective.check)
     if isinstance(objective, RagObjective):
         _check_space_values(space, objective)
     default = space.configuration(space.default())
@@ -111,6 +113,15 @@ def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress |
         missing=models.required(objective.specs(embeddings), objective.specs(llms)),
         skipped=_skipped(space),
     )
+
+
+def _refuse_imports(config: TuneConfig) -> None:
+    """Refuse what can only be read by running code that the config names."""
+    if config.documents is not None and config.documents.reader is not None:
+        raise ConfigError(
+            f"documents.reader {config.documents.reader} is imported by `raytuner tune` only; "
+            "in Python, make_plan(config, imports=True) imports it"
+        )
 
 
 def _rag_objective(config: TuneConfig, progress: Progress | None) -> RagObjective:
@@ -140,7 +151,7 @@ def _own_objective(config: TuneConfig, progress: Progress | None) -> OwnObjectiv
         config.folder,
         documents,
         tuple(questions),
-        **config.pipeline,
+        config.pipeline,
     )
 
 
@@ -277,14 +288,14 @@ def check_parameters(config: TuneConfig) -> None:
         return
     given = models.resolved(config.pipeline, models.table_of(config.models_table()))
     for name, value in given.items():
-        if value not in config.components:
+        if name not in stages.COMPONENTS or str(value) not in config.components:
             stages.check_value(name, value)
     for name in config.space:
         if name not in stages.parameters():
             stages.check_value(name, None)
 
 
-def _decided(space: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[str, Any]:
+def decided(space: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[str, Any]:
     """The space without conditions on what is fixed, and without the parameters that are never active for them."""
     decided = {}
     for name, entry in space.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from raytuner.config import TuneConfig
 from raytuner.own_objective import OwnObjective
-from raytuner.plan import Plan, check_parameters
+from raytuner.plan import Plan, check_parameters, decided
 from raytuner.space import Choice, Normal, Parameter, Range, SearchSpace
 
 
@@ -51,12 +51,12 @@ def outline(config: TuneConfig) -> str:
         UserError: With the value, the rule and the fix.
     """
     check_parameters(config)
-    space = SearchSpace.from_dict(config.space)
-    assert config.documents is not None
-    assert config.questions is not None
+    space = SearchSpace.from_dict(decided(config.space, config.pipeline))
+    assert config.documents is not None  # else there was no reader
     lines = [
         f"documents   by {config.documents.reader} (by dotted path, not imported), {', '.join(config.documents.paths)}",
-        f"questions   {config.questions.path}",
+        f"questions   {config.questions.path if config.questions else 'none'}",
+        f"objective   {config.objective.function or config.objective.metric or 'by what the questions have'}",
         "space",
         *(f"  {name}: {_values(parameter)}{_conditions(parameter)}" for name, parameter in space.parameters.items()),
         f"fixed       {_params(config.pipeline)}",

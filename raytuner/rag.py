@@ -93,7 +93,7 @@ class RagObjective:
         self.folder = folder
         self._warned: set[str] = set()
         self._models = table_of(models)
-        self._components = {name: component(name, components) for name in components or {}}
+        self._components = stages.component_table(components)
         self.fixed = self._named(pipeline)
         self.similarity_embedding = similarity_embedding
         self.block_size = block_size
@@ -155,8 +155,11 @@ class RagObjective:
         self._check_llm(own)
 
     def _check_llm(self, own: Mapping[str, Any]) -> None:
-        if any(metric.needs == "llm" for metric in self._metrics) and generate.own(own)["llm"] == EXTRACTIVE:
+        if self._lacks_llm(own):
             raise ConfigError(f"metric {self.metric} needs an LLM, and llm is {EXTRACTIVE}; set pipeline.llm")
+
+    def _lacks_llm(self, own: Mapping[str, Any]) -> bool:
+        return any(metric.needs == "llm" for metric in self._metrics) and generate.own(own)["llm"] == EXTRACTIVE
 
     def resolved(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration as the stages of the pipeline take it.
@@ -177,11 +180,18 @@ class RagObjective:
         """Fixed parameters with names in place of objects."""
         found = named(pipeline, self._models)
         for parameter in stages.COMPONENTS:
-            value = component(found.get(parameter), self._components)
-            if isinstance(value, Component):
-                found[parameter] = value.name
-                self._components[value.name] = value
+            made = component(found.get(parameter))
+            if isinstance(made, Component) and made.instance is not None:
+                found[parameter] = self._registered(made)
         return found
+
+    def _registered(self, made: Component) -> str:
+        """A name for an object that was handed over, the same for the same object."""
+        name, number = made.name, 1
+        while self._components.setdefault(name, made) != made:
+            number += 1
+            name = f"{made.name}-{number}"
+        return name
 
     def specs(self, names: Iterable[str]) -> list[ModelSpec]:
         """What names of models stand for, in the order of the names."""
@@ -201,11 +211,12 @@ class RagObjective:
         llms: set[str] = set()
         fixed = named(fixed or {}, self._models)
         for params in space.covering(("embedding", "llm", "retriever", "splitter")):
-            own = {**stages.defaults(), **self.fixed, **fixed, **params}
+            own = {**stages.defaults(), **self.fixed, **fixed, **named(params, self._models)}
             if (self.needs_answers or not self._metrics) and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
             embeds_sentences = splitter_stage(own) is semantic
-            if embeds_sentences or own["retriever"] != "bm25" or (self.needs_answers and own["llm"] == EXTRACTIVE):
+            by_vector = own["retriever"] in ("vector", "hybrid")
+            if embeds_sentences or by_vector or (self.needs_answers and own["llm"] == EXTRACTIVE):
                 embeddings.add(own["embedding"])
             if self._compares_answers:
                 embeddings.add(self._similarity_model())
@@ -223,10 +234,14 @@ class RagObjective:
             ModelError: A model cannot be had.
         """
         self.resolve()
+        covering = [
+            self.resolved({**(fixed or {}), **params})
+            for params in space.covering(("llm", "splitter", "retriever", "reranker"))
+        ]
+        if all(map(self._lacks_llm, covering)):
+            self._check_llm(covering[0])
         with importable(self.folder):
-            for params in space.covering(("llm", "splitter", "retriever", "reranker")):
-                own = self.resolved({**(fixed or {}), **params})
-                self._check_llm(own)
+            for own in covering:
                 stages.prepare(own)
         embeddings, llms = self.models(space, fixed)
         self.warn(embeddings)

@@ -111,10 +111,16 @@ def reported(first: metrics.Metric, questions: QuestionSet) -> tuple[metrics.Met
     if lacking:
         raise DataError(
             f"metric {first.name} needs {_NEEDS[first.needs]}, which {len(lacking)} of {len(questions)} questions lack "
-            f"({', '.join(lacking[:3])}); add them, or choose another metric"
+            f"({', '.join(lacking[:3])}); {_fix(questions)}"
         )
     group = [metrics.metric(name) for name in metrics.group(first) if name != first.name]
     return (first, *(other for other in group if all(_serves(other, question) for question in questions)))
+
+
+def _fix(questions: QuestionSet) -> str:
+    if questions.missed:
+        return "some references were not found: correct them, or leave them out with on_bad_span: drop"
+    return "add them, or choose another metric"
 
 
 def _serves(metric: metrics.Metric, question: Question) -> bool:

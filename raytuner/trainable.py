@@ -17,6 +17,7 @@ from ray import cloudpickle, tune
 
 from raytuner.errors import ConfigError, redact
 from raytuner.objective import Objective, Report
+from raytuner.pipeline.chunk import token_counter
 from raytuner.space import SearchSpace
 from raytuner.study import Study
 
@@ -116,6 +117,8 @@ class Parcel:
     def unpack(self) -> tuple[Objective, SearchSpace]:
         """The objective and the space, in the worker."""
         sys.path += [folder for folder in self.path if folder not in sys.path]
+        if b"tiktoken" in self.content:
+            token_counter()  # else a tokenizer would be fetched from the network while it is unpickled
         unpacked: tuple[Objective, SearchSpace] = cloudpickle.loads(self.content)
         return unpacked
 

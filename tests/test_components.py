@@ -84,3 +84,29 @@ def test_modules_beside_a_config_are_found_for_a_time(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="importing broken_beside failed: ZeroDivisionError"):
             load("broken_beside.part")
     assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_base": "https://evil.example/v1"},
+        {"azure_endpoint": "evil.example"},
+        {"deep": [{"anything": "http://evil.example"}]},
+        {"base_url": "http://localhost@evil.example/"},
+        {"base_url": "http://127.0.0.1.evil.example/"},
+        {"base_url": "http://localhost/\\@evil.example"},
+    ],
+)
+def test_options_hold_no_address_where_keys_could_go(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="address of this machine only"):
+        component("mine", {"mine": {"path": "a.B", "options": options}})
+
+
+@pytest.mark.parametrize("here", ["http://localhost:11434/v1", "127.0.0.1", "http://[::1]:8000"])
+def test_options_may_hold_an_address_of_this_machine(here: str) -> None:
+    assert here in component("mine", {"mine": {"path": "a.B", "options": {"base_url": here}}}).options
+
+
+def test_options_are_what_json_can_hold() -> None:
+    with pytest.raises(ConfigError, match=r"components\.mine\.options: only what JSON can hold"):
+        component("mine", {"mine": {"path": "a.B", "options": {"since": object()}}})

@@ -155,7 +155,7 @@ def test_overrides() -> None:
     assert "trials: 5" in config.text
 
 
-@pytest.mark.parametrize("override", ["top_k", "=3", "search.trials=[", "documents.a=1"])
+@pytest.mark.parametrize("override", ["top_k", "=3", "search.trials=[", "documents.path.a=1"])
 def test_malformed_overrides(override: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         TuneConfig.parse(SMALL, overrides=[override])
@@ -240,3 +240,16 @@ def test_the_best_config_finds_the_modules_beside_the_first(tmp_path: Path) -> N
     assert "modules" not in TuneConfig.parse(text, base=tmp_path).with_best({"top_k": 2})
     elsewhere = TuneConfig.parse(text + "modules: parts\n", base=tmp_path)
     assert elsewhere.folder == tmp_path / "parts"
+
+
+def test_an_override_may_go_below_a_short_form() -> None:
+    config = TuneConfig.parse(SMALL, overrides=["questions.on_bad_span=drop", "documents.encoding=cp1252"])
+    assert config.questions is not None
+    assert config.questions.on_bad_span == "drop"
+    assert config.documents is not None
+    assert config.documents.encoding == "cp1252"
+
+
+def test_an_alias_that_leads_to_itself_is_refused() -> None:
+    with pytest.raises(ConfigError, match="an alias leads back to itself"):
+        TuneConfig.parse("documents: &a [*a]\nquestions: q\n")

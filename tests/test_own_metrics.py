@@ -86,8 +86,9 @@ def test_it_needs_what_it_says(folder: Path) -> None:
     space = SearchSpace.from_dict({"llm": ["mock", "extractive"]})
     rag = objective("own_metrics.judged", folder=folder)
     assert rag.models(space) == (set(), {"mock"})
+    rag.prepare(space)  # what lacks an LLM is not valid, and is skipped
     with pytest.raises(ConfigError, match=r"own_metrics\.judged needs an LLM.*set pipeline\.llm"):
-        rag.prepare(space)
+        rag.prepare(SearchSpace.from_dict({"top_k": [1]}))
     with pytest.raises(ConfigError, match="needs an LLM"):
         rag.check({"llm": "extractive"})
     rag.prepare(SearchSpace.from_dict({"llm": ["mock"]}))

@@ -555,3 +555,33 @@ def test_models_of_the_table_are_made_before_the_first_trial() -> None:
     broken.prepare(SearchSpace.from_dict({"llm": ["mock", "extractive"]}))
     with pytest.raises(ConfigError, match="there is no module 'not_there'"):
         broken.prepare(SearchSpace.from_dict({"llm": ["mock", "broken"]}))
+
+
+class Halves:
+    """A node parser that cuts after so many characters."""
+
+    def __new__(cls, size: int) -> Any:
+        from llama_index.core.node_parser import TokenTextSplitter
+
+        return TokenTextSplitter(chunk_size=size, chunk_overlap=0)
+
+
+def test_two_objects_of_one_class_stay_apart() -> None:
+    table = {"small": Halves(20), "large": Halves(200)}
+    rag = RagObjective(DOCUMENTS, "builtin:quickstart", metric="span_f4", retriever="bm25", components=table)
+    scores = [rag({"splitter": name}).score for name in ("small", "large", "small")]
+    assert scores[0] == scores[2] != scores[1]
+    assert rag({"splitter": "small"}).params == {"splitter": "small"}
+    results = [rag({"splitter": found}) for found in table.values()]
+    assert [result.score for result in results] == scores[:2]
+    assert results[0].params != results[1].params
+
+
+def test_an_own_retriever_needs_no_embedding() -> None:
+    rag = RagObjective(DOCUMENTS, "builtin:quickstart", metric="span_f4", retriever="my_module.Retriever")
+    assert rag.models(choices({"top_k": [1, 2]})) == (set(), set())
+
+
+def test_a_component_must_not_have_a_name_that_is_built_in() -> None:
+    with pytest.raises(ConfigError, match=r"components\.sentence: that is a splitter that is built in"):
+        RagObjective(DOCUMENTS, "builtin:quickstart", components={"sentence": {"path": "my_module.Splitter"}})

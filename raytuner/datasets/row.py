@@ -46,7 +46,10 @@ def parse_json(text: str) -> object:
     Raises:
         ValueError: The text is not JSON, or repeats a key.
     """
-    return json.loads(text, object_pairs_hook=_unrepeated)
+    try:
+        return json.loads(text, object_pairs_hook=_unrepeated)
+    except RecursionError:
+        raise ValueError("lists or objects lie too deep in each other") from None
 
 
 def _unrepeated(pairs: list[tuple[str, object]]) -> dict[str, object]:

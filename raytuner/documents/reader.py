@@ -32,6 +32,8 @@ def read_with(reader: object, options: Mapping[str, Any], paths: Sequence[str | 
         ConfigError: It cannot be imported, or does not take the options.
     """
     label = reader if isinstance(reader, str) else getattr(reader, "__name__", type(reader).__name__)
+    if isinstance(reader, str):
+        components.canonical(options, "documents.options")  # no address where keys could go
     call = _callable(
         components.load(reader, "reader") if isinstance(reader, str) else reader, options, f"reader {label}"
     )
@@ -95,9 +97,9 @@ def _joined(found: Sequence[tuple[Document, bool]]) -> list[Document]:
 
 def _check(document: Document, label: str) -> None:
     """Refuse bytes that a reader took for text, as SimpleDirectoryReader does without the packages it needs."""
-    if document.text.startswith("%PDF") or "\ufffd" in document.text:
+    if document.text.startswith("%PDF") or "\ufffd" in document.text or "\0" in document.text:
         raise DataError(
-            f"{label}: {document.id} is bytes read as text (%PDF or U+FFFD); install what the reader needs for this "
+            f"{label}: {document.id} is bytes read as text (%PDF, NUL or U+FFFD); install what the reader needs for this "
             "kind of file, or leave out `reader`"
         )
     if not document.text.strip():

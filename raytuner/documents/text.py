@@ -12,9 +12,10 @@ FIX = "convert the file to UTF-8, or name its encoding: documents: {path: ..., e
 
 def read_text(path: Path, name: str, encoding: str) -> list[Document]:
     """One document with the text as it is in the file, line ends included."""
-    text = decode(path, read_bytes(path), encoding)
-    if text.startswith("%PDF-"):
+    raw = read_bytes(path)
+    if raw.startswith(b"%PDF-"):
         raise DataError(f"{path}: a PDF, not text; rename it to {path.stem}.pdf")
+    text = decode(path, raw, encoding)
     return [Document(name, text, str(path))]
 
 

@@ -14,8 +14,9 @@ class Evidence:
     """All that is known of one question in one trial.
 
     Attributes:
-        ranges: The retrieved chunks, best first, as (document index, start, end) in characters, end exclusive.
-        relevant: For each retrieved chunk, whether it is relevant (`is_relevant`).
+        ranges: The retrieved chunks, best first, as (document index, start, end) in characters, end exclusive; of a
+            sentence window, what it was widened to.
+        relevant: For each retrieved chunk, whether it is relevant (`is_relevant`); of a sentence window, its sentence.
         tokens: For each retrieved chunk, the number of tokens of its text.
         total_relevant: How many distinct chunks of the whole chunking are relevant.
         references: The reference spans of the question (of one alternative, where it has several), in the form

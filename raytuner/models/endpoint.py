@@ -75,7 +75,7 @@ def check(spec: ModelSpec) -> None:
         )
     if spec.base_url is None:
         return
-    if not _PLAIN_URL.fullmatch(spec.base_url):
+    if not _PLAIN_URL.fullmatch(spec.base_url) or not _has_place(spec.base_url):
         raise ModelError(
             f"models.{spec.name}.base_url must be like https://HOST:PORT/v1, without user name, password or query; "
             "name the variable of a key by api_key_env"
@@ -87,10 +87,21 @@ def check(spec: ModelSpec) -> None:
         )
 
 
+def _has_place(url: str) -> bool:
+    """Whether host and port can be read out of an address."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _is_trusted(url: str) -> bool:
     """Whether the user's OpenAI key may go there: OpenAI, this machine, or the environment's own address."""
-    host = urlsplit(url).hostname or ""
-    return host in (urlsplit(DEFAULT_URL).hostname, urlsplit(environment_url()).hostname) or is_loopback(host)
+    place = urlsplit(url)[:2]  # scheme, host and port: never in clear text where it was encrypted
+    return place in (urlsplit(DEFAULT_URL)[:2], urlsplit(environment_url())[:2]) or is_loopback(
+        urlsplit(url).hostname or ""
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +11,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from raytuner.components import is_dotted
-from raytuner.errors import ConfigError, nearest
+from raytuner.components import canonical, is_dotted
+from raytuner.errors import ConfigError, declare_secret, nearest
 
 PARAMETERS = ("embedding", "llm")
 """The parameters of a pipeline that name a model."""
 
 _EXTRACTIVE = "extractive"
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ModelSettings(BaseModel):
@@ -79,6 +83,10 @@ class ModelSpec:
     component: Any = field(default=None, compare=False)
     others: tuple[str, ...] = field(default=(), compare=False)
 
+    def __post_init__(self) -> None:
+        if self.api_key_env is not None:
+            declare_secret(self.api_key_env)
+
     def __str__(self) -> str:
         return self.name
 
@@ -109,7 +117,7 @@ class ModelSpec:
     def settings(self, *names: str) -> str:
         """What of some settings is set, for keys: ``#`` and canonical JSON, or nothing."""
         found = {name: getattr(self, name) for name in names if getattr(self, name) not in (None, "{}")}
-        return f"#{_canonical(found)}" if found else ""
+        return f"#{json.dumps(found, sort_keys=True)}" if found else ""
 
 
 def spec(name: Any, table: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -186,6 +194,9 @@ def _is_model(value: Any) -> bool:
 
 
 def _of_settings(name: str, settings: Mapping[str, Any]) -> ModelSpec:
+    variable = settings.get("api_key_env")
+    if isinstance(variable, str) and not _VARIABLE.fullmatch(variable):  # not quoted: it may be the key itself
+        raise ConfigError(f"models.{name}.api_key_env names the variable that holds the key, e.g. MY_KEY; not the key")
     try:
         found = ModelSettings.model_validate(dict(settings)).model_dump(exclude_none=True)
     except ValidationError as error:
@@ -197,15 +208,8 @@ def _of_settings(name: str, settings: Mapping[str, Any]) -> ModelSpec:
             ) from None
         reason = first["msg"].removeprefix("Input should be ")
         raise ConfigError(f"models.{name}.{key}: {first['input']!r} is not allowed; it should be {reason}") from None
-    options = _canonical(found.pop("options"), f"models.{name}.options")
+    options = canonical(found.pop("options"), f"models.{name}.options")
     return ModelSpec(name, **{"model": name, **found}, options=options)
-
-
-def _canonical(value: Any, where: str = "options") -> str:
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{where}: only what JSON can hold is allowed: texts, numbers, lists, mappings") from None
 
 
 _tokens: dict[int, tuple[Any, str]] = {}  # the object is kept, or another could get its id

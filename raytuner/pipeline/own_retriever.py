@@ -34,6 +34,21 @@ def make_retriever(component: Component, chunks: Sequence[Chunk], documents: Seq
     return retriever
 
 
+def prepare_retriever(retriever: Any) -> None:
+    """Import a retriever, so that a mistake is found before any worker starts.
+
+    Raises:
+        ConfigError: It cannot be imported, or is neither a retriever nor something that makes one.
+    """
+    if not isinstance(retriever, Component):
+        return
+    target = retriever.target("retriever")
+    if not callable(target) and not callable(getattr(target, "retrieve", None)):
+        raise ConfigError(
+            f"retriever {retriever}: a {type(target).__name__} is none; name a BaseRetriever of LlamaIndex"
+        )
+
+
 def own_search(
     component: Component, retriever: Any, questions: Sequence[str], chunks: Sequence[Chunk], depth: int
 ) -> list[Ranking]:

@@ -10,15 +10,15 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from raytuner.components import Component, OwnComponent, component, identity, load
+from raytuner.components import Component, OwnComponent, component, identity
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
 from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
-from raytuner.pipeline.own_retriever import make_retriever, own_search
-from raytuner.pipeline.rerank import rerank
+from raytuner.pipeline.own_retriever import make_retriever, own_search, prepare_retriever
+from raytuner.pipeline.rerank import prepare_reranker, rerank
 from raytuner.pipeline.retrieve import (
     MIN_DEPTH,
     Ranking,
@@ -117,7 +117,7 @@ def _names(parameter: str) -> list[str]:
     annotation = parameters()[parameter].annotation
     parts = (annotation, *get_args(annotation))
     names = [name for part in parts if get_origin(part) is Literal for name in get_args(part)]
-    return [*names, *(["a dotted path"] if names and parameter in COMPONENTS else [])]
+    return [*names, *(["a dotted path"] if parameter in COMPONENTS else [])]
 
 
 @cache
@@ -145,10 +145,24 @@ def prepare(params: Mapping[str, Any]) -> None:
         ConfigError: One cannot be imported or made.
     """
     prepare_splitter(params)
-    for name in COMPONENTS:
-        found = params.get(name)
-        if isinstance(found, Component) and found.instance is None:
-            load(found.path, name)
+    prepare_retriever(params.get("retriever"))
+    prepare_reranker(params.get("reranker"), rerank.own(params)["rerank_depth"])
+
+
+def component_table(table: Mapping[str, Any] | None) -> dict[str, Component]:
+    """What names of components stand for.
+
+    Args:
+        table: From names to settings (``path``, ``options``, ``version``) or to objects.
+
+    Raises:
+        ConfigError: A name is that of something built in, or its settings cannot be used.
+    """
+    for parameter in COMPONENTS:
+        for name in table or {}:
+            if name in _names(parameter):
+                raise ConfigError(f"components.{name}: that is a {parameter} that is built in; choose another name")
+    return {name: component(name, table) for name in table or {}}
 
 
 def _check_depth(params: Mapping[str, Any]) -> None:
@@ -230,13 +244,12 @@ class Pipeline:
         self, params: Mapping[str, Any], questions: Sequence[str], depth: int
     ) -> tuple[str, list[Ranking]]:
         own: Component = component(route(params))
-        key = route.key(params, self.split_key(params))
+        # The depth is in the key: a retriever may rank otherwise when it is asked for more.
+        key = digest([route.key(params, self.split_key(params)), depth])
 
         def search(needed: list[int]) -> list[Ranking]:
             chunks = self.chunks(params)
-            retriever = self.remember(
-                [key, depth, "retriever"], lambda: make_retriever(own, chunks, self.documents, depth)
-            )
+            retriever = self.remember([key, "retriever"], lambda: make_retriever(own, chunks, self.documents, depth))
             return own_search(own, retriever, [questions[i] for i in needed], chunks, depth)
 
         return key, self._each(key, questions, depth, search)

@@ -56,6 +56,16 @@ def rerank(
     return as_ranking(found, chunks, rerank_depth, f"reranker {reranker}")
 
 
+def prepare_reranker(reranker: Any, depth: int) -> None:
+    """Import and make a reranker, so that a mistake is found before any worker starts.
+
+    Raises:
+        ConfigError: It cannot be imported or made, or is none.
+    """
+    if reranker is not None:
+        _made(component(reranker), depth)
+
+
 @lru_cache(maxsize=16)
 def _made(reranker: Component, depth: int) -> Any:
     """The reranker, made once; one that keeps only a few (`top_n`) is told to keep all."""

@@ -235,5 +235,5 @@ def prepare_splitter(params: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: It cannot be imported or made.
     """
-    if splitter_stage(params) is custom:
-        node_parser(custom.own(params))
+    if splitter_stage(params) is custom:  # an overlap that does not fit is a matter of single configurations
+        node_parser({**custom.own(params), "chunk_overlap": 0})

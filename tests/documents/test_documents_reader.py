@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
 from raytuner.plan import make_plan
+from raytuner.plan_text import outline
 
 SIMPLE = "llama_index.core.SimpleDirectoryReader"
 
@@ -123,7 +125,12 @@ def test_a_reader_of_a_config_is_found_beside_it(tmp_path: Path) -> None:
         "documents: {reader: my_owls.read, options: {times: 2}}\nquestions: q.jsonl\n"
         "pipeline: {retriever: bm25}\nspace: {top_k: [1, 2]}\n"
     )
-    plan = make_plan(TuneConfig.load(tmp_path / "c.yaml"))
+    config = TuneConfig.load(tmp_path / "c.yaml")
+    with pytest.raises(ConfigError, match="imported by `raytuner tune` only"):
+        make_plan(config)
+    assert "my_owls" not in sys.modules
+    assert "by my_owls.read (by dotted path, not imported)" in outline(config)
+    plan = make_plan(config, imports=True)
     assert [document.text for document in plan.objective.documents] == ["Owls hunt at night. " * 2]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.postprocessor import KeywordNodePostprocessor, SimilarityPostprocessor
+from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
@@ -95,14 +95,12 @@ def test_a_reranker_reorders_what_was_retrieved() -> None:
 
 
 def test_rerankers_that_come_with_llamaindex_work() -> None:
-    chunks = stages.Pipeline(DOCUMENTS).chunks(BASE)
-    table = {"tide": {"path": "llama_index.core.postprocessor.KeywordNodePostprocessor"}}
-    table["tide"]["options"] = {"required_keywords": ["tide"]}  # type: ignore[assignment]
-    assert component("tide", table).options == '{"required_keywords": ["tide"]}'
-    cut = rankings(reranker=SimilarityPostprocessor(similarity_cutoff=1e9))
-    assert cut == [[], []]
-    assert isinstance(component(KeywordNodePostprocessor(required_keywords=["a"])).instance, BaseNodePostprocessor)
-    assert len(chunks) > 10
+    path = "llama_index.core.postprocessor.SimilarityPostprocessor"
+    table = {"picky": {"path": path, "options": {"similarity_cutoff": 3.0}}}
+    found = rankings(reranker="picky", table=table)
+    assert sum(map(len, found)) < sum(map(len, rankings()))
+    assert found == rankings(similarity_cutoff=3.0)
+    assert rankings(reranker=SimilarityPostprocessor(similarity_cutoff=1e9)) == [[], []]
 
 
 def test_a_reranker_that_is_none_is_refused() -> None:
@@ -115,4 +113,9 @@ def test_a_reranker_that_is_none_is_refused() -> None:
 
 
 def test_the_depth_of_the_reranker_is_a_part_of_the_key() -> None:
-    assert rankings(reranker=Reversed, rerank_depth=5) != rankings(reranker=Reversed, rerank_depth=8)
+    pipeline = stages.Pipeline(DOCUMENTS)
+    own = {**BASE, "reranker": component(Reversed), "rerank_depth": 5}
+    shallow = [found.chunks.tolist() for found in pipeline.rankings(own, QUESTIONS)]
+    deep = [found.chunks.tolist() for found in pipeline.rankings({**own, "rerank_depth": 8}, QUESTIONS)]
+    assert shallow != deep
+    assert deep == rankings(reranker=Reversed, rerank_depth=8)
