@@ -99,8 +99,8 @@ def _check(document: Document, label: str) -> None:
     """Refuse bytes that a reader took for text, as SimpleDirectoryReader does without the packages it needs."""
     if document.text.startswith("%PDF") or "\ufffd" in document.text or "\0" in document.text:
         raise DataError(
-            f"{label}: {document.id} is bytes read as text (%PDF, NUL or U+FFFD); install what the reader needs for this "
-            "kind of file, or leave out `reader`"
+            f"{label}: {document.id} is bytes read as text (%PDF, NUL or U+FFFD); install what the reader needs "
+            "for this kind of file, or leave out `reader`"
         )
     if not document.text.strip():
         raise DataError(f"{label}: {document.id} is empty; leave it out")
