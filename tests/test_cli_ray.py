@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +171,34 @@ def read(descriptor: int) -> bytes:
         return b""
 
 
+class Refusing(BaseHTTPRequestHandler):
+    """A service that has the model, but answers no question."""
+
+    def do_GET(self) -> None:  # the name is the library's
+        self._answer(200, {"data": [{"id": "nothing"}]})
+
+    def do_POST(self) -> None:  # the name is the library's
+        self._answer(400, {"error": {"message": "no"}})
+
+    def _answer(self, status: int, value: object) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
 def test_if_every_trial_fails_the_exit_code_is_1(tmp_path: Path) -> None:
-    # An endpoint that nobody listens on: every answer fails.
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     settings = ["--set", "objective.metric=token_f1", "--set", "pipeline.llm=openai:nothing", "--trials", "2"]
-    environment = {"OPENAI_API_KEY": "sk-test-0123456789", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
-    code, out, err = run(tmp_path, "quickstart", *settings, **environment)
+    address = f"http://127.0.0.1:{server.server_port}/v1"
+    code, out, err = run(
+        tmp_path, "quickstart", *settings, OPENAI_API_KEY="sk-test-0123456789", OPENAI_BASE_URL=address
+    )
+    server.shutdown()
     assert code == 1
     assert out == ""
     assert "all 2 trials failed" in err
