@@ -159,7 +159,8 @@ def test_mistakes_are_found_before_ray_starts(folder: Path, metric: str, words: 
 @pytest.mark.usefixtures("local_ray")
 def test_workers_find_the_module_beside_the_config(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
-    result = run_plan(make_plan(TuneConfig.parse(CONFIG, base=folder, overrides=[f"run.folder={folder / 'runs'}"])))
+    config = TuneConfig.parse(CONFIG, base=folder, overrides=[f"run.folder={folder / 'runs'}"])
+    result = run_plan(make_plan(config, imports=True), RunLog())
     assert not result.failed
     scores = [one.score for one in result.run_results]
     assert scores == sorted(scores)  # the least is the best

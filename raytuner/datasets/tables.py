@@ -29,7 +29,8 @@ def parquet_rows(path: Path, file: str) -> list[Row]:
     try:
         # As a file of its own: pyarrow would take the names of parent folders, a=b, for columns.
         with path.open("rb") as stream:
-            values = parquet.ParquetFile(stream).read().to_pylist()
+            # One thread: Python was seen to abort at its end when older versions had started some.
+            values = parquet.ParquetFile(stream).read(use_threads=False).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{file}: malformed Parquet: {reason:.200}; write the file again") from None
