@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
@@ -29,8 +30,13 @@ def environment_url() -> str:
 
 
 def public_url(spec: ModelSpec) -> str:
-    """The address without user name, password and query, fit for keys and logs."""
-    parts = urlsplit(base_url(spec))
+    """The address of a service, fit for keys and logs."""
+    return without_credentials(base_url(spec))
+
+
+def without_credentials(url: str) -> str:
+    """An address without user name, password and query."""
+    parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
@@ -57,9 +63,18 @@ def key(spec: ModelSpec) -> str:
         ModelError: The variable is not set.
     """
     variable = key_variable(spec)
+    if variable is None:
+        return NO_KEY
     if not has_key(spec):
-        raise ModelError(f"model {spec.name!r} needs a key: set the environment variable {variable}")
-    return os.environ[variable] if variable else NO_KEY
+        raise ModelError(f"model {spec.name!r} needs a key: set the environment variable {variable}{similar(variable)}")
+    return os.environ[variable]
+
+
+def similar(variable: str) -> str:
+    """A clause that names the variable that was probably meant, if one that is set is called nearly the same."""
+    names = [name for name, value in os.environ.items() if value]
+    close = difflib.get_close_matches(variable, names, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}, which is set?" if close else ""
 
 
 def check(spec: ModelSpec) -> None:

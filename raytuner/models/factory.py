@@ -161,7 +161,7 @@ def _weights_identity(name: str, version: int) -> str:
 
 def _identity(spec: ModelSpec) -> str:
     if spec.kind == "object":
-        return f"object:{spec.name}@{spec.version}" if spec.version else f"object:{spec.token}"
+        return f"object:{spec.token}"
     where = f"@{endpoint.public_url(spec)}" if spec.kind in SERVICES else ""
     return f"{spec.model}{where}{spec.settings('context_window', 'max_tokens', 'options', 'version')}"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
@@ -25,10 +27,31 @@ MAX_TOKENS = {"smollm2": server.MAX_TOKENS}
 _NO_KEY = "read-when-used"
 
 
-class ServiceLLM(OpenAI):  # type: ignore[misc]
-    """LlamaIndex's OpenAI for any model name.
+class _Service:
+    """How a model of LlamaIndex's reaches its service.
 
     Key and address are read from the environment when the first request is made; a pickle or a repr holds neither.
+    """
+
+    _spec: ModelSpec
+
+    def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
+        common: dict[str, Any] = super()._get_credential_kwargs(is_async)  # type: ignore[misc]
+        return {**common, **_credentials(self._spec, is_async)}
+
+    def _get_client(self) -> Any:
+        return self._prepared(super()._get_client())  # type: ignore[misc]
+
+    def _get_aclient(self) -> Any:
+        return self._prepared(super()._get_aclient())  # type: ignore[misc]
+
+    def _prepared(self, client: Any) -> Any:
+        # LlamaIndex may hand out the same client again.
+        return client if "request" in vars(client) else telling(bare(client, self._spec), self._spec)
+
+
+class ServiceLLM(_Service, OpenAI):  # type: ignore[misc]
+    """LlamaIndex's OpenAI for any model name.
 
     Args:
         spec: The model, of the kind ``openai``, ``openai-like`` or ``smollm2``.
@@ -69,20 +92,9 @@ class ServiceLLM(OpenAI):  # type: ignore[misc]
         """Pickle the settings only."""
         return ServiceLLM, (self._spec, self.temperature)
 
-    def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
-        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec, is_async)}
 
-    def _get_client(self) -> Any:
-        return bare(super()._get_client(), self._spec)
-
-    def _get_aclient(self) -> Any:
-        return bare(super()._get_aclient(), self._spec)
-
-
-class ServiceEmbedding(OpenAIEmbedding):  # type: ignore[misc]
+class ServiceEmbedding(_Service, OpenAIEmbedding):  # type: ignore[misc]
     """LlamaIndex's OpenAIEmbedding for any model name.
-
-    Key and address are read from the environment when the first request is made; a pickle or a repr holds neither.
 
     Args:
         spec: The model, of the kind ``openai`` or ``openai-like``.
@@ -102,15 +114,6 @@ class ServiceEmbedding(OpenAIEmbedding):  # type: ignore[misc]
     def __reduce__(self) -> tuple[Callable[..., ServiceEmbedding], tuple[ModelSpec]]:
         """Pickle the settings only."""
         return ServiceEmbedding, (self._spec,)
-
-    def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
-        return {**super()._get_credential_kwargs(is_async), **_credentials(self._spec, is_async)}
-
-    def _get_client(self) -> Any:
-        return bare(super()._get_client(), self._spec)
-
-    def _get_aclient(self) -> Any:
-        return bare(super()._get_aclient(), self._spec)
 
 
 def make_llm(spec: ModelSpec, temperature: float) -> ServiceLLM:
@@ -138,6 +141,37 @@ def bare(client: Any, spec: ModelSpec) -> Any:
     if spec.base_url is not None or spec.kind != "openai":
         client.organization = client.project = client.admin_api_key = None
         client._custom_headers = {}
+    return client
+
+
+def telling(client: Any, spec: ModelSpec) -> Any:
+    """A client of the ``openai`` package whose errors name the model and its address ("Connection error." does not).
+
+    Args:
+        client: A client, synchronous or not; it is changed.
+        spec: The model it is for.
+    """
+    request = client.request
+    who = f"model {spec.name!r} at {endpoint.without_credentials(str(client.base_url))}"
+
+    @contextlib.contextmanager
+    def named() -> Iterator[None]:
+        try:
+            yield
+        except openai.OpenAIError as error:
+            # The error stays of its kind, by which LlamaIndex knows whether to try again.
+            error.args = (f"{who}: {error}", *error.args[1:])
+            raise
+
+    async def ask_later(*args: Any, **options: Any) -> Any:
+        with named():
+            return await request(*args, **options)
+
+    def ask(*args: Any, **options: Any) -> Any:
+        with named():
+            return request(*args, **options)
+
+    client.request = ask_later if inspect.iscoroutinefunction(request) else ask
     return client
 
 

@@ -155,7 +155,7 @@ def _missing(role: str, spec: ModelSpec) -> Iterator[Missing]:
     if spec.kind == factory.SMOLLM2 and find_spec("xllamacpp") is None:
         yield Missing(spec.name, "xllamacpp is not installed", "pip install xllamacpp")
     if not endpoint.has_key(spec):
-        variable = endpoint.key_variable(spec)
-        yield Missing(spec.name, f"{variable} is not set", f"export {variable}=...")
+        variable = endpoint.key_variable(spec) or ""
+        yield Missing(spec.name, f"{variable} is not set{endpoint.similar(variable)}", f"export {variable}=...")
     if spec.kind == "huggingface" and (package := external.missing_huggingface(role)):
         yield Missing(spec.name, f"{package} is not installed", external.HUGGINGFACE_FIX)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raytuner.components import canonical, is_dotted
 from raytuner.errors import ConfigError, declare_secret, nearest
+from raytuner.models.wheels import REGISTRY
 
 PARAMETERS = ("embedding", "llm")
 """The parameters of a pipeline that name a model."""
@@ -146,11 +147,20 @@ def table_of(models: Mapping[str, Any] | None) -> dict[str, ModelSpec]:
     """The specs of a whole table.
 
     Raises:
-        ConfigError: A name cannot be used, or a setting is unknown or of the wrong type.
+        ConfigError: A name is that of another model, or a setting is unknown or of the wrong type.
     """
     if _EXTRACTIVE in (models or {}):
         raise ConfigError(f"models.{_EXTRACTIVE}: the name stands for answers without a model; choose another")
-    return {name: spec(name, models) for name in models or {}}
+    found = {name: spec(name, models) for name in models or {}}
+    for name, own in found.items():
+        if own.model != name and _is_taken(name):
+            raise ConfigError(f"models.{name}: that is a model that is built in; choose another name")
+    return found
+
+
+def _is_taken(name: str) -> bool:
+    """Whether a name means a model without any table; settings of that very model may stand under it."""
+    return name in (*REGISTRY, "mock") or name.partition(":")[0] in ("openai", "openai-like", "huggingface")
 
 
 def named(params: Mapping[str, Any], table: dict[str, ModelSpec]) -> dict[str, Any]:

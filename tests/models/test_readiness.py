@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -105,6 +106,40 @@ def test_a_wrong_key_names_its_variable(server: Server, monkeypatch: pytest.Monk
         models.prepare([served(server)], [])
     monkeypatch.setenv("MINE", "sk-right")
     models.prepare([served(server, api_key_env="MINE")], [])
+
+
+@pytest.mark.parametrize("path", ["complete", "acomplete", "get_query_embedding", "aget_query_embedding"])
+def test_a_service_that_dies_is_named_with_its_address(server: Server, path: str) -> None:
+    mine = served(server)
+    model = models.embedding(mine) if "embedding" in path else models.llm(mine)
+    model.max_retries = 0
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(openai.APIConnectionError, match=rf"^model 'mine' at {mine.base_url}: Connection error"):
+        asyncio.run(getattr(model, path)("text")) if path.startswith("a") else getattr(model, path)("text")
+
+
+def test_whatever_a_service_answers_is_said_once_with_its_name(server: Server) -> None:
+    model = models.llm(served(server))
+    model.max_retries = 0
+    server.status = 500
+    for _ in range(2):
+        with pytest.raises(openai.InternalServerError) as caught:
+            model.complete("question")
+        assert str(caught.value).count("model 'mine' at http://127.0.0.1") == 1
+
+
+def test_a_variable_that_is_called_nearly_the_same_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = spec(
+        "mine", {"mine": {"model": "openai-like:m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "MY_KY"}}
+    )
+    monkeypatch.setenv("MY_KEY", "")
+    assert models.required([], [mine])[0].reason == "MY_KY is not set"
+    monkeypatch.setenv("MY_KEY", "sk-mine-0123456789")
+    assert models.required([], [mine])[0].reason == "MY_KY is not set; did you mean MY_KEY, which is set?"
+    with pytest.raises(ModelError, match=r"variable MY_KY; did you mean MY_KEY, which is set\?") as caught:
+        models.prepare([], [mine])
+    assert "sk-mine" not in str(caught.value)
 
 
 def test_a_missing_key_is_found_before_anything_is_sent(server: Server) -> None:

@@ -58,6 +58,20 @@ def test_extractive_cannot_be_renamed() -> None:
         table_of({"extractive": {"model": "mock"}})
 
 
+@pytest.mark.parametrize("name", ["minilm", "wordllama", "smollm2", "mock", "openai:gpt-4o", "huggingface:a/b"])
+def test_a_name_that_is_a_model_stands_for_no_other(name: str) -> None:
+    for entry in ({"model": "openai-like:m", "base_url": URL}, MockLLM()):
+        with pytest.raises(
+            ConfigError, match=rf"models\.{name}: that is a model that is built in; choose another name"
+        ):
+            table_of({name: entry})
+    assert (
+        table_of({name: {"max_tokens": 9}})[name].max_tokens
+        == table_of({name: {"model": name, "max_tokens": 9}})[name].max_tokens
+        == 9
+    )
+
+
 def test_objects_get_names_and_are_found_again() -> None:
     first, second, table = MockLLM(), MockLLM(), {}
     assert named({"llm": first, "top_k": 3}, table) == {"llm": "MockLLM", "top_k": 3}
