@@ -22,7 +22,7 @@ from raytuner.config_sections import (
     SearchConfig,
     Section,
 )
-from raytuner.errors import ConfigError, is_secret, nearest, redact
+from raytuner.errors import ConfigError, holds_secret, is_secret, nearest, redact
 from raytuner.models.spec import ModelSettings
 
 VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
@@ -273,7 +273,13 @@ def _variable(match: re.Match[str]) -> str:
             f"${{{name}}}: what is called a secret is not put into a config; for the key of a service write "
             f"models: {{NAME: {{api_key_env: {name}}}}}"
         )
-    found = os.environ.get(name) or default
+    given = os.environ.get(name)
+    if given and holds_secret(given):
+        raise ConfigError(
+            f"${{{name}}}: its value looks like a key, and none is put into a config; for the key of a service write "
+            f"models: {{NAME: {{api_key_env: {name}}}}}; what is none is written into the config itself"
+        )
+    found = given or default
     if found is None:
         hint = f"; {DATA_HINT}" if name == "RAYTUNER_DATA" else ", or write ${" + name + ":-default}"
         raise ConfigError(f"${{{name}}}: the environment variable {name} is not set; set it{hint}")

@@ -29,6 +29,7 @@ __all__ = [
     "TrialError",
     "UserError",
     "declare_secret",
+    "holds_secret",
     "is_secret",
     "nearest",
     "redact",
@@ -106,6 +107,33 @@ def declare_secret(name: str) -> None:
 def is_secret(name: str) -> bool:
     """Whether an environment variable was declared as a secret, or is called like one."""
     return name in _declared or _SECRET_NAME.search(name) is not None
+
+
+_PATH = re.compile(r"[/~.]|[A-Za-z]:[\\\\/]")
+_KEY = re.compile(
+    r"(sk|gsk|hf|pk|rk|ghp|gho|ghs|ghu|github_pat|glpat|xox[a-z]|pypi|nvapi|pplx|r8)[-_][\w-]{8,}"
+    r"|(AKIA|ASIA|AIza)[\w-]{12,}|eyJ[\w-]+\.[\w-]+\.[\w-]*"
+)
+_MIXED = re.compile(r"[a-z](?=[A-Z])|[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])")
+
+
+def holds_secret(value: str) -> bool:
+    """Whether the value of an environment variable is a key by its looks, or that of a variable called like a secret.
+
+    Args:
+        value: The value; what looks like the path of a file is taken for one.
+    """
+    if len(value) >= 8 and any(value == other and is_secret(name) for name, other in os.environ.items()):
+        return True
+    if _PATH.match(value):
+        return False
+    parts = re.split(r"[^\w.+-]+", value)
+    return _CREDENTIALS.search(value) is not None or any(_KEY.fullmatch(part) or _is_random(part) for part in parts)
+
+
+def _is_random(part: str) -> bool:
+    """Whether a text is long and mixes letters and digits as no name does."""
+    return len(part) >= 20 and 5 * len(_MIXED.findall(part)) >= len(part)
 
 
 def redact(text: str, template: str = "<{name}>") -> str:

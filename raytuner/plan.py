@@ -289,7 +289,7 @@ def check_parameters(config: TuneConfig) -> None:
     given = models.resolved(config.pipeline, models.table_of(config.models_table()))
     for name, value in given.items():
         if name not in stages.COMPONENTS or str(value) not in config.components:
-            stages.check_value(name, value)
+            stages.check_value(name, value, config.components)
     for name in config.space:
         if name not in stages.parameters():
             stages.check_value(name, None)
@@ -319,7 +319,7 @@ def _check_space_values(space: SearchSpace, objective: RagObjective) -> None:
         elif isinstance(parameter, Range):
             values = [parameter.decode(parameter.encode(bound)) for bound in (parameter.low, parameter.high)]
         for value in values:
-            stages.check_value(name, objective.resolved({name: value})[name])
+            objective.check_value(name, objective.resolved({name: value})[name])
 
 
 def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, str]:

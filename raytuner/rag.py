@@ -100,7 +100,7 @@ class RagObjective:
         self.seed = seed
         self._numbers = {document.id: number for number, document in enumerate(self.documents)}
         for name, value in self.resolved({}).items():
-            stages.check_value(name, value)
+            self.check_value(name, value)
         if similarity_embedding is not None:
             stages.check_value("embedding", spec(similarity_embedding, self._models))
         self._metrics: tuple[metrics.Metric, ...] = ()  # none before a dotted path is imported
@@ -153,6 +153,18 @@ class RagObjective:
         own = self.resolved(params)
         stages.check(own)
         self._check_llm(own)
+
+    def check_value(self, name: str, value: Any) -> None:
+        """Refuse an unknown parameter, or a value of the wrong type or range.
+
+        Args:
+            name: The parameter.
+            value: Its value, as `resolved` has it.
+
+        Raises:
+            ConfigError: With the value and what is expected.
+        """
+        stages.check_value(name, value, self._components)
 
     def _check_llm(self, own: Mapping[str, Any]) -> None:
         if self._lacks_llm(own):

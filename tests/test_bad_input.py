@@ -164,6 +164,25 @@ NAMES = {
     "an unknown LLM": Row(("smolm2", "'smollm2'"), fixed(llm="smolm2")),
     "an unknown algorithm": Row(("optna", "'optuna'"), {"search": {"name": "optna"}}),
     "an unknown splitter": Row(("sentense", "'sentence'"), fixed(splitter="sentense")),
+    "an unknown component": Row(
+        ("reranker", "numbesr", "'numbers'", "a dotted path"),
+        {"components": {"numbers": {"path": "own_parts.Numbers"}}, **fixed(reranker="numbesr")},
+        command=("plan",),
+    ),
+    "an unknown component in a space": Row(
+        ("retriever", "numbesr", "'numbers'", "bm25"),
+        {
+            "components": {"numbers": {"path": "own_parts.Numbers"}},
+            "pipeline": {},
+            **space(retriever=["bm25", "numbesr"]),
+        },
+        command=("plan",),
+    ),
+    "a model by the name of another": Row(
+        ("models.minilm", "built in", "another name"),
+        {"models": {"minilm": {"model": "openai-like:m", "base_url": "http://127.0.0.1:9/v1"}}},
+        command=("plan",),
+    ),
     "an unknown parameter": Row(("chunk_sise", "'chunk_size'"), space(chunk_sise=[1, 2])),
 }
 VALUES = {
@@ -210,6 +229,23 @@ VALUES = {
         fixed(prompt="${OTHER_API_KEY} {context_str} {query_str}"),
         environment={"OTHER_API_KEY": "sk-0123456789"},
     ),
+    "a key under an innocent name": Row(
+        ("${GATEWAY}", "looks like a key", "api_key_env: GATEWAY"),
+        fixed(llm="openai:${GATEWAY}"),
+        command=("plan",),
+        environment={"GATEWAY": "hf_0123456789abcdef"},
+    ),
+    "the value of a secret under another name": Row(
+        ("${GATEWAY}", "api_key_env"),
+        fixed(prompt="${GATEWAY} {context_str} {query_str}"),
+        command=("plan",),
+        environment={"GATEWAY": "correct horse battery", "OTHER_TOKEN": "correct horse battery"},
+    ),
+    "a prompt with an unknown placeholder": Row(
+        ("{contexts}", "{context_str} and {query_str}", "{ contexts }"),
+        space(prompt=[None, "{context_str} {query_str} {contexts}"]),
+        command=("plan",),
+    ),
 }
 RUNS = {
     "a read-only run folder": Row(("/proc", "run.folder"), {"run": {"folder": "/proc/runs"}}),
@@ -238,6 +274,9 @@ def by_url(**settings: Any) -> dict[str, Any]:
 MODELS = {
     "no API key": Row(
         ("openai:gpt-4o-mini", "OPENAI_API_KEY"), {**SERVED, **fixed(llm="openai:gpt-4o-mini"), **space(top_k=[1, 2])}
+    ),
+    "a variable that is called nearly the same": Row(
+        ("MY_KY", "did you mean MY_KEY"), by_url(api_key_env="MY_KY"), environment={"MY_KEY": "sk-0123456789"}
     ),
     "no variable with the key": Row(("SERVED_KEY", "served"), by_url(api_key_env="SERVED_KEY")),
     "a server that is not there": Row(("127.0.0.1:9", "served"), by_url()),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from raytuner import errors
-from raytuner.errors import RaytunerError, UserError, nearest, redact
+from raytuner.errors import RaytunerError, UserError, holds_secret, nearest, redact
 
 
 def test_exit_codes() -> None:
@@ -16,6 +16,38 @@ def test_exit_codes() -> None:
 def test_nearest_names_the_likely_one_and_all_valid_ones() -> None:
     assert nearest("topk", ["top_k", "chunk_size"]) == "did you mean 'top_k'? Valid: chunk_size, top_k"
     assert nearest("zzz", ["top_k", "chunk_size"]) == "Valid: chunk_size, top_k"
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        ("sk-0123456789", True),
+        ("sk-proj-abcdefgh", True),
+        ("hf_abcdefghijklmnop", True),
+        ("ghp_abcdefghijklmnop", True),
+        ("xoxb-1234567890", True),
+        ("AKIAIOSFODNN7EXAMPLE", True),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", True),
+        ("openai:hf_abcdefghijklmnop", True),
+        ("https://host.example/v1?key=sk-0123456789", True),
+        ("https://host.example/9f86d081884c7d659a2feaa0c55ad015/v1", True),
+        ("https://me:passw0rd@host.example/v1", True),
+        ("Zk3vQ9xT1mB7yR5wN2cL8pH4", True),
+        ("hunter2hunter2", True),  # the value of a variable that is called a secret
+        ("hunter2", False),
+        ("Qwen2.5-Coder-32B-Instruct-GPTQ-Int4", False),
+        ("openai-like:mistralai/Mixtral-8x7B-Instruct-v0.1-GPTQ", False),
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0", False),
+        ("https://endpoint-a1b2c3.us-east-1.aws.example/v1", False),
+        ("/nix/store/9f86d081884c7d659a2feaa0c55ad015-data", False),
+        ("sk-docs", False),
+        ("Answer from {context_str}: {query_str}", False),
+        ("512", False),
+    ],
+)
+def test_keys_are_known_by_their_looks(monkeypatch: pytest.MonkeyPatch, value: str, held: bool) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "hunter2hunter2")
+    assert holds_secret(value) is held
 
 
 def test_redact_replaces_only_the_values_of_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

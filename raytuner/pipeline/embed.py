@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from raytuner import models
@@ -52,7 +53,8 @@ class Embedder:
             Shape (texts, dimensions), rows of length 1, in the order of the texts.
 
         Raises:
-            RaytunerError: The vectors are not all of the length of the first one.
+            RaytunerError: The model gave another number of vectors than of texts, vectors that are not all of the
+                length of the first one, or what is no finite number.
         """
         return self._remembered(self._texts, texts, self._embed_texts)
 
@@ -75,12 +77,12 @@ class Embedder:
     def _embed_texts(self, texts: list[str]) -> Vectors:
         if self._is_local:
             return np.asarray(self._model.encode(texts), dtype=np.float32)
-        return self._array(self._model.get_text_embedding_batch(texts))
+        return self._array(lambda: self._model.get_text_embedding_batch(texts), len(texts))
 
     def _embed_queries(self, queries: list[str]) -> Vectors:
         if self._is_local:
             return np.asarray(self._model.encode(queries), dtype=np.float32)
-        return self._array([self._model.get_query_embedding(query) for query in queries])
+        return self._array(lambda: [self._model.get_query_embedding(query) for query in queries], len(queries))
 
     @property
     def _is_local(self) -> bool:
@@ -89,17 +91,30 @@ class Embedder:
 
         return isinstance(self._model, LocalEmbedding)
 
-    def _array(self, vectors: Sequence[Sequence[float]]) -> Vectors:
-        """Vectors as an array; refuses those of another length than the first that the model ever gave."""
+    def _array(self, ask: Callable[[], Sequence[Sequence[float]]], count: int) -> Vectors:
+        """What a model answers as an array of so many vectors, all of the length of the first that it ever gave."""
+        who = f"embedding model {self._name!r} gave"
+        try:
+            vectors = ask()
+        except ValidationError as error:
+            if error.title != "EmbeddingEndEvent":  # in which LlamaIndex puts the vectors
+                raise
+            raise RaytunerError(f"{who} what is no list of numbers for each text") from None
+        if len(vectors) != count:
+            raise RaytunerError(f"{who} {len(vectors)} vectors for {count} texts: it must give one for each text")
         for vector in vectors:
             if self._dimensions is None:
                 self._dimensions = len(vector)
             if len(vector) != self._dimensions:
                 raise RaytunerError(
-                    f"embedding model {self._name!r} gave a vector of {len(vector)} numbers after one of "
-                    f"{self._dimensions}: use a model or a server whose dimension does not change"
+                    f"{who} a vector of {len(vector)} numbers after one of {self._dimensions}: use a model or a server "
+                    "whose dimension does not change"
                 )
-        return np.array(vectors, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            array: Vectors = np.array(vectors, dtype=np.float32)
+        if not array.size or not np.isfinite(array).all():
+            raise RaytunerError(f"{who} a vector that is empty, or with numbers that are not finite: see the model")
+        return array
 
 
 def _unit_length(vectors: Vectors) -> Vectors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -69,18 +70,30 @@ def llm_identity(own: Mapping[str, Any]) -> str:
     return EXTRACTIVE if own["llm"] == EXTRACTIVE else models.llm_identity(own["llm"])
 
 
+_FIELD = re.compile(r"\{\w[^\s{}\"',]*\}")
+"""What is meant as a placeholder; JSON and code in braces are not."""
+
+
 def check_prompt(params: Mapping[str, Any]) -> None:
-    """Refuse a prompt without its placeholders.
+    """Refuse a prompt without its placeholders, or with others.
 
     Raises:
-        ConfigError: With the missing placeholder.
+        ConfigError: With the placeholder.
     """
     prompt = generate.own(params)["prompt"]
-    for placeholder in ("{context_str}", "{query_str}") if prompt is not None else ():
+    if prompt is None:
+        return
+    for placeholder in ("{context_str}", "{query_str}"):
         if placeholder not in prompt:
             raise ConfigError(
                 f"the prompt {prompt[:60]!r} lacks {placeholder}; it must hold {{context_str}} and {{query_str}}"
             )
+    if others := set(_FIELD.findall(prompt)) - {"{context_str}", "{query_str}"}:
+        field = min(others)
+        raise ConfigError(
+            f"the prompt {prompt[:60]!r} holds {field}, which nothing fills in; only {{context_str}} and {{query_str}} "
+            f"are; where the text itself is meant, write {{ {field[1:-1].strip()} }}: other braces stay as they are"
+        )
 
 
 @stage(version=1, llm=llm_identity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
@@ -93,8 +93,13 @@ SINGLE_RULES: dict[str, Callable[[Mapping[str, Any]], object]] = {
 """Rules that one value breaks or keeps whatever the others are."""
 
 
-def check_value(name: str, value: Any) -> None:
+def check_value(name: str, value: Any, components: Iterable[str] = ()) -> None:
     """Refuse an unknown parameter, or a value of the wrong type or range.
+
+    Args:
+        name: The parameter.
+        value: Its value, names of models and components resolved.
+        components: The names of components, for messages.
 
     Raises:
         ConfigError: With the value and what is expected.
@@ -105,7 +110,8 @@ def check_value(name: str, value: Any) -> None:
         _adapter(name).validate_python(component(value) if name in COMPONENTS else value, strict=True)
     except ValidationError as error:
         if isinstance(value, str) and (names := _names(name)):
-            raise ConfigError(f"{name}: {value!r} is unknown; {nearest(value, names)}") from None
+            own = components if name in COMPONENTS else ()
+            raise ConfigError(f"{name}: {value!r} is unknown; {nearest(value, [*names, *own])}") from None
         reason = error.errors()[0]["msg"].removeprefix("Input should be ")
         raise ConfigError(f"{name}: {value!r} is not allowed; it should be {reason}") from None
     if name in SINGLE_RULES:

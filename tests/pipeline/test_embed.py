@@ -116,3 +116,43 @@ def test_questions_and_texts_have_one_dimension() -> None:
     embedder.texts(["ab"])
     with pytest.raises(RaytunerError, match="'GrowingEmbedding' gave a vector of 1 numbers after one of 2"):
         embedder.queries(["a"])
+
+
+class GivenEmbedding(CountingEmbedding):
+    """Gives what it is told to, whatever the texts are."""
+
+    _given: Any = PrivateAttr(default=None)
+
+    def _get_text_embeddings(self, texts: list[str]) -> Any:
+        return self._given
+
+    def _get_query_embedding(self, query: str) -> Any:
+        return self._given[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([[1.0]], "gave 1 vectors for 2 texts"),
+        ([[1.0]] * 3, "gave 3 vectors for 2 texts"),
+        ([[], []], "a vector that is empty"),
+        ([None, [1.0]], "what is no list of numbers for each text"),
+        ([[1.0, float("nan")], [1.0, 2.0]], "numbers that are not finite"),
+        ([[1.0], [1e39]], "numbers that are not finite"),
+        ([[1.0], ["a"]], "what is no list of numbers"),
+        ([[1.0], [[1.0]]], "what is no list of numbers"),
+    ],
+)
+def test_what_is_no_vector_for_each_text_is_refused(given: Any, said: str) -> None:
+    model = GivenEmbedding()
+    model._given = given
+    with pytest.raises(RaytunerError, match=f"^embedding model 'given' .*{said}"):
+        Embedder(model, "given").texts(["a", "b"])
+
+
+@pytest.mark.parametrize("given", [[], None, [float("inf")]])
+def test_what_is_no_vector_for_a_question_is_refused(given: Any) -> None:
+    model = GivenEmbedding()
+    model._given = [given]
+    with pytest.raises(RaytunerError, match=r"^embedding model 'given' gave"):
+        Embedder(model, "given").queries(["a"])

@@ -101,7 +101,20 @@ def test_a_prompt_without_placeholders_is_refused(prompt: str, missing: str) -> 
 
 def test_a_prompt_with_placeholders_is_not_refused() -> None:
     check_prompt({"prompt": None})
-    check_prompt({"prompt": "{context_str} {query_str} {other}"})
+    check_prompt({"prompt": '{context_str} {query_str} { other } {"a": 1} {"a"} {1, 2} {} { }{'})
+
+
+@pytest.mark.parametrize("field", ["{foo}", "{context}", "{query_str!r}", "{0}", "{node.text}", "{context_str:>9}"])
+def test_a_prompt_with_another_placeholder_is_refused(field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_prompt({"prompt": f"{{context_str}} {{query_str}} {field}"})
+    assert f"holds {field}, which nothing fills in; only {{context_str}} and {{query_str}} are" in str(caught.value)
+    assert f"write {{ {field[1:-1]} }}" in str(caught.value)
+
+
+def test_braces_that_are_no_placeholders_reach_the_model_as_they_are() -> None:
+    prompt = '{ {context_str} } {query_str} { other } {"a": 1} {'
+    assert answered(contexts=["Cats."], prompt=prompt) == f'{{ Cats. }} {QUESTION} {{ other }} {{"a": 1}} {{'
 
 
 def test_each_event_loop_has_its_own_model(monkeypatch: pytest.MonkeyPatch) -> None:
