@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 
-from raytuner.errors import ConfigError, nearest
+from raytuner.errors import ConfigError, nearest, redact
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
@@ -81,6 +81,9 @@ def importable(folder: str | Path | None) -> Iterator[None]:
 
 _PROCESS = uuid.uuid4().hex
 
+MODEL_OPTIONS = ("llm", "embed_model")
+"""The arguments by which LlamaIndex's parts take their models; as options they name models."""
+
 
 def identity(value: Any) -> str:
     """What stands for the value of a parameter in a key: its name, or the identity of a component."""
@@ -99,6 +102,7 @@ class Component:
         version: Stands for its code in keys; without one, artefacts are of this process only.
         instance: The thing itself, where it was handed over in Python.
         token: What distinguishes one instance from another.
+        models: A `raytuner.pipeline.own_models.NamedModel` for each option that names one.
     """
 
     name: str
@@ -107,6 +111,7 @@ class Component:
     version: str = _PROCESS
     instance: Any = field(default=None, compare=False, repr=False)
     token: str = ""
+    models: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -114,11 +119,11 @@ class Component:
     @property
     def identity(self) -> str:
         """What stands for it in keys."""
-        return " ".join((self.path, self.options, self.version, self.token))
+        return " ".join((self.path, self.options, self.version, self.token, *(own.identity for own in self.models)))
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Its options."""
+        """Its options, as they are written."""
         found: dict[str, Any] = json.loads(self.options)
         return found
 
@@ -149,18 +154,58 @@ class Component:
         target = self.target(what)
         if not (inspect.isclass(target) or inspect.isroutine(target)):
             return target
-        # LlamaIndex's own way to make a thing from its parts, where there is one.
-        maker = getattr(target, "from_defaults", target) if inspect.isclass(target) else target
+        maker = maker_of(target)
+        return self.call(maker, what, **_accepted(maker, given))
+
+    def call(self, maker: Any, what: str, **given: Any) -> Any:
+        """Call what makes it, with its options.
+
+        Args:
+            maker: A class or function.
+            what: What it is to be, for messages.
+            **given: Further arguments; options go before.
+
+        Raises:
+            ConfigError: It takes a model that the options do not name, or cannot be made.
+        """
+        self.check_models(maker, what)
+        arguments = {**given, **self.arguments, **{own.option: own.make() for own in self.models}}
         try:
-            return maker(**{**_accepted(maker, given), **self.arguments})
+            return maker(**arguments)
         except Exception as error:  # whatever a user's code does
+            reason = redact(" ".join(str(error).split()))[:300]
             raise ConfigError(
-                f"{what} {self.name}: making it failed: {type(error).__name__}: {error}; check its options"
+                f"{what} {self.name}: making it failed: {type(error).__name__}: {reason}; check its options"
             ) from error
+
+    def check_models(self, maker: Any, what: str) -> None:
+        """Refuse a part of LlamaIndex that is given no model: it would take OpenAI's, with the user's key.
+
+        Args:
+            maker: The class or function that makes it.
+            what: What it is to be, for messages.
+
+        Raises:
+            ConfigError: With the option that has to name a model.
+        """
+        if not (getattr(maker, "__module__", None) or "").startswith("llama_index."):
+            return
+        named = {own.option for own in self.models}
+        for option in _accepted(maker, dict.fromkeys(MODEL_OPTIONS)):
+            if option not in named:
+                raise ConfigError(
+                    f"{what} {self.name} takes a model as {option}, and none is named: write "
+                    f"components: {{NAME: {{path: {self.path or 'PATH'}, options: {{{option}: MODEL}}}}}} and use NAME"
+                )
 
 
 OwnComponent = Annotated[Component, WithJsonSchema({"type": "string"})]
 """A component as the parameter of a stage; a config names it by its dotted path, or as an entry of `components`."""
+
+
+def maker_of(target: Any) -> Any:
+    """What makes a thing out of its parts: LlamaIndex's own way for a class, where there is one."""
+    return getattr(target, "from_defaults", target) if inspect.isclass(target) else target
 
 
 def _accepted(maker: Any, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class RagObjective:
         self.folder = folder
         self._warned: set[str] = set()
         self._models = table_of(models)
-        self._components = stages.component_table(components)
+        self._components = stages.component_table(components, self._models)
         self.fixed = self._named(pipeline)
         self.similarity_embedding = similarity_embedding
         self.block_size = block_size
@@ -222,8 +222,10 @@ class RagObjective:
         embeddings: set[str] = set()
         llms: set[str] = set()
         fixed = named(fixed or {}, self._models)
-        for params in space.covering(("embedding", "llm", "retriever", "splitter")):
+        for params in space.covering(("embedding", "llm", "retriever", "splitter", "reranker")):
             own = {**stages.defaults(), **self.fixed, **fixed, **named(params, self._models)}
+            for model in stages.component_models(self.resolved(own)):
+                (llms if model.is_llm else embeddings).add(model.spec.name)
             if (self.needs_answers or not self._metrics) and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
             embeds_sentences = splitter_stage(own) is semantic

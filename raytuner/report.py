@@ -79,7 +79,11 @@ def _remarks(result: TunedResult) -> list[str]:
         lines.append(result.stopped)
     if result.interrupted:
         lines.append("interrupted: this is what was finished")
-    lines += [f"trial {failed.trial} failed: {failed.summary}" for failed in result.failed[:3]]
+    default = result.default_failed
+    if default is not None:
+        lines.append(f"the default configuration failed: {default.summary}")
+    others = [failed for failed in result.failed if default is None or failed.trial != default.trial]
+    lines += [f"trial {failed.trial} failed: {failed.summary}" for failed in others[:3]]
     lines += [f"note: {note}" for note in result.notes]
     if result.run:
         lines.append(f"run folder: {result.run}")

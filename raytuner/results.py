@@ -65,6 +65,7 @@ class TunedResult(BaseModel):
         best_idx: The position of the best in `run_results`.
         failed: The configurations that could not be scored.
         default: The result of the default configuration, where one was run.
+        default_failed: The default configuration in place of that, where it could not be scored.
         run: The path of the run folder, where there is one.
         seconds: How long the search took, Ray's start apart.
         stopped: Why the search ended, if not by having run all it was asked to.
@@ -76,6 +77,7 @@ class TunedResult(BaseModel):
     best_idx: int
     failed: list[FailedTrial] = Field(default_factory=list)
     default: RunResult | None = None
+    default_failed: FailedTrial | None = None
     run: str | None = None
     seconds: float | None = None
     stopped: str | None = None

@@ -166,6 +166,7 @@ class Study:
             best_idx=0,
             failed=failed,
             default=next((result for result in results if result.trial == default), None),
+            default_failed=next((trial for trial in failed if trial.trial == default), None),
             run=str(self.folder) if self.folder else None,
             seconds=self.seconds,
             stopped=stopped,

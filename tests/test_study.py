@@ -38,6 +38,25 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_default_that_failed_is_spoken_of() -> None:
+    study = Study("score", "max")
+    for number in range(1, 7):
+        study.start(number, {"top_k": number})
+        if number == 2:
+            study.report(number, Report({"score": 0.5}))
+        study.finish(number, 1.0, None if number == 2 else f"raytuner.errors.RaytunerError: out of {number}")
+    result = study.result(default=5)
+    assert result.default is None
+    assert result.default_failed is not None
+    assert result.default_failed.params == {"top_k": 5}
+    failed = [line for line in as_text(result, "score", "max").splitlines() if "failed: r" in line]
+    assert failed == [
+        "the default configuration failed: raytuner.errors.RaytunerError: out of 5",
+        *(f"trial {number} failed: raytuner.errors.RaytunerError: out of {number}" for number in (1, 3, 4)),
+    ]
+    assert study.result(default=2).default_failed is study.result().default_failed is None
+
+
 def test_every_block_and_trial_is_a_line(folder: Path) -> None:
     rows = list(read_log(folder))
     assert [(row["kind"], row["trial"]) for row in rows] == [

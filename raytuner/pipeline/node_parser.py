@@ -50,11 +50,7 @@ def node_parser(own: Mapping[str, Any]) -> Any:
     options = sizes(own)
     if len(options) == 2:
         check_overlap(own["chunk_size"], own["chunk_overlap"])
-    try:
-        parser = found(**{**options, **name.arguments})
-    except Exception as error:  # whatever a user's class does while an object of it is made
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(f"splitter {name} cannot be made ({reason}); name a function that needs nothing") from error
+    parser = name.call(found, "splitter", **options)
     if not _is_parser(parser):
         raise ConfigError(f"splitter {name} makes a {type(parser).__name__}; it should make a LlamaIndex NodeParser")
     return parser

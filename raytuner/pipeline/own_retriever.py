@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from raytuner.components import Component
+from raytuner.components import Component, maker_of
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk
@@ -47,6 +48,8 @@ def prepare_retriever(retriever: Any) -> None:
         raise ConfigError(
             f"retriever {retriever}: a {type(target).__name__} is none; name a BaseRetriever of LlamaIndex"
         )
+    if not callable(getattr(target, "retrieve", None)) or inspect.isclass(target):  # it is made when there are chunks
+        retriever.check_models(maker_of(target), "retriever")
 
 
 def own_search(

@@ -13,10 +13,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from raytuner.components import Component, OwnComponent, component, identity
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
+from raytuner.models import ModelSpec
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
 from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
+from raytuner.pipeline.own_models import NamedModel, with_models
 from raytuner.pipeline.own_retriever import make_retriever, own_search, prepare_retriever
 from raytuner.pipeline.rerank import prepare_reranker, rerank
 from raytuner.pipeline.retrieve import (
@@ -155,20 +157,32 @@ def prepare(params: Mapping[str, Any]) -> None:
     prepare_reranker(params.get("reranker"), rerank.own(params)["rerank_depth"])
 
 
-def component_table(table: Mapping[str, Any] | None) -> dict[str, Component]:
+def component_table(table: Mapping[str, Any] | None, models: Mapping[str, ModelSpec]) -> dict[str, Component]:
     """What names of components stand for.
 
     Args:
         table: From names to settings (``path``, ``options``, ``version``) or to objects.
+        models: What names of models stand for, beside those that are built in.
 
     Raises:
         ConfigError: A name is that of something built in, or its settings cannot be used.
+        ModelError: An option names a model that there is not.
     """
     for parameter in COMPONENTS:
         for name in table or {}:
             if name in _names(parameter):
                 raise ConfigError(f"components.{name}: that is a {parameter} that is built in; choose another name")
-    return {name: component(name, table) for name in table or {}}
+    return {name: with_models(component(name, table), models) for name in table or {}}
+
+
+def component_models(params: Mapping[str, Any]) -> list[NamedModel]:
+    """The models that the options of a configuration's components name.
+
+    Args:
+        params: The configuration, names of components resolved.
+    """
+    own = (component(params.get(name)) for name in COMPONENTS)
+    return [model for part in own if isinstance(part, Component) for model in part.models]
 
 
 def _check_depth(params: Mapping[str, Any]) -> None:

@@ -134,7 +134,7 @@ def test_a_parser_that_changes_the_text_is_noticed(module: str) -> None:
         ("own_parsers.Linse", "has no 'Linse'; did you mean 'Lines'"),
         ("own_parsers.number", "is a int; it should be a LlamaIndex NodeParser"),
         ("own_parsers.nothing", "makes a NoneType; it should make a LlamaIndex NodeParser"),
-        ("own_parsers.Needs", "cannot be made .*ValidationError"),
+        ("own_parsers.Needs", "making it failed: ValidationError: .* Field required"),
     ],
 )
 def test_a_mistake_is_found_before_the_search(module: str, name: str, words: str) -> None:
