@@ -299,6 +299,16 @@ MODELS = {
         {"objective": {"metric": "judging_metrics.judged"}},
         {"judging_metrics.py": OWN_METRIC},
     ),
+    "a reranker that would take OpenAI's LLM": Row(
+        ("llama_index.core.postprocessor.LLMRerank", "llm: MODEL", "components"),
+        fixed(reranker="llama_index.core.postprocessor.LLMRerank"),
+        environment={"OPENAI_API_KEY": "sk-0123456789"},
+    ),
+    "a component's model that is not there": Row(
+        ("components.mine.options.llm", "smolm2", "'smollm2'"),
+        {"components": {"mine": {"path": "own_parts.Judge", "options": {"llm": "smolm2"}}}},
+        command=("plan",),
+    ),
     "a component that is not there": Row(("own_parts.Parser", "own_parts"), fixed(reranker="own_parts.Parser")),
 }
 ROWS = DOCUMENTS | QUESTIONS | NAMES | VALUES | RUNS | MODELS
