@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -67,10 +69,15 @@ def load_documents(
 
 @contextlib.contextmanager
 def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
-    """A bar on standard error for the `progress` of `load_documents`; nothing where that is no terminal."""
-    from tqdm.auto import tqdm
+    """A bar for the `progress` of `load_documents`, on standard error; it is gone at the end.
 
-    with tqdm(desc="documents", disable=True if quiet else None, leave=False) as bar:
+    Args:
+        quiet: Whether to show nothing, as where standard error is no terminal, or ``NO_COLOR`` is set.
+    """
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty() or bool(os.environ.get("NO_COLOR"))
+    with tqdm(desc="documents", disable=hidden, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
