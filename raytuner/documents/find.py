@@ -139,7 +139,7 @@ def _fault(path: Path) -> str | None:
     except OSError as error:
         return "a link to itself" if error.errno == errno.ELOOP else (error.strerror or "unreadable").lower()
     if stat.S_ISDIR(mode):
-        return "a link to a folder; name that itself" if os.access(path, os.R_OK | os.X_OK) else "permission denied"
+        return "a link to a folder; name that itself" if path.is_symlink() else "permission denied"
     return _SPECIAL.get(stat.S_IFMT(mode), "no regular file")
 
 
