@@ -221,7 +221,9 @@ def _from(out: Path, path: str) -> str:
 
 def _yaml(value: Any) -> str:
     return (
-        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000).removesuffix("...\n").strip()
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
+        .removesuffix("...\n")
+        .strip()
     )
 
 

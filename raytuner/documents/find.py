@@ -105,7 +105,9 @@ def _walk(folder: Path) -> Iterator[Path]:
         corpus = next((corpus for corpus, other in COLLECTIONS.values() if {corpus, other} <= set(files)), None)
         folders[:] = [] if corpus else [name for name in folders if not name.startswith(".")]
         links = [name for name in folders if Path(parent, name).is_symlink()]
-        yield from (Path(parent, name) for name in ([corpus] if corpus else [*files, *links]) if not name.startswith("."))
+        yield from (
+            Path(parent, name) for name in ([corpus] if corpus else [*files, *links]) if not name.startswith(".")
+        )
     if folder in unread:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     yield from unread

@@ -44,7 +44,7 @@ def load_documents(
             ``load_data``, or the dotted path of one, which is imported.
         options: Keyword arguments for the class or the function.
         exclude: Files that are not read where a folder or glob finds them, such as the questions.
-        progress: Called with how many parts are read, and of how many.
+        progress: Called with how many parts are read, and of how many, as `progress_bar` shows them.
 
     Returns:
         The documents in the order of the paths, of the files in a folder and of the rows in a file; each with a
