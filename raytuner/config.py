@@ -309,8 +309,8 @@ def _resolve_entries(value: Any, base: Path) -> Any:
 
 
 def _resolve_path(value: Any, base: Path) -> Any:
-    if not isinstance(value, str) or value.startswith("builtin:"):
-        return value
+    if not isinstance(value, str) or not value.strip() or "://" in value or value.startswith("builtin:"):
+        return value  # what is no path at all is refused where it is read
     if value.startswith("${"):  # kept as it is, unless it comes to a relative path
         expanded = str(_expand(value, numbers=False))
         return value if expanded.startswith("builtin:") or Path(expanded).is_absolute() else str(base / expanded)

@@ -134,6 +134,10 @@ DOCUMENTS = {
         command=("plan",),
         prepare=lambda folder: (folder / "docs" / "lost.md").symlink_to("missing.md"),
     ),
+    "an empty path of documents": Row(("documents", "empty path"), {"documents": ""}),
+    "an address of documents": Row(
+        ("https://example.com/docs: an address", "download"), {"documents": "https://example.com/docs"}
+    ),
     "a pattern that finds folders only": Row(("d*cs", "matches folders only", "/*"), {"documents": "d*cs"}),
     "a text named .parquet": Row(
         ("table.parquet", "not a Parquet file"), {"documents": "table.parquet"}, {"table.parquet": b"id,text\n1,a\n"}
@@ -209,6 +213,15 @@ QUESTIONS = {
         ("pipe.jsonl", "not a regular file"),
         {"questions": "pipe.jsonl"},
         prepare=lambda folder: os.mkfifo(folder / "pipe.jsonl"),
+    ),
+    "an empty path of questions": Row(("questions", "empty path"), {"questions": ""}),
+    "an address of questions": Row(
+        ("https://example.com/q.csv: an address", "download"), {"questions": "https://example.com/q.csv"}
+    ),
+    "a page as questions": Row(
+        ("questions.json", "HTML or XML, not a question set"),
+        {"questions": "questions.json"},
+        {"questions.json": b"<!doctype html><p>404"},
     ),
     "an empty list of question sets": Row(("questions", "empty list"), {"questions": []}),
     "an unknown document": Row(

@@ -11,7 +11,7 @@ from raytuner.datasets.question import Question, Reference
 from raytuner.datasets.row import Row, parse_json
 from raytuner.errors import ConfigError, DataError, nearest
 
-# Our name of a column, and the names by which it is found in a file: the first that is there wins.
+# Our name of a column, and the names by which it is found in a file, in any case: the first that is there wins.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "id": ("id", "question_id", "qid"),
@@ -72,7 +72,8 @@ def _find_columns(rows: Iterable[Row], columns: Mapping[str, str], file: str) ->
             raise ConfigError(f"questions.columns: unknown name {ours!r}; {nearest(ours, COLUMNS)}")
         if theirs not in there:
             raise DataError(f"{file}: no column {theirs!r} (for {ours!r}); there are: {_shown(there)}")
-    found = {ours: next((name for name in names if name in there), None) for ours, names in COLUMNS.items()}
+    spelt = {name.lower(): name for name in reversed(there)} | {name: name for name in there}
+    found = {ours: next((spelt[name] for name in names if name in spelt), None) for ours, names in COLUMNS.items()}
     names = {ours: theirs for ours, theirs in (found | dict(columns)).items() if theirs is not None}
     if "question" not in names:
         raise DataError(

@@ -88,6 +88,10 @@ def _together(sets: Mapping[str, QuestionSet]) -> QuestionSet:
 def _rows(file: str, encoding: str) -> list[Row]:
     if file.startswith("builtin:") and file not in BUILTIN:
         raise DataError(f"unknown questions {file!r}; {nearest(file, BUILTIN)}")
+    if not file.strip():
+        raise DataError("questions has an empty path; name a question set")
+    if "://" in file:
+        raise DataError(f"{file}: an address, not a path; download it and name the file")
     path = BUILTIN.get(file) or Path(file).expanduser()
     try:
         if path.is_dir():

@@ -67,6 +67,10 @@ def _find(entry: str | Path, excluded: Collection[Path]) -> list[File]:
             raise DataError(f"unknown documents {text!r}; {nearest(text, BUILTIN)}")
         folder = BUILTIN[text]
         return _in_folder(folder, text, {(folder / QUESTIONS).resolve()})
+    if not text.strip():
+        raise DataError("documents has an empty path; name a file or a folder")
+    if "://" in text:
+        raise DataError(f"{text}: an address, not a path; download it and name the file")
     path = Path(text).expanduser()
     if path.is_dir():
         return _in_folder(path, text, excluded)

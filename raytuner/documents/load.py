@@ -98,7 +98,9 @@ def _read(files: Sequence[File], parts: Sequence[Job], progress: Progress | None
     ]
     without = [file.path.name for file, documents in found if not documents]
     if len(without) == len(files):
-        raise DataError(f"no documents in {_some(without)}; a question set belongs under `questions`")
+        raise DataError(
+            f"no documents in {_some(without)}; put text into them; a question set belongs under `questions`"
+        )
     if without:
         logger.warning("skipped, as they hold no documents: %s", _some(without))
     return _unique_ids(found)
@@ -121,7 +123,9 @@ def _of_file(file: File, documents: list[Document]) -> list[Document]:
         return [check_pdf(join(documents))]
     filled = [document for document in documents if document.text.strip()]
     if documents and not filled:
-        raise DataError(f"{file.path}: the file is empty; remove it or put text into it")
+        if file.named:
+            raise DataError(f"{file.path}: the file is empty; remove it or put text into it")
+        return []
     if len(filled) < len(documents):
         logger.warning(
             "%s: %d of %d rows are empty and left out", file.path, len(documents) - len(filled), len(documents)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raytuner.documents.document import Document
-from raytuner.documents.table import NotDocumentsError
-from raytuner.documents.text import decode, read_bytes
+from raytuner.documents.text import NotDocumentsError, decode, read_bytes
 
 
 def is_squad(value: object) -> bool:

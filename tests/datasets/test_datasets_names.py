@@ -102,5 +102,5 @@ def test_all_questions_are_excluded_from_a_folder_of_documents(
     plan = make_plan(TuneConfig.parse(text, base=tmp_path))
     assert (len(plan.objective.documents), len(plan.objective.questions)) == (1, 2)
     assert caplog.text == ""
-    with pytest.raises(ConfigError, match="questions.path.1: 3 is not allowed"):
+    with pytest.raises(ConfigError, match=r"questions\.path\.1: 3 is not allowed"):
         TuneConfig.parse("documents: .\nquestions: [one.jsonl, 3]\n", base=tmp_path)

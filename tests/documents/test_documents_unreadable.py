@@ -84,7 +84,7 @@ def test_what_may_not_be_read_is_skipped_and_said(
     assert "2 files or folders that cannot be read are skipped" in caplog.text
     assert "secret.md (permission denied)" in caplog.text
     assert "locked (permission denied)" in caplog.text
-    with pytest.raises(DataError, match="secret.md: permission denied; name a file that can be read"):
+    with pytest.raises(DataError, match=r"secret\.md: permission denied; name a file that can be read"):
         load_documents(folder / "secret.md")
     with pytest.raises(DataError, match="locked: Permission denied; check the path"):
         load_documents(folder / "locked")
