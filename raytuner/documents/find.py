@@ -99,7 +99,6 @@ def _in_folder(folder: Path, text: str, excluded: Collection[Path]) -> list[File
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The files of a folder at any depth, hidden ones left out; of a collection only its documents."""
     """What is in a folder at any depth, hidden ones left out; of a collection only its documents.
 
     Of folders it yields those that are not entered: links, which may lead in circles, and those that cannot be read.
