@@ -247,11 +247,17 @@ def plan(
     from raytuner.config import TuneConfig
 
     loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
+    from raytuner.documents.load import progress_bar
     from raytuner.plan import make_plan
     from raytuner.plan_text import describe, outline
 
     by_reader = loaded.documents is not None and loaded.documents.reader is not None
-    click.echo(outline(loaded) if by_reader else describe(make_plan(loaded)))
+    if by_reader:
+        click.echo(outline(loaded))
+        return
+    with progress_bar() as reading:
+        made = make_plan(loaded, progress=reading)
+    click.echo(describe(made))
 
 
 @cli.command()

@@ -34,7 +34,7 @@ class TuneConfig(Section):
 
     Attributes:
         documents: A path or several, or a `DocumentsConfig`; required, but for an objective of the user's own.
-        questions: The path of a question set, or a `QuestionsConfig`; likewise.
+        questions: The path of a question set or several, or a `QuestionsConfig`; likewise.
         models: What names of models stand for, beside those that are built in.
         pipeline: Fixed parameters of the pipeline.
         space: Tuned parameters; see `SearchSpace.from_dict`.
@@ -59,10 +59,10 @@ class TuneConfig(Section):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     run: RunSection = Field(default_factory=RunSection)
 
-    @field_validator("documents", mode="before")
+    @field_validator("documents", "questions", mode="before")
     @classmethod
     def _only_paths(cls, value: Any) -> Any:
-        if not isinstance(value, (str, list, dict, DocumentsConfig, type(None))):
+        if not isinstance(value, (str, list, dict, DocumentsConfig, QuestionsConfig, type(None))):
             raise ValueError("a path, a list of paths, or a mapping with `path`")
         return {"path": value} if isinstance(value, (str, list)) else value
 
@@ -70,11 +70,6 @@ class TuneConfig(Section):
     @classmethod
     def _nothing_said(cls, value: Any) -> Any:
         return {} if value is None else value
-
-    @field_validator("questions", mode="before")
-    @classmethod
-    def _only_a_path(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> TuneConfig:
@@ -320,8 +315,8 @@ def _resolve_entries(value: Any, base: Path) -> Any:
 
 
 def _resolve_path(value: Any, base: Path) -> Any:
-    if not isinstance(value, str) or value.startswith("builtin:"):
-        return value
+    if not isinstance(value, str) or not value.strip() or "://" in value or value.startswith("builtin:"):
+        return value  # what is no path at all is refused where it is read
     if value.startswith("${"):  # kept as it is, unless it comes to a relative path
         expanded = str(_expand(value, numbers=False))
         return value if expanded.startswith("builtin:") or Path(expanded).is_absolute() else str(base / expanded)

@@ -43,16 +43,21 @@ class QuestionsConfig(Section):
     """Where the questions are and how they are read.
 
     Attributes:
-        path: The file.
+        paths: The file or folder, or several; ``path`` in a file.
         columns: raytuner's names of columns to those of the file.
         on_bad_span: What happens with reference spans that do not match their document.
         encoding: How the file is decoded.
     """
 
-    path: str
+    paths: Annotated[list[str], WithJsonSchema(PATHS)] = Field(alias="path")
     columns: dict[str, str] | None = None
     on_bad_span: Literal["error", "drop"] = "error"
     encoding: str = "utf-8-sig"
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _one_path(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
 
 class SearchConfig(Section):

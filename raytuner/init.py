@@ -17,8 +17,9 @@ import yaml
 from raytuner import datasets
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
+from raytuner.documents.formats import COLLECTIONS
 from raytuner.documents.load import load_documents
-from raytuner.errors import ConfigError
+from raytuner.errors import ConfigError, DataError
 from raytuner.pipeline import pipeline as stages
 from raytuner.plan import default_metric
 from raytuner.rag import DEFAULT_METRIC
@@ -78,17 +79,25 @@ def init(documents: str, questions: str | None = None, out: Path = Path("rag.yam
     """
     if out.exists() and not force:
         raise ConfigError(f"{out}: this file is there already; name another by --out, or replace it by --force")
-    texts = load_documents(documents)
-    asked = datasets.load(questions, documents=texts) if questions is not None else None
-    found = [_about_documents(texts), _about_questions(asked)]
+    texts = load_documents(documents, exclude=[] if questions is None else [questions])
+    asked = _read(questions, texts) if questions is not None else None
+    found = [_about_documents(texts), _about_questions(asked), *_about_misses(asked)]
     path = PLACEHOLDER if questions is None else _from(out, questions)
-    text = _config(found, _Choices.of(texts, asked), _from(out, documents), path)
+    text = _config(found, _Choices.of(texts, asked), _from(out, documents), _questions(path, asked))
     try:
         out.write_text(text, encoding="utf-8")
         (out.parent / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{out}: {error.strerror}; name another file by --out") from None
     return Written(out, found, list(_advice(out, asked)))
+
+
+def _read(path: str, documents: Sequence[Document]) -> QuestionSet:
+    """The questions without what does not fit the documents; if nothing would be left, with what else they have."""
+    try:
+        return datasets.load(path, documents=documents, on_bad_span="drop")
+    except DataError:
+        return datasets.load(path, documents=documents)
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,11 @@ def _about_documents(documents: Sequence[Document]) -> str:
 
 
 def _kind(document: Document) -> str:
-    suffix = Path(document.id).suffix
+    suffix = Path(document.source or document.id).suffix.lower()
+    if suffix == ".json":
+        return "paragraphs of a question set"
+    if suffix in COLLECTIONS:
+        return f"rows of {suffix}"
     return suffix if re.fullmatch(r"\.\w{1,8}", suffix) else "other"  # an id may be any text
 
 
@@ -162,6 +175,27 @@ def _about_questions(questions: QuestionSet | None) -> str:
     }
     having = ", ".join(f"{count} with {what}" for what, count in counts.items() if count) or "nothing but the questions"
     return f"questions: {len(questions)} ({having})"
+
+
+def _about_misses(questions: QuestionSet | None) -> Iterator[str]:
+    """What of the questions does not fit the documents."""
+    if questions is None or not (questions.dropped or questions.missed):
+        return
+    yield (
+        f"missed: {questions.missed} references that are nowhere in the documents, "
+        f"{questions.dropped} spans that do not fit; {len(questions.lost)} questions have no other"
+    )
+
+
+def _questions(path: str, questions: QuestionSet | None) -> str:
+    """What the config says of the questions; those that have lost their references would decide the metric."""
+    if questions is None or not (questions.dropped or questions.missed):
+        return _yaml(path)
+    remark = "on_bad_span: drop leaves out references that are missed, and questions that have no other"
+    kept = {question.id for question in questions}
+    if kept.intersection(questions.lost):
+        return f"{_yaml(path)}  # {remark}, here all of them"
+    return f"{_yaml({'path': path, 'on_bad_span': 'drop'})}  # {remark}"
 
 
 def _advice(out: Path, questions: QuestionSet | None) -> Iterator[str]:
@@ -187,7 +221,9 @@ def _from(out: Path, path: str) -> str:
 
 def _yaml(value: Any) -> str:
     return (
-        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).removesuffix("...\n").strip()
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
+        .removesuffix("...\n")
+        .strip()
     )
 
 
@@ -197,7 +233,7 @@ def _config(found: Sequence[str], choices: _Choices, documents: str, questions: 
     return (
         f"{HEADER}{remarks}# Relative paths are relative to this file. `raytuner schema` knows every key.\n"
         f"documents: {_yaml(documents)}\n"
-        f"questions: {_yaml(questions)}{todo}\n"
+        f"questions: {questions}{todo}\n"
         "\npipeline:  # fixed; what is not named has its default\n"
         f"{''.join(_fixed(choices))}"
         "\nspace:  # tuned: a list of values, or a range\n"

@@ -13,7 +13,7 @@ from raytuner.components import importable
 from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
-from raytuner.documents.load import Progress, load_documents
+from raytuner.documents.load import Progress, load_documents, progress_bar
 from raytuner.errors import ConfigError
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
@@ -127,6 +127,8 @@ def _refuse_imports(config: TuneConfig) -> None:
 def _rag_objective(config: TuneConfig, progress: Progress | None) -> RagObjective:
     documents = _read_documents(config, progress)
     questions = _read_questions(config, documents)
+    if config.objective.metric is None:
+        _say_what_lost_references_change(questions)
     return RagObjective(
         documents,
         questions,
@@ -168,7 +170,8 @@ def tune(
         config: From `TuneConfig.load`.
         listeners: Called with the study and a trial after each change.
         verbose: Whether what workers print is shown.
-        show_progress: Whether a table of the best and the running trials is shown; by default in notebooks.
+        show_progress: Whether a bar is shown while documents are read, on a terminal only, and then a table of the
+            best and the running trials; by default in notebooks.
 
     Returns:
         The results, best first; `TunedResult.default` is that of the default configuration, and the
@@ -183,7 +186,8 @@ def tune(
 
     shown = in_notebook() if show_progress is None else show_progress
     with RunLog() as log:
-        plan = make_plan(config, imports=True)
+        with progress_bar(quiet=not shown) as reading:
+            plan = make_plan(config, imports=True, progress=reading)
         with Progress(plan.total, quiet=not shown) as progress:
             return run_plan(plan, log, listeners=(*listeners, progress), verbose=verbose)
 
@@ -244,6 +248,21 @@ def default_metric(questions: QuestionSet) -> str:
     return DEFAULT_METRIC
 
 
+def _say_what_lost_references_change(questions: QuestionSet) -> None:
+    """The default metric is for all questions, so a few that have lost their references may decide it."""
+    kept = tuple(question for question in questions if question.id not in questions.lost)
+    without, metric = default_metric(QuestionSet(kept)), default_metric(questions)
+    if kept and without != metric:
+        logger.warning(
+            "the metric is %s, since %d of %d questions have no reference left; mend these, or leave them out with "
+            "`questions: {path: ..., on_bad_span: drop}`, and it is %s",
+            metric,
+            len(questions) - len(kept),
+            len(questions),
+            without,
+        )
+
+
 def _read_documents(config: TuneConfig, progress: Progress | None) -> list[Document]:
     section = config.documents
     assert section is not None  # or the config would have been refused
@@ -253,7 +272,7 @@ def _read_documents(config: TuneConfig, progress: Progress | None) -> list[Docum
             encoding=section.encoding,
             reader=section.reader,
             options=section.options,
-            exclude=[config.questions.path] if config.questions else (),
+            exclude=config.questions.paths if config.questions else (),
             progress=progress,
         )
 
@@ -262,7 +281,7 @@ def _read_questions(config: TuneConfig, documents: Sequence[Document]) -> Questi
     section = config.questions
     assert section is not None  # or the config would have been refused
     questions = datasets.load(
-        section.path,
+        section.paths,
         columns=section.columns,
         on_bad_span=section.on_bad_span,
         encoding=section.encoding,
@@ -270,7 +289,9 @@ def _read_questions(config: TuneConfig, documents: Sequence[Document]) -> Questi
     )
     if questions.dropped:
         logger.warning(
-            "%s: %d reference spans do not match their documents and were dropped", section.path, questions.dropped
+            "%s: %d reference spans do not match their documents and were dropped",
+            ", ".join(section.paths),
+            questions.dropped,
         )
     return questions
 

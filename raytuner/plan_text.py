@@ -55,7 +55,7 @@ def outline(config: TuneConfig) -> str:
     assert config.documents is not None  # else there was no reader
     lines = [
         f"documents   by {config.documents.reader} (by dotted path, not imported), {', '.join(config.documents.paths)}",
-        f"questions   {config.questions.path if config.questions else 'none'}",
+        f"questions   {', '.join(config.questions.paths) if config.questions else 'none'}",
         f"objective   {config.objective.function or config.objective.metric or 'by what the questions have'}",
         "space",
         *(f"  {name}: {_values(parameter)}{_conditions(parameter)}" for name, parameter in space.parameters.items()),

@@ -25,7 +25,7 @@ HEADER = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
 Schema = dict[str, Any]
 
 VARIABLE = "Variable"
-_SHORT_FORMS: dict[str, Schema] = {"documents": PATHS, "questions": {"type": "string"}}
+_SHORT_FORMS: dict[str, Schema] = {"documents": PATHS, "questions": PATHS}
 """What may stand in place of a mapping or list; `TuneConfig` takes it apart."""
 _ENTRY = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 

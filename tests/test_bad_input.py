@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import struct
 import threading
 import zlib
@@ -117,6 +118,38 @@ DOCUMENTS = {
         ("picture.txt", "binary"), {"documents": "picture.txt"}, {"picture.txt": zlib.compress(bytes(99)) + bytes(9)}
     ),
     "an unknown form": Row(("song.mp3", ".md"), {"documents": "song.mp3"}, {"song.mp3": b"ID3"}),
+    "a pipe": Row(
+        ("pipe.md", "a named pipe", "name a file"),
+        {"documents": "pipe.md"},
+        prepare=lambda folder: os.mkfifo(folder / "pipe.md"),
+    ),
+    "a link that leads nowhere": Row(
+        ("lost.md", "leads nowhere"),
+        {"documents": "lost.md"},
+        prepare=lambda folder: (folder / "lost.md").symlink_to("missing.md"),
+    ),
+    "a link that leads nowhere, in a folder": Row(
+        ("1 files or folders that cannot be read are skipped", "lost.md (a link that leads nowhere)"),
+        code=0,
+        command=("plan",),
+        prepare=lambda folder: (folder / "docs" / "lost.md").symlink_to("missing.md"),
+    ),
+    "an empty path of documents": Row(("documents", "empty path"), {"documents": ""}),
+    "an address of documents": Row(
+        ("https://example.com/docs: an address", "download"), {"documents": "https://example.com/docs"}
+    ),
+    "a pattern that finds folders only": Row(("d*cs", "matches folders only", "/*"), {"documents": "d*cs"}),
+    "a text named .parquet": Row(
+        ("table.parquet", "not a Parquet file"), {"documents": "table.parquet"}, {"table.parquet": b"id,text\n1,a\n"}
+    ),
+    "a page named .docx": Row(
+        ("page.docx", "an HTML page, not a Word file", "page.html"),
+        {"documents": "page.docx"},
+        {"page.docx": b"<!doctype html><p>text"},
+    ),
+    "a text in UTF-16": Row(
+        ("wide.txt", "UTF-16", "encoding: utf-16"), {"documents": "wide.txt"}, {"wide.txt": HANDBOOK.encode("utf-16")}
+    ),
 }
 QUESTIONS = {
     "an empty question set": Row(("questions.jsonl", "empty"), files={"questions.jsonl": b""}),
@@ -152,6 +185,45 @@ QUESTIONS = {
         code=0,
         command=("plan",),
     ),
+    "passages that are nowhere": Row(
+        ("2 references, of 2 questions", "on_bad_span: drop", "semantic_similarity", "2 of 3", "span_f4"),
+        files={
+            "questions.jsonl": lines(
+                QUESTION, *({"question": "Who?", "answer": "I", "references": [text]} for text in ("no", "none"))
+            )
+        },
+        code=0,
+        command=("plan",),
+    ),
+    "a list that is not JSON": Row(
+        ("questions.csv: line 2", "'references' is malformed JSON", "double quotes"),
+        {"questions": "questions.csv"},
+        {"questions.csv": b"question,references\nWho?,['The team lead']\n"},
+    ),
+    "a text where a list belongs": Row(
+        ("questions.csv: line 2", "'other_answers' must be a list, written as JSON", "'the lead'"),
+        {"questions": "questions.csv"},
+        {"questions.csv": b"question,answer,other_answers\nWho?,team lead,the lead\n"},
+    ),
+    "questions in UTF-16": Row(
+        ("questions.jsonl", "UTF-8", "questions: {path: ..., encoding: utf-16}"),
+        files={"questions.jsonl": lines(QUESTION).decode().encode("utf-16")},
+    ),
+    "a pipe as questions": Row(
+        ("pipe.jsonl", "not a regular file"),
+        {"questions": "pipe.jsonl"},
+        prepare=lambda folder: os.mkfifo(folder / "pipe.jsonl"),
+    ),
+    "an empty path of questions": Row(("questions", "empty path"), {"questions": ""}),
+    "an address of questions": Row(
+        ("https://example.com/q.csv: an address", "download"), {"questions": "https://example.com/q.csv"}
+    ),
+    "a page as questions": Row(
+        ("questions.json", "HTML or XML, not a question set"),
+        {"questions": "questions.json"},
+        {"questions.json": b"<!doctype html><p>404"},
+    ),
+    "an empty list of question sets": Row(("questions", "empty list"), {"questions": []}),
     "an unknown document": Row(
         ("'policy.md'", "handbook.md"), files={"questions.jsonl": lines({**QUESTION, "document": "policy.md"})}
     ),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -174,7 +177,7 @@ def test_an_unexpected_error_is_one_line_too(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-0123456789")
-    monkeypatch.setattr("raytuner.plan.make_plan", lambda _: 1 / 0)
+    monkeypatch.setattr("raytuner.plan.make_plan", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["raytuner", "plan", str(config)])
     with pytest.raises(SystemExit) as exit_:
         main()
@@ -288,6 +291,7 @@ def test_completion_scripts_ask_raytuner(shell: str) -> None:
 def in_a_terminal(*arguments: str, **environment: str) -> str:
     """What a command writes to a terminal."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "raytuner", *arguments],
         stdin=theirs,
@@ -317,3 +321,12 @@ def test_no_color_means_no_escape_sequences(config: Path, arguments: list[str]) 
     text = in_a_terminal(*words, NO_COLOR="1")
     assert text.strip()
     assert "\x1b" not in text
+
+
+def test_plan_shows_how_far_the_documents_are_read_on_a_terminal_only(config: Path) -> None:
+    assert "documents: " in in_a_terminal("plan", str(config), NO_COLOR="")
+    assert "documents: " not in in_a_terminal("plan", str(config), NO_COLOR="1")
+    piped = subprocess.run(
+        [sys.executable, "-m", "raytuner", "plan", str(config)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "documents: " not in piped.stdout + piped.stderr

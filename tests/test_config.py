@@ -14,7 +14,7 @@ SMALL = "documents: docs\nquestions: q.jsonl\n"
 def test_defaults() -> None:
     config = TuneConfig.parse(SMALL, base=Path("/base"))
     assert config.documents.paths == ["/base/docs"]
-    assert config.questions.path == "/base/q.jsonl"
+    assert config.questions.paths == ["/base/q.jsonl"]
     assert (config.pipeline, config.space) == ({}, {})
     assert config.search.name is None
     assert (config.search.seed, config.search.scheduler, config.search.holdout) == (0, "fifo", "none")
@@ -25,7 +25,7 @@ def test_defaults() -> None:
 def test_a_config_made_in_python_has_a_text_and_a_best() -> None:
     config = TuneConfig(documents=["/d"], questions={"path": "/q"}, pipeline={"prompt": "${x}"})  # type: ignore[arg-type]
     again = TuneConfig.parse(config.text)
-    assert (again.documents.paths, again.questions.path, again.pipeline) == (["/d"], "/q", {"prompt": "${x}"})
+    assert (again.documents.paths, again.questions.paths, again.pipeline) == (["/d"], ["/q"], {"prompt": "${x}"})
     assert TuneConfig.parse(config.with_best({"top_k": 2})).pipeline == {"prompt": "${x}", "top_k": 2}
 
 
@@ -100,7 +100,7 @@ def test_paths_are_relative_to_the_file_and_builtins_are_not_paths(tmp_path: Pat
     file.write_text("documents: [a, /b/c, builtin:quickstart]\nquestions: {path: q.csv, columns: {question: Q}}\n")
     config = TuneConfig.load(file)
     assert config.documents.paths == [str(tmp_path / "a"), "/b/c", "builtin:quickstart"]
-    assert config.questions.path == str(tmp_path / "q.csv")
+    assert config.questions.paths == [str(tmp_path / "q.csv")]
     assert config.run.name == "my-search"
 
 
@@ -113,7 +113,7 @@ def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         "pipeline: {top_k: '${K}', llm: '${ABSENT:-mock}', prompt: '$${K} ${K}', temperature: '${ABSENT:-0.5}'}\n"
     )
     config = TuneConfig.parse(text, base=Path("/base"))
-    assert (config.documents.paths, config.questions.path) == (["/data/docs"], "/base/q.jsonl")
+    assert (config.documents.paths, config.questions.paths) == (["/data/docs"], ["/base/q.jsonl"])
     assert config.pipeline == {"top_k": 7, "llm": "mock", "prompt": "${K} 7", "temperature": 0.5}
     assert config.text == text
 
@@ -184,7 +184,7 @@ def test_malformed_overrides(override: str) -> None:
         ("documents: {pth: d}\nquestions: q\n", "unknown key 'documents.pth'; did you mean 'path'"),
         ("documents: {path: 3}\nquestions: q\n", "documents.path: 3 is not allowed; it should be a valid list"),
         ("documents: [3]\nquestions: q\n", "documents.path.0: 3 is not allowed; it should be a valid string"),
-        ("documents: d\nquestions: 5\n", "questions: 5 is not allowed; it should be a mapping"),
+        ("documents: d\nquestions: 5\n", "questions: 5 is not allowed; it should be a path, a list of paths"),
         ("documents: 3\nquestions: q\n", "documents: 3 is not allowed; it should be a path, a list of paths, or"),
         ("documents: d\nquestions: {path: q, colums: {}}\n", "unknown key 'questions.colums'; did you mean 'columns'"),
         ("documents: d\nquestions: {path: q, on_bad_span: ignore}\n", "questions.on_bad_span: 'ignore'"),
@@ -210,7 +210,7 @@ def test_the_best_configuration_is_a_config_that_loads_from_anywhere(
     assert "/secret" not in text
     best = TuneConfig.parse(text, base=Path("/elsewhere"))
     assert best.documents.paths == [str(tmp_path / "docs"), "/secret/x"]
-    assert best.questions.path == str(tmp_path / "q.jsonl")
+    assert best.questions.paths == [str(tmp_path / "q.jsonl")]
     assert best.pipeline == {"llm": "mock", "top_k": 2, "prompt": "${HOME} {context_str}"}
     assert (best.space, best.search.name, best.objective.metric) == ({}, None, "recall")
 

@@ -157,3 +157,49 @@ def test_mistakes_write_nothing(here: Path, arguments: list[str], message: str) 
     done = CliRunner().invoke(cli, arguments)
     assert message in str(done.exception)
     assert [path.name for path in here.iterdir()] == ["handbook.md"]
+
+
+MISSED = {"question": "Who?", "answer": "30", "references": ["nowhere"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "says", "kept", "metric"),
+    [
+        ([{"references": ["30 days of paid leave"]}, MISSED], "missed: 1 references", 1, "span_f4"),
+        (
+            [{"references": ["30 days"]}, {"start_index": 0, "end_index": 999, "answer": "30"}],
+            "1 spans that do not fit; 1 questions have no other",
+            1,
+            "span_f4",
+        ),
+        ([{"references": ["30 days", "nowhere"]}], "missed: 1 references", 1, "span_f4"),
+        ([MISSED], "missed: 1 references", 1, "semantic_similarity"),
+    ],
+)
+def test_references_that_do_not_fit_are_said_and_left_out(
+    here: Path, rows: list[dict[str, Any]], says: str, kept: int, metric: str
+) -> None:
+    (here / "handbook.md").write_text(HANDBOOK)
+    write(here / "questions.jsonl", *({**ROW, **row} for row in rows))
+    written = init("handbook.md", "questions.jsonl")
+    assert says in written.found[2]
+    text = (here / "rag.yaml").read_text()
+    assert f"# {written.found[2]}\n" in text
+    assert "# on_bad_span: drop leaves out" in text
+    objective = planned().objective
+    assert (len(objective.questions), objective.metric) == (kept, metric)
+
+
+def test_paragraphs_and_rows_are_called_so(here: Path, data_dir: Path) -> None:
+    squad = str(data_dir / "xquad" / "xquad.en.json")
+    assert init(squad, squad).found[0].startswith("documents: 240 (240 paragraphs of a question set), ")
+    (here / "table.csv").write_text("text\nOwls hunt.\nBees make honey.\n")
+    assert "2 (2 rows of .csv)" in init("table.csv", force=True).found[0]
+
+
+def test_the_questions_in_the_folder_are_no_documents(here: Path) -> None:
+    (here / "docs").mkdir()
+    (here / "docs" / "handbook.md").write_text(HANDBOOK)
+    write(here / "docs" / "asked.jsonl", {**ROW, "answer": "30", "text": "a column of text"})
+    assert "documents: 1 (1 .md)" in init("docs", "docs/asked.jsonl").found[0]
+    assert len(planned().objective.documents) == 1

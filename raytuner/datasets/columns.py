@@ -11,7 +11,7 @@ from raytuner.datasets.question import Question, Reference
 from raytuner.datasets.row import Row, parse_json
 from raytuner.errors import ConfigError, DataError, nearest
 
-# Our name of a column, and the names by which it is found in a file: the first that is there wins.
+# Our name of a column, and the names by which it is found in a file, in any case: the first that is there wins.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "id": ("id", "question_id", "qid"),
@@ -33,7 +33,7 @@ FORMS = (
     "CSV, Parquet, JSON lines or a JSON list with a column 'question'; SQuAD; LlamaIndex's LabelledRagDataset or "
     "QueryResponseDataset; a BEIR or AutoRAG folder"
 )
-_LIST = re.compile(r'\s*\[\s*["\]]')
+_JSON = re.compile(r"\s*(\[\s*[\[{\"'\]]|\{\s*[\"'])")  # a passage may begin with a bracket, too: "[1] shows"
 _TRUTH = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
 
 
@@ -72,7 +72,8 @@ def _find_columns(rows: Iterable[Row], columns: Mapping[str, str], file: str) ->
             raise ConfigError(f"questions.columns: unknown name {ours!r}; {nearest(ours, COLUMNS)}")
         if theirs not in there:
             raise DataError(f"{file}: no column {theirs!r} (for {ours!r}); there are: {_shown(there)}")
-    found = {ours: next((name for name in names if name in there), None) for ours, names in COLUMNS.items()}
+    spelt = {name.lower(): name for name in reversed(there)} | {name: name for name in there}
+    found = {ours: next((spelt[name] for name in names if name in spelt), None) for ours, names in COLUMNS.items()}
     names = {ours: theirs for ours, theirs in (found | dict(columns)).items() if theirs is not None}
     if "question" not in names:
         raise DataError(
@@ -111,14 +112,18 @@ class _Cells:
     def listed(self, name: str) -> list[object] | None:
         """A list, or the JSON text of one as CSV holds it."""
         value = self.get(name)
+        where = f"{self.row.where}: {self.names.get(name)!r}"
         if isinstance(value, str):
+            if value.lstrip()[:1] not in ("[", "{"):
+                raise DataError(f'{where} must be a list, written as JSON: ["..."], not {value!r:.40}')
             try:
                 value = parse_json(value)
             except ValueError as error:
-                raise DataError(f"{self.row.where}: {self.names[name]!r} is malformed JSON: {error}") from None
+                reason = f'{error}; write the list as JSON, with double quotes: ["..."]'
+                raise DataError(f"{where} is malformed JSON: {reason}") from None
         if value is None or isinstance(value, list):
             return value
-        raise DataError(f"{self.row.where}: {self.names[name]!r} must be a list, not {value!r:.40}")
+        raise DataError(f"{where} must be a list, not {value!r:.40}")
 
     def flag(self, name: str) -> bool | None:
         """A truth value, or its name as CSV holds it."""
@@ -188,19 +193,18 @@ def _flat(values: Iterable[object]) -> Iterator[object]:
 
 def _references(cells: _Cells, documents: tuple[str, ...]) -> tuple[Reference, ...]:
     """The references of a question: a list of them, passages, or one span in columns of its own."""
-    items = cells.listed("references") or _contexts(cells)
-    if items is None:
+    items = _passage(cells, "references") or cells.listed("references")
+    items = items or _passage(cells, "reference_contexts") or list(cells.texts("reference_contexts"))
+    if not items:
         flat = {name: cells.get(name) for name in ("start_index", "end_index", "content")}
         items = [flat] if any(value is not None for value in flat.values()) else []
     return tuple(_reference(item, documents, cells.row.where) for item in items)
 
 
-def _contexts(cells: _Cells) -> list[object] | None:
-    """The passages of a question: a list, its JSON text, or the text of one."""
-    value = cells.get("reference_contexts")
-    if isinstance(value, str) and not _LIST.match(value):
-        return [value]
-    return None if value is None else list(cells.texts("reference_contexts"))
+def _passage(cells: _Cells, name: str) -> list[object] | None:
+    """The text of a single passage, where a cell holds that in place of a list."""
+    value = cells.get(name)
+    return [value] if isinstance(value, str) and not _JSON.match(value) else None
 
 
 def _reference(item: object, documents: tuple[str, ...], where: str) -> Reference:

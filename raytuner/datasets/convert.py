@@ -86,7 +86,8 @@ def _collection(source: str | Path, documents: Any) -> Sequence[Document] | None
     from raytuner.documents.load import load_documents
 
     if documents is None:
-        folder = Path(source).parent if Path(source).name == "qa.parquet" else Path(source)
+        named = Path(source).expanduser()
+        folder = named.parent if named.name == "qa.parquet" else named
         carries = any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.parquet"))
         return load_documents(folder) if carries else None
     if isinstance(documents, (str, Path)) or not all(isinstance(document, Document) for document in documents):

@@ -67,11 +67,14 @@ class QuestionSet:
         questions: The questions.
         dropped: How many reference spans were dropped because they do not fit their documents.
         missed: How many references that are known by their text alone were not found in the documents.
+        lost: The ids of the questions that had references, all of which were dropped or missed; whether the questions
+            are there still is for ``on_bad_span`` to say.
     """
 
     questions: tuple[Question, ...]
     dropped: int = 0
     missed: int = 0
+    lost: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.questions)

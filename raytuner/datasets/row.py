@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from raytuner.documents.kinds import unicode_mark
 from raytuner.errors import ConfigError, DataError
 
 
@@ -34,7 +35,11 @@ def decoded(content: bytes, file: str, encoding: str) -> str:
     except LookupError:
         raise ConfigError(f"questions.encoding: Python knows no encoding {encoding!r}; try utf-8") from None
     except UnicodeError as error:
-        raise DataError(f"{file}: cannot be decoded: {error}; convert the file to UTF-8 or set `encoding`") from None
+        marked = unicode_mark(content) or "cp1252"
+        raise DataError(
+            f"{file}: cannot be decoded: {error}; convert the file to UTF-8, or name its encoding: "
+            f"questions: {{path: ..., encoding: {marked}}}"
+        ) from None
     if not text.strip():
         raise DataError(f"{file}: the file is empty; put questions into it")
     return text

@@ -32,6 +32,8 @@ def read_rows(text: str, file: str) -> list[Row]:
     Raises:
         DataError: The file is empty or malformed.
     """
+    if text.lstrip().startswith("<"):
+        raise DataError(f"{file}: HTML or XML, not a question set or a table; download or export it again")
     rows = _json_rows(text, file) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text, file)
     if not rows:
         raise DataError(f"{file}: the file holds no questions or documents; add some")

@@ -1,16 +1,15 @@
-"""Question sets and documents together: which document a name means, and whether each span fits it."""
+"""Question sets and documents together: whether each span fits its document."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from raytuner.datasets.locate import Locator
+from raytuner.datasets.names import Find, finder
 from raytuner.datasets.question import Question, QuestionSet, Reference
 from raytuner.errors import DataError
 
@@ -63,7 +62,7 @@ def fit(
     questions = list(questions)
     _check_ids(questions, file)
     texts = {document.id: document.text for document in documents}
-    find = _finder(list(texts), file)
+    find = finder(documents, file)
     resolved = _located([_resolved(question, find) for question in questions], texts)
     missed = _unlocated(resolved)
     bad = [
@@ -78,9 +77,10 @@ def fit(
     if resolved and not kept:
         why = f"all {len(bad)} reference spans are bad, e.g. {bad[0]}" if bad else "no reference is in the documents"
         raise DataError(f"{file}: no question is left: {why}")
+    lost = _lost(resolved, bad)
     if missed:
-        _warn(missed, file, dropped=len(resolved) - len(kept) if on_bad_span == "drop" else 0)
-    return QuestionSet(kept, dropped=len(bad), missed=len(missed))
+        _warn(missed, file, len(lost), drop=on_bad_span == "drop")
+    return QuestionSet(kept, dropped=len(bad), missed=len(missed), lost=lost)
 
 
 def _check_ids(questions: Iterable[Question], file: str) -> None:
@@ -111,8 +111,9 @@ def _unlocated(questions: Iterable[Question]) -> list[str]:
     return [question.id for question in questions for reference in question.references if reference.start is None]
 
 
-def _warn(missed: Sequence[str], file: str, dropped: int) -> None:
+def _warn(missed: Sequence[str], file: str, lost: int, *, drop: bool) -> None:
     questions = list(dict.fromkeys(missed))
+    fate = "were dropped" if drop else "are without any other, and `on_bad_span: drop` would leave them out"
     logger.warning(
         "%s: %d references, of %d questions, are nowhere in the documents and were left out (%s%s)%s",
         file,
@@ -120,21 +121,33 @@ def _warn(missed: Sequence[str], file: str, dropped: int) -> None:
         len(questions),
         ", ".join(questions[:SHOWN]),
         ", ..." if len(questions) > SHOWN else "",
-        f"; {dropped} questions were dropped" if dropped else "",
+        f"; {lost} questions {fate}" if lost else "",
     )
 
 
-def _without_bad(questions: Iterable[Question], bad: Iterable[BadSpan], drop: bool) -> Iterable[Question]:
-    """The questions with only those references that have a place and fit."""
+def _good(questions: Iterable[Question], bad: Iterable[BadSpan]) -> Iterator[tuple[Question, tuple[Reference, ...]]]:
+    """The questions, each with those of its references that have a place and fit."""
     faulty = {(span.question, span.reference) for span in bad}
     for question in questions:
-        good = tuple(
-            reference
-            for reference in question.references
-            if reference.start is not None and (question.id, reference) not in faulty
+        yield (
+            question,
+            tuple(
+                reference
+                for reference in question.references
+                if reference.start is not None and (question.id, reference) not in faulty
+            ),
         )
+
+
+def _without_bad(questions: Iterable[Question], bad: Iterable[BadSpan], drop: bool) -> Iterator[Question]:
+    for question, good in _good(questions, bad):
         if good or not question.references or not drop:
             yield replace(question, references=good)
+
+
+def _lost(questions: Iterable[Question], bad: Iterable[BadSpan]) -> tuple[str, ...]:
+    """The ids of the questions that had references, of which none is good."""
+    return tuple(question.id for question, good in _good(questions, bad) if question.references and not good)
 
 
 def _report(bad: Sequence[BadSpan], questions: Iterable[Question], file: str) -> str:
@@ -168,7 +181,7 @@ def _excerpt(text: str, length: int = 30) -> str:
     return repr(text if len(text) <= length else text[:length] + "...")
 
 
-def _resolved(question: Question, find: Callable[[str, str], str]) -> Question:
+def _resolved(question: Question, find: Find) -> Question:
     def resolved(reference: Reference) -> Reference:
         if reference.start is None and not reference.document:
             return reference  # it is looked for in all documents
@@ -179,44 +192,3 @@ def _resolved(question: Question, find: Callable[[str, str], str]) -> Question:
         references=tuple(map(resolved, question.references)),
         documents=tuple(dict.fromkeys(find(name, question.id) for name in question.documents)),
     )
-
-
-def _finder(ids: Sequence[str], file: str) -> Callable[[str, str], str]:
-    """A function from the name of a document (and the id of a question, for messages) to the document's id."""
-    tables = [_table(ids, key) for key in _KEYS]
-
-    def find(name: str, question: str) -> str:
-        if not name and len(ids) == 1:
-            return ids[0]
-        matches: Sequence[str] = next((table[name] for table in tables if name in table), ())
-        if len(matches) == 1:
-            return matches[0]
-        means = f"names {name!r}, which is {_how_many(len(matches))}" if name else "does not name its document"
-        raise DataError(f"{file}: question {question!r} {means}; there are: {_listed(matches or ids)}")
-
-    return find
-
-
-# A document may be named by its id, its file name, or either without the extension: the first that fits counts.
-_KEYS: tuple[Callable[[str], str], ...] = (
-    str,
-    lambda name: PurePosixPath(name).name,
-    lambda name: name.removesuffix(PurePosixPath(name).suffix),
-    lambda name: PurePosixPath(name).stem,
-)
-
-
-def _table(ids: Iterable[str], key: Callable[[str], str]) -> Mapping[str, Sequence[str]]:
-    table: dict[str, list[str]] = defaultdict(list)
-    for name in ids:
-        table[key(name)].append(name)
-    return table
-
-
-def _how_many(matches: int) -> str:
-    return f"the name of {matches} documents" if matches else "none of the documents"
-
-
-def _listed(ids: Sequence[str], shown: int = 5) -> str:
-    more = f", ... ({len(ids)} in all)" if len(ids) > shown else ""
-    return ", ".join(islice(ids, shown)) + more

@@ -10,8 +10,8 @@ from raytuner.documents.document import Document
 from raytuner.documents.html import read_html
 from raytuner.documents.pdf import page_count, read_pdf
 from raytuner.documents.squad import read_squad
-from raytuner.documents.table import NotDocumentsError, read_table
-from raytuner.documents.text import read_text
+from raytuner.documents.table import read_table
+from raytuner.documents.text import NotDocumentsError, read_text
 from raytuner.documents.word import read_word
 
 # What is quick, and what is worth a process of its own; a PDF is read apart, page by page.

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytuner.documents.document import Document
-from raytuner.documents.text import decode, read_bytes
+from raytuner.documents.text import NotDocumentsError, decode, read_bytes
 from raytuner.errors import DataError
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
-WITHOUT_TEXT = ["script", "style", "template", "noscript", "head", "title"]
+WITHOUT_TEXT = ["script", "style", "template", "noscript", "noframes", "iframe", "head", "title"]
 CELLS = ["td", "th"]
 LINES = ["li", "tr", "dt", "dd", "option"]
 BLOCKS = re.compile(
@@ -30,10 +30,11 @@ BROWSERS = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-16": "utf-8", "utf-16
 def read_html(path: Path, name: str, encoding: str) -> list[Document]:
     """One document with the page's title and text; entities are decoded, scripts and styles dropped."""
     soup = _parsed(_decoded(path, encoding))
-    title = " ".join(soup.title.get_text().split()) if soup.title else ""
+    titles = [title for title in soup("title") if title.find_parent("svg") is None]
+    title = " ".join(titles[0].get_text().split()) if titles else ""
     text = _text(soup)
     if not text:
-        raise DataError(f"{path}: the page holds no text; save it as a browser shows it, or remove it")
+        raise NotDocumentsError(f"{path}: the page holds no text; save it as a browser shows it, or remove it")
     return [Document(name, text if text.startswith(title) else f"{title}\n\n{text}", str(path))]
 
 

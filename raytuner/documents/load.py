@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -42,7 +44,7 @@ def load_documents(
             ``load_data``, or the dotted path of one, which is imported.
         options: Keyword arguments for the class or the function.
         exclude: Files that are not read where a folder or glob finds them, such as the questions.
-        progress: Called with how many parts are read, and of how many.
+        progress: Called with how many parts are read, and of how many, as `progress_bar` shows them.
 
     Returns:
         The documents in the order of the paths, of the files in a folder and of the rows in a file; each with a
@@ -67,10 +69,15 @@ def load_documents(
 
 @contextlib.contextmanager
 def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
-    """A bar on standard error for the `progress` of `load_documents`; nothing where that is no terminal."""
-    from tqdm.auto import tqdm
+    """A bar for the `progress` of `load_documents`, on standard error; it is gone at the end.
 
-    with tqdm(desc="documents", disable=True if quiet else None, leave=False) as bar:
+    Args:
+        quiet: Whether to show nothing, as where standard error is no terminal, or ``NO_COLOR`` is set.
+    """
+    from tqdm import tqdm
+
+    hidden = quiet or not sys.stderr.isatty() or bool(os.environ.get("NO_COLOR"))
+    with tqdm(desc="documents", disable=hidden, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
@@ -91,7 +98,9 @@ def _read(files: Sequence[File], parts: Sequence[Job], progress: Progress | None
     ]
     without = [file.path.name for file, documents in found if not documents]
     if len(without) == len(files):
-        raise DataError(f"no documents in {_some(without)}; a question set belongs under `questions`")
+        raise DataError(
+            f"no documents in {_some(without)}; put text into them; a question set belongs under `questions`"
+        )
     if without:
         logger.warning("skipped, as they hold no documents: %s", _some(without))
     return _unique_ids(found)
@@ -114,7 +123,9 @@ def _of_file(file: File, documents: list[Document]) -> list[Document]:
         return [check_pdf(join(documents))]
     filled = [document for document in documents if document.text.strip()]
     if documents and not filled:
-        raise DataError(f"{file.path}: the file is empty; remove it or put text into it")
+        if file.named:
+            raise DataError(f"{file.path}: the file is empty; remove it or put text into it")
+        return []
     if len(filled) < len(documents):
         logger.warning(
             "%s: %d of %d rows are empty and left out", file.path, len(documents) - len(filled), len(documents)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raytuner.documents.document import Document
-from raytuner.documents.table import NotDocumentsError
-from raytuner.documents.text import decode, read_bytes
+from raytuner.documents.text import NotDocumentsError, decode, read_bytes
 
 
 def is_squad(value: object) -> bool:
@@ -23,13 +22,13 @@ def is_squad(value: object) -> bool:
 
 
 def squad_paragraphs(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The paragraphs of a SQuAD file with the ids that they have as documents.
+    """The paragraphs of a SQuAD file with their names in it.
 
     Args:
         data: The file's content, for which `is_squad` holds.
 
     Yields:
-        The id, ``title/number``, and the paragraph. The number counts the paragraphs of all articles of that title
+        The name, ``title/number``, and the paragraph. The number counts the paragraphs of all articles of that title
         from 0; an article without a title is named ``article``.
     """
     numbers: Counter[str] = Counter()
@@ -48,7 +47,7 @@ def _is_article(article: object) -> bool:
 
 
 def read_squad(path: Path, name: str, encoding: str) -> list[Document]:
-    """One document for each paragraph.
+    """One document for each paragraph, with the id ``file#title/number``: other files may have the same titles.
 
     Raises:
         NotDocumentsError: It is JSON of another form.
@@ -64,7 +63,7 @@ def read_squad(path: Path, name: str, encoding: str) -> list[Document]:
             f"{path}: JSON of no known form; documents in JSON are a SQuAD file (`data`, `paragraphs`), or JSON lines "
             "in a .jsonl file; a question set belongs under `questions`"
         )
-    return [Document(own, paragraph["context"], str(path)) for own, paragraph in squad_paragraphs(value)]
+    return [Document(f"{name}#{own}", paragraph["context"], str(path)) for own, paragraph in squad_paragraphs(value)]
 
 
 def is_squad_file(path: Path) -> bool:

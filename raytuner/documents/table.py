@@ -7,17 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from raytuner.documents.document import Document
-from raytuner.documents.text import decode, read_bytes
+from raytuner.documents.text import NotDocumentsError, decode, read_bytes
 from raytuner.errors import DataError
 
 TEXT = ("text", "content", "contents", "body", "passage")
 ID = ("id", "_id", "doc_id")
 TITLE = ("title",)
 QUESTION = ("question", "query")
-
-
-class NotDocumentsError(DataError):
-    """A file that holds something else than documents, which a folder may well do."""
 
 
 def read_table(path: Path, name: str, encoding: str) -> list[Document]:

@@ -5,32 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 from raytuner.documents.document import Document
+from raytuner.documents.kinds import check_kind, unicode_mark
 from raytuner.errors import ConfigError, DataError
 
 FIX = "convert the file to UTF-8, or name its encoding: documents: {path: ..., encoding: cp1252}"
 
 
+class NotDocumentsError(DataError):
+    """A file without text, or with something else than documents, which a folder may well hold."""
+
+
 def read_text(path: Path, name: str, encoding: str) -> list[Document]:
     """One document with the text as it is in the file, line ends included."""
-    raw = read_bytes(path)
-    if raw.startswith(b"%PDF-"):
-        raise DataError(f"{path}: a PDF, not text; rename it to {path.stem}.pdf")
-    text = decode(path, raw, encoding)
-    return [Document(name, text, str(path))]
+    return [Document(name, decode(path, read_bytes(path), encoding), str(path))]
 
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        DataError: It cannot be read, or is empty.
+        NotDocumentsError: It is empty.
+        DataError: It cannot be read, or is of another kind than its suffix says.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; check the path and its permissions") from None
     if not raw.strip():
-        raise DataError(f"{path}: the file is empty; remove it or put text into it")
+        raise NotDocumentsError(f"{path}: the file is empty; remove it or put text into it")
+    check_kind(path, raw)
     return raw
 
 
@@ -52,6 +55,11 @@ def decode(path: Path, raw: bytes, encoding: str, fix: str = FIX) -> str:
     except LookupError:
         raise ConfigError(f"documents.encoding: Python knows no encoding {encoding!r}; try utf-8") from None
     except UnicodeError as error:
+        if marked := unicode_mark(raw):
+            raise DataError(
+                f"{path}: {marked.upper()} by its byte order mark, not {encoding.removesuffix('-sig').upper()}; "
+                f"convert the file to UTF-8, or name its encoding: documents: {{path: ..., encoding: {marked}}}"
+            ) from None
         if b"\0" in raw and "16" not in encoding and "32" not in encoding:
             raise DataError(
                 f"{path}: a binary file, not text: byte {raw.index(0)} is NUL; remove or rename it"

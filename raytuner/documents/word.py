@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from raytuner.documents.document import Document
-from raytuner.documents.text import read_bytes
+from raytuner.documents.text import NotDocumentsError, read_bytes
 from raytuner.errors import DataError
 
 # Deletions under tracked changes, and what older programs show instead of a text box: the same text again.
@@ -34,7 +34,7 @@ def read_word(path: Path, name: str, encoding: str) -> list[Document]:
             "save it again as .docx"
         ) from None
     if not text.strip():
-        raise DataError(f"{path}: the Word file holds no text; remove it or put text into it")
+        raise NotDocumentsError(f"{path}: the Word file holds no text; remove it or put text into it")
     return [Document(name, text, str(path))]
 
 

@@ -102,6 +102,8 @@ def write(folder: Path, *rows: dict[str, Any]) -> Path:
         {"reference_contexts": '["One  two."]'},
         {"reference_contexts": ["One  two."], "references": []},
         {"reference_contexts": "One  two."},
+        {"references": "One  two."},
+        {"references": "", "reference_contexts": "One  two."},
         {"content": "One  two.", "document": "a"},
         {"reference_contexts": ["One  two."], "documents": ["a", "b"]},
     ],
@@ -109,6 +111,14 @@ def write(folder: Path, *rows: dict[str, Any]) -> Path:
 def test_ways_to_give_a_passage(tmp_path: Path, row: dict[str, Any]) -> None:
     (question,) = load(write(tmp_path, row), documents=DOCUMENTS)
     assert question.references == (Reference("a", 0, 8, "One two."),)
+
+
+def test_a_cell_of_csv_is_a_passage_or_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    rows = ('"One two."', '"[1] One two."', '"[""One two.""]"', '"[{""content"": ""One two.""}]"')
+    path.write_text("question,references\n" + "".join(f"Who?,{cell}\n" for cell in rows))
+    texts = [question.references[0].text for question in load(path)]
+    assert texts == ["One two.", "[1] One two.", "One two.", "One two."]
 
 
 def test_a_passage_of_a_document_that_there_is_not(tmp_path: Path) -> None:

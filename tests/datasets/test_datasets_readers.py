@@ -116,6 +116,13 @@ def test_columns_name_the_files_own(write: Any) -> None:
     assert only(load(path, columns={"question": "Frage", "answer": "Antwort"})) == Question("q1", "Wer?", "Ich")
 
 
+def test_columns_are_found_in_any_case(write: Any) -> None:
+    (question,) = load(write("ID;Question;Answer\nx;Who?;Me.\n"))
+    assert question == Question("x", "Who?", "Me.")
+    (question,) = load(write("Question,question\nno,Who?\n"))
+    assert question.text == "Who?"
+
+
 def test_ids_are_padded_to_a_common_width(write: Any) -> None:
     questions = load(write(lines(*({"question": f"Q{i}?"} for i in range(10)))))
     assert [questions.questions[i].id for i in (0, 9)] == ["q01", "q10"]

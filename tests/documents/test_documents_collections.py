@@ -92,14 +92,15 @@ def test_the_paragraphs_of_squad_are_documents(data_dir: Path, language: str) ->
     assert len(documents) == 240
     assert [document.text for document in documents] == [paragraph["context"] for paragraph in paragraphs]
     first = articles[0]["title"]
-    assert [document.id for document in documents[:2]] == [f"{first}/0", f"{first}/1"]
+    assert [document.id for document in documents[:2]] == [f"{path.name}#{first}/0", f"{path.name}#{first}/1"]
     assert load_documents(path.parent / "*.json", exclude=[path])[0].source is not None
 
 
 def test_two_squad_files_keep_their_paragraphs_apart(data_dir: Path) -> None:
     documents = load_documents(data_dir / "xquad" / "*.json")
     assert len({document.id for document in documents}) == len(documents) == 480
-    assert documents[0].id.startswith("xquad.en.json#")
+    alone = [load_documents(data_dir / "xquad" / name) for name in ("xquad.en.json", "xquad.zh.json")]
+    assert documents == [document for own in alone for document in own]
 
 
 def test_articles_of_the_same_title_are_counted_on() -> None:

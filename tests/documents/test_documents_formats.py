@@ -117,6 +117,14 @@ def test_no_browser_shows_a_title_twice(tmp_path: Path) -> None:
     assert one(tmp_path / "a.html").text == "Owls\n\nThey hunt."
 
 
+def test_what_a_browser_hides_in_frames_and_drawings_is_left_out(tmp_path: Path) -> None:
+    page = (
+        "<svg><title>tip</title></svg><title>Owls</title><iframe src=x>old browser</iframe><p>Owls hunt &lt;mice&gt;."
+    )
+    (tmp_path / "a.html").write_text(page)
+    assert load_documents(tmp_path / "a.html")[0].text == "Owls hunt <mice>."
+
+
 def test_a_page_nested_deeply_is_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("<div>" * 2000 + "deep" + "</div>" * 2000 + "<p>after")
     assert one(tmp_path / "a.html").text == "deep\n\nafter"

@@ -82,6 +82,8 @@ def test_text_is_kept_character_by_character(tmp_path: Path, raw: bytes, text: s
         ("missing.md", "no such file"),
         ("missing/*.md", "no such file"),
         ([], "empty list"),
+        (" ", "an empty path"),
+        ("https://example.com/a.html", "an address, not a path"),
         ("builtin:quickstrat", "did you mean 'builtin:quickstart'"),
     ],
 )
@@ -118,6 +120,18 @@ def test_a_question_set_in_a_folder_is_skipped_and_said(folder: Path, caplog: py
     assert "skipped, as they hold no documents: settings.json, asked.csv" in caplog.text
     with pytest.raises(DataError, match="looks like a question set; name it under `questions`"):
         load_documents(folder / "sub" / "asked.csv")
+
+
+def test_files_without_text_in_a_folder_are_skipped_and_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "image.png").unlink()
+    (folder / "a.md").write_text(" \n")
+    (folder / "c.html").write_text("<frameset><frame src=x></frameset><noframes>Use another browser</noframes>")
+    (folder / "d.csv").write_text("text,x\n,1\n")
+    (folder / "e.docx").write_bytes(b"")
+    assert ids(load_documents(folder)) == ["a.txt", "b.md", "sub/a.txt", "sub/deep/x.markdown"]
+    assert "skipped, as they hold no documents: a.md, c.html, d.csv and 1 more" in caplog.text
+    with pytest.raises(DataError, match=r"no documents in a\.md, c\.html; put text into them"):
+        load_documents([folder / "a.*d", folder / "*.html"])
 
 
 def test_excluded_files_are_not_read_unless_they_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import docx
 import pytest
 from pypdf import PdfWriter
 from reportlab.pdfgen.canvas import Canvas
@@ -24,6 +25,12 @@ def encrypted_pdf(path: Path) -> None:
     canvas = Canvas(str(path), encrypt="secret")
     canvas.drawString(50, 700, "Owls hunt at night.")
     canvas.save()
+
+
+def word_file(path: Path) -> None:
+    document = docx.Document()
+    document.add_paragraph("Owls hunt at night.")
+    document.save(path)
 
 
 def content(raw: bytes) -> Callable[[Path], object]:
@@ -56,6 +63,40 @@ MISTAKES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a broken Word file": ("a.docx", content(b"PK\x03\x04"), "a.docx: not a Word file that can be read"),
     "an old Word file": ("a.doc", content(b"\xd0\xcf"), "a.doc: .doc extension; documents are"),
     "a file without a suffix": ("README", content(b"text"), "README: no extension; documents are"),
+    "a text named .parquet": ("a.parquet", content(b"id,text\n1,a\n"), "a.parquet: not a Parquet file; give the file"),
+    "a page named .parquet": (
+        "a.parquet",
+        content(b"<html><p>a"),
+        "a.parquet: an HTML page, not a Parquet file; rename it to a.html",
+    ),
+    "a page named .docx": (
+        "a.docx",
+        content(b"\n<!DOCTYPE html><p>a"),
+        "a.docx: an HTML page, not a Word file; rename it to a.html",
+    ),
+    "a page named .pdf": ("a.pdf", content(b"<HTML><p>a"), "a.pdf: an HTML page, not a PDF; rename it to a.html"),
+    "a PDF named .docx": ("a.docx", content(b"%PDF-1.4\n"), "a.docx: a PDF, not a Word file; rename it to a.pdf"),
+    "a PDF named .html": ("a.html", content(b"%PDF-1.4\n"), "a.html: a PDF, not text; rename it to a.pdf"),
+    "a Word file named .html": ("a.html", word_file, "a.html: a Word file, not text; rename it to a.docx"),
+    "a Word file named .txt": ("a.txt", word_file, "a.txt: a Word file, not text; rename it to a.docx"),
+    "a Word file named .csv": ("a.csv", word_file, "a.csv: a Word file, not text; rename it to a.docx"),
+    "an Excel file named .csv": (
+        "a.csv",
+        content(b"PK\x03\x04..xl/workbook.xml"),
+        "a.csv: an Excel file, not text; save it as CSV",
+    ),
+    "an archive named .md": ("a.md", content(b"PK\x03\x04a.md"), "a.md: a zip archive, not text; unpack it"),
+    "an old Word file named .docx": (
+        "a.docx",
+        content(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+        "or an old .doc); save it again as .docx",
+    ),
+    "UTF-16": (
+        "a.txt",
+        content("Owls".encode("utf-16")),
+        "a.txt: UTF-16 by its byte order mark, not UTF-8; convert the file to UTF-8, or name its encoding: "
+        "documents: {path: ..., encoding: utf-16}",
+    ),
     "a malformed table": ("a.csv", content(b'text\n"never closed\n'), "a.csv: line 2: malformed CSV"),
     "malformed JSON lines": ("a.jsonl", content(b'{"text": "a"}\n{"text": \n'), "a.jsonl: line 2: malformed JSON"),
     "a question set": (
