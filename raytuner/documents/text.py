@@ -12,7 +12,7 @@ FIX = "convert the file to UTF-8, or name its encoding: documents: {path: ..., e
 
 
 class NotDocumentsError(DataError):
-    """A file without text, or with something else than documents, which a folder may well hold."""
+    """A page without text, or something else than documents, which a folder may well hold."""
 
 
 def read_text(path: Path, name: str, encoding: str) -> list[Document]:
@@ -24,15 +24,14 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        NotDocumentsError: It is empty.
-        DataError: It cannot be read, or is of another kind than its suffix says.
+        DataError: It is empty, cannot be read, or is of another kind than its suffix says.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; check the path and its permissions") from None
     if not raw.strip():
-        raise NotDocumentsError(f"{path}: the file is empty; remove it or put text into it")
+        raise DataError(f"{path}: the file is empty; remove it or put text into it")
     check_kind(path, raw)
     return raw
 

@@ -122,16 +122,22 @@ def test_a_question_set_in_a_folder_is_skipped_and_said(folder: Path, caplog: py
         load_documents(folder / "sub" / "asked.csv")
 
 
-def test_files_without_text_in_a_folder_are_skipped_and_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pages_and_tables_without_text_in_a_folder_are_skipped_and_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (folder / "image.png").unlink()
-    (folder / "a.md").write_text(" \n")
     (folder / "c.html").write_text("<frameset><frame src=x></frameset><noframes>Use another browser</noframes>")
     (folder / "d.csv").write_text("text,x\n,1\n")
-    (folder / "e.docx").write_bytes(b"")
     assert ids(load_documents(folder)) == ["a.txt", "b.md", "sub/a.txt", "sub/deep/x.markdown"]
-    assert "skipped, as they hold no documents: a.md, c.html, d.csv and 1 more" in caplog.text
-    with pytest.raises(DataError, match=r"no documents in a\.md, c\.html; put text into them"):
-        load_documents([folder / "a.*d", folder / "*.html"])
+    assert "skipped, as they hold no documents: c.html, d.csv" in caplog.text
+    with pytest.raises(DataError, match=r"no documents in c\.html, d\.csv; put text into them"):
+        load_documents([folder / "*.html", folder / "d*.csv"])
+
+
+def test_an_empty_file_in_a_folder_is_refused_since_something_was_lost(folder: Path) -> None:
+    (folder / "a.md").write_text(" \n")
+    with pytest.raises(DataError, match=r"a\.md: the file is empty; remove it or put text into it"):
+        load_documents(folder)
 
 
 def test_excluded_files_are_not_read_unless_they_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
