@@ -15,9 +15,9 @@ from raytuner.store import rows
 from raytuner.store.codec import Content
 from raytuner.store.files import DamagedError, Files, checksum
 from raytuner.store.folder import default_limit, prepare, unusable
-from raytuner.store.index import Index
+from raytuner.store.index import Index, begin_next
 from raytuner.store.leases import Leases
-from raytuner.store.locks import KeyLocks, LockedFile, key_locks
+from raytuner.store.locks import INDEX, KeyLocks, LockedFile, key_locks
 from raytuner.store.rows import Count, Row
 
 logger = logging.getLogger("raytuner")
@@ -29,6 +29,24 @@ _RENEW_S = 600
 """A time of use is this exact, so that most reading writes nothing."""
 _AT_ONCE = 100
 """Contents in one transaction; each may have an open file."""
+
+
+def empty(folder: Path) -> None:
+    """Remove all contents of a folder, also those in use; even on a full disk, where it cannot be opened.
+
+    Raises:
+        StoreError: The folder cannot be used.
+    """
+    prepare(folder)
+    files = Files(folder)
+    try:
+        for _, path in files.names():
+            path.unlink(missing_ok=True)
+        with key_locks(folder / "locks").holding_byte(INDEX):
+            begin_next(folder)
+        files.sweep()
+    except OSError as error:
+        raise unusable(folder, error) from error
 
 
 class Disk:
@@ -129,6 +147,9 @@ class Disk:
 
     def clear(self, stages: Collection[str] | None, unused_s: float, in_use: bool) -> None:
         """Remove contents; see `Store.clear`."""
+        if stages is None and not unused_s and (in_use or self.leases.oldest() == float("inf")):
+            empty(self.folder)
+            return
 
         def remove(connection: Connection) -> None:
             # What is put in this very moment is not older than now.
@@ -188,9 +209,11 @@ class Disk:
                 freed += row.size
         if freed < excess:
             logger.warning(
-                "what is in use does not fit into the %.3g GB of cache folder %s: set RAYTUNER_CACHE_LIMIT to more",
-                self.limit / 1e9,
+                "%s new bytes and what is in use do not fit into the limit of cache folder %s, %s bytes: "
+                "set RAYTUNER_CACHE_LIMIT to more",
+                f"{incoming:,}",
                 self.folder,
+                f"{self.limit:,}",
             )
             if self.leases.latest() is None:
                 return False

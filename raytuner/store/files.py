@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,10 @@ from raytuner.store.rows import Row
 
 _GRACE_S = 60
 """Younger temporary files are left alone: their writer may not have locked them yet."""
+
+
+_MAPPED = 2**20
+"""Files of at least this many bytes are mapped."""
 
 
 class DamagedError(Exception):
@@ -80,7 +85,7 @@ class Files:
         temporary.release()
 
     def read(self, row: Row) -> memoryview:
-        """Map a file into memory; it stays readable if it is removed or replaced.
+        """The content of a file, mapped into memory if it is large; it stays readable if it is removed or replaced.
 
         The checksum is computed once in a process, and again if the file changes: that costs about half a second for
         1 GB, which every reading would cost if it were done each time.
@@ -95,7 +100,7 @@ class Files:
             state = _state(file)
             if state[1] != row.size or not row.size:
                 raise DamagedError
-            content = memoryview(mmap.mmap(file, row.size, access=mmap.ACCESS_READ))
+            content = _mapped(file, row.size)
         finally:
             os.close(file)
         if self._verified.get(path) != state:
@@ -125,6 +130,16 @@ class Files:
                     path.unlink(missing_ok=True)
             except FileNotFoundError:  # its writer was faster
                 continue
+
+
+def _mapped(file: int, size: int) -> memoryview:
+    """A file as memory; one that is not large is read, since before Python 3.13 a map keeps a descriptor."""
+    if size >= _MAPPED:
+        if sys.version_info >= (3, 13):
+            return memoryview(mmap.mmap(file, size, access=mmap.ACCESS_READ, trackfd=False))
+        return memoryview(mmap.mmap(file, size, access=mmap.ACCESS_READ))
+    with open(file, "rb", closefd=False) as stream:
+        return memoryview(stream.read(size))
 
 
 def _state(file: int) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 import threading
 import weakref
@@ -21,6 +22,7 @@ R = TypeVar("R")
 
 _BUSY_S = 30
 _WAL_BYTES = 16 * 2**20
+_NO_SPACE = 64 * 1024
 _ENVIRONMENT = ("locked", "full", "readonly", "unable to open", "disk I/O error")
 """What SQLite says of the system around a database; anything else that fails is the database's own fault."""
 
@@ -116,10 +118,7 @@ class Index:
         return self._connection
 
     def _opened(self) -> sqlite3.Connection:
-        *old, self._path = sorted(self._folder.glob("index-*.sqlite")) or [self._folder / "index-000001.sqlite"]
-        for path in old:
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        *_, self._path = [self._folder / "index-000001.sqlite", *_databases(self._folder)]
         # SQLite would make it, but readable for others; its journals have the mode of the file.
         _touch(self._path)
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
@@ -131,25 +130,26 @@ class Index:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        # Write-ahead logging needs memory that all users share, which those on several machines do not.
-        wanted = "delete" if is_on_network(self._folder) else "wal"
-        (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
-        if wanted == "delete" and mode != wanted:
-            raise StoreError(
-                f"cache folder {str(self._folder)!r} is on a network and in use on the machine that has its disk: "
-                "set RAYTUNER_CACHE to another folder on this machine"
-            )
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, rows.VERSION):
-            raise sqlite3.DatabaseError(f"the index is of version {version}")
+        # Write-ahead logging needs memory that all users share, which those on several machines do not. Whoever makes
+        # the database decides, since others may have it open.
+        on_network = is_on_network(self._folder)
         if version == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute(f"PRAGMA journal_mode = {'delete' if on_network else 'wal'}")
             connection.execute("BEGIN IMMEDIATE")
             rows.create(connection)
             rows.put(connection, self._recover())
             connection.execute("COMMIT")
+        elif version != rows.VERSION:
+            raise sqlite3.DatabaseError(f"the index is of version {version}")
+        elif on_network and connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+            raise StoreError(
+                f"cache folder {str(self._folder)!r} is on a network, but was made on the machine that has its disk: "
+                "set RAYTUNER_CACHE to another folder"
+            )
 
     def _mend(self, error: sqlite3.Error) -> None:
         """Begin a new database, unless another process has, or the fault is not the database's.
@@ -162,13 +162,28 @@ class Index:
         damaged = self._path
         self.close()
         with self._locks.holding_byte(INDEX):
-            if damaged == max(self._folder.glob("index-*.sqlite"), default=None):
+            if [damaged] == _databases(self._folder)[-1:]:
                 logger.warning("the index of cache folder %s is damaged (%s): it is made again", self._folder, error)
-                number = int(damaged.stem.rpartition("-")[2]) + 1
-                _touch(self._folder / f"index-{number:06}.sqlite")
+                begin_next(self._folder)
 
     def _unusable(self, error: sqlite3.Error) -> StoreError:
-        return full(self._folder) if "full" in str(error) else unusable(self._folder, OSError(str(error)))
+        # Without space for the memory that it shares, SQLite only speaks of an error of input or output.
+        is_full = "full" in str(error) or shutil.disk_usage(self._folder).free < _NO_SPACE
+        return full(self._folder) if is_full else unusable(self._folder, OSError(str(error)))
+
+
+def begin_next(folder: Path) -> None:
+    """Begin a new database and remove those before it; the caller holds the lock of the index."""
+    old = _databases(folder)
+    number = int(old[-1].stem.rpartition("-")[2]) + 1 if old else 1
+    _touch(folder / f"index-{number:06}.sqlite")
+    for path in old:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _databases(folder: Path) -> list[Path]:
+    return sorted(folder.glob("index-*.sqlite"))
 
 
 def _touch(path: Path) -> None:

@@ -28,7 +28,7 @@ def unpack_strings(name: str, arrays: Arrays) -> list[str]:
     """The strings that `pack_strings` packed."""
     content = arrays[name].tobytes()
     ends = arrays[f"{name}.ends"].tolist()
-    starts = [0, *ends[:-1]]
+    starts = [0, *ends][:-1]
     return [content[start:end].decode("utf-8", "surrogatepass") for start, end in zip(starts, ends, strict=True)]
 
 

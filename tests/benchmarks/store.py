@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
-from raytuner.store import ARRAYS, JSON, Store
+from raytuner.store import ARRAYS, JSON, Codec, Store
 
 
 def milliseconds(action: Callable[[], object], times: int = 1) -> float:
@@ -27,28 +28,31 @@ def key(number: int) -> str:
     return f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}"
 
 
+def small(store: Store, batch: Callable[[], list[str]], name: str, codec: Codec[Any], value: object) -> None:
+    def values() -> dict[str, object]:
+        return dict.fromkeys(batch(), value)
+
+    def build(needed: list[int]) -> list[object]:
+        return [value] * len(needed)
+
+    keys = batch()
+    store.put_many(dict.fromkeys(keys, value), codec, stage="small")
+    print(f"put 60 {name}: {milliseconds(lambda: store.put_many(values(), codec, stage='small'), 50):.2f}")
+    print(f"get 60 {name}: {milliseconds(lambda: store.get_many(keys, codec), 50):.2f}")
+    made = milliseconds(lambda: store.get_or_build_many(batch(), build, codec, stage="small"), 50)
+    print(f"build and store 60 {name}: {made:.2f}")
+
+
 def main(folder: Path) -> None:
     store = Store(folder / "store")
     numbers = iter(range(10**9))
-    scores = np.linspace(1, 0, 100)
-    ranking = {"chunks": np.arange(100), "scores": scores, "depth": np.array(100)}
+    ranking = {"chunks": np.arange(100), "scores": np.linspace(1, 0, 100), "depth": np.array(100)}
 
     def batch() -> list[str]:
         return [key(next(numbers)) for _ in range(60)]
 
-    for name, codec, value in (("rankings of 100", ARRAYS, ranking), ("answers of 300 characters", JSON, "x" * 300)):
-
-        def build(needed: list[int], value: object = value) -> list[object]:
-            return [value] * len(needed)
-
-        keys = batch()
-        store.put_many(dict.fromkeys(keys, value), codec, stage="small")
-        put = milliseconds(lambda: store.put_many(dict.fromkeys(batch(), value), codec, stage="small"), 50)
-        print(f"put 60 {name}: {put:.2f}")
-        print(f"get 60 {name}: {milliseconds(lambda: store.get_many(keys, codec), 50):.2f}")
-        made = milliseconds(lambda: store.get_or_build_many(batch(), build, codec, stage="small"), 50)
-        print(f"build and store 60 {name}: {made:.2f}")
-
+    small(store, batch, "rankings of 100", ARRAYS, ranking)
+    small(store, batch, "answers of 300 characters", JSON, "x" * 300)
     matrix = np.random.default_rng(0).random((65_000, 384), dtype=np.float32)
     large = key(next(numbers))
     megabytes = matrix.nbytes / 1e6
