@@ -66,6 +66,7 @@ class Disk:
         self.limit = default_limit(folder) if limit is None else limit
         self.leases = Leases(folder)
         self._files = Files(folder)
+        self._warned = False
         try:
             self.locks: KeyLocks = key_locks(folder / "locks")
             self._index = Index(folder, self.locks, self._recovered)
@@ -82,12 +83,19 @@ class Disk:
         """The rows of those keys that are there."""
         return self._index.read(lambda connection: rows.find(connection, keys))
 
-    def renew(self, found: Sequence[Row]) -> None:
-        """Take note that contents are used, those of which it is not known yet."""
+    def renew(self, found: list[Row]) -> list[Row]:
+        """Take note that contents are used, where it is not known yet; gives the rows that are still there."""
         now = time.time()
         known = max(now - _RENEW_S, self.leases.latest() or 0)
-        if old := [row.key for row in found if row.used < known]:
-            self._index.change(lambda connection: rows.touch(connection, old, now))
+        old = [row.key for row in found if row.used < known]
+        if not old:
+            return found
+
+        def touch(connection: Connection) -> list[Row]:
+            rows.touch(connection, old, now)
+            return rows.find(connection, [row.key for row in found])
+
+        return self._index.change(touch)
 
     def read(self, row: Row) -> Content:
         """The content of a row.
@@ -147,9 +155,6 @@ class Disk:
 
     def clear(self, stages: Collection[str] | None, unused_s: float, in_use: bool) -> None:
         """Remove contents; see `Store.clear`."""
-        if stages is None and not unused_s and (in_use or self.leases.oldest() == float("inf")):
-            empty(self.folder)
-            return
 
         def remove(connection: Connection) -> None:
             # What is put in this very moment is not older than now.
@@ -208,6 +213,15 @@ class Disk:
                 victims.append(row)
                 freed += row.size
         if freed < excess:
+            self._warn_of_limit(incoming)
+            if self.leases.latest() is None:
+                return False
+        self._remove(connection, victims)
+        return True
+
+    def _warn_of_limit(self, incoming: int) -> None:
+        if not self._warned:
+            self._warned = True
             logger.warning(
                 "%s new bytes and what is in use do not fit into the limit of cache folder %s, %s bytes: "
                 "set RAYTUNER_CACHE_LIMIT to more",
@@ -215,10 +229,6 @@ class Disk:
                 self.folder,
                 f"{self.limit:,}",
             )
-            if self.leases.latest() is None:
-                return False
-        self._remove(connection, victims)
-        return True
 
     def _remove(self, connection: Connection, victims: list[Row]) -> None:
         """Remove contents: first the files, so that none is ever there without a row."""

@@ -30,10 +30,11 @@ class Leases:
     def hold(self) -> Iterator[None]:
         """Hold a lease."""
         lease = LockedFile(self._temporary)
-        began = time.time()
         try:
-            # It gets its place when it is locked, so that nobody takes it for one of a dead process.
-            lease.move(self._folder / f"{began:.6f}-{uuid.uuid4().hex}")
+            # It gets its place when it is locked, so that nobody takes it for one of a dead process. What was used
+            # before it could be seen there may already be about to be evicted, so it began for its holder only then.
+            lease.move(self._folder / f"{time.time()!r}-{uuid.uuid4().hex}")
+            began = time.time()
             with self._guard:
                 self._own.append(began)
             try:

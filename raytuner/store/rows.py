@@ -97,14 +97,14 @@ def put(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     connection.executemany(
         f"INSERT INTO artefact ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "  # noqa: S608
         "stage = excluded.stage, format = excluded.format, digest = excluded.digest, size = excluded.size, "
-        "made = excluded.made, used = excluded.used, content = excluded.content",
+        "made = excluded.made, used = max(used, excluded.used), content = excluded.content",
         rows,
     )
 
 
 def touch(connection: sqlite3.Connection, keys: Iterable[str], now: float) -> None:
-    """Take note that artefacts are used."""
-    connection.executemany("UPDATE artefact SET used = ? WHERE key = ?", ((now, key) for key in keys))
+    """Take note that artefacts are used; a process that had to wait does not set the time back."""
+    connection.executemany("UPDATE artefact SET used = max(used, ?) WHERE key = ?", ((now, key) for key in keys))
 
 
 def remove(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:

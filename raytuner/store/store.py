@@ -205,7 +205,7 @@ class Store:
             What is left.
 
         Raises:
-            StoreError: The folder cannot be used.
+            StoreError: The folder cannot be used; on a full disk only `empty` may help.
         """
         self._disk.clear(stages, unused_s, in_use)
         return self.info()
@@ -221,7 +221,7 @@ class Store:
             return []
         if self._writes:
             try:
-                self._disk.renew(found)
+                return self._disk.renew(found)
             except StoreError as error:
                 self._store_no_more(error)
         return found

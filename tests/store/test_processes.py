@@ -171,10 +171,11 @@ def hammer(folder: Path, seed: int) -> None:
         with store.lease():
             numbers = generator.integers(0, 30, 5).tolist()
             values = {digest(n): "x" * (n * 10_000) for n in numbers}
+            expected = list(values.values())
             found = store.get_or_build_many(
-                list(values), lambda needed, v=list(values.values()): [v[i] for i in needed], JSON, stage="any"
+                list(values), lambda needed, all_=expected: [all_[i] for i in needed], JSON, stage="any"
             )
-            assert found == list(values.values())
+            assert found == expected
             assert store.get_many(list(values), JSON) == values  # leased
             if seed == 0 and generator.random() < 0.05:
                 store.clear()
