@@ -6,7 +6,8 @@ RaytunerError              exit code 1: something failed
 │   ├── SpaceError         the search space
 │   ├── DataError          documents or question sets
 │   ├── ModelError         a model, its weights or its key
-│   └── SearchError        a search algorithm or one of its options
+│   ├── SearchError        a search algorithm or one of its options
+│   └── StoreError         the folder of artefacts: full, or not to be used
 ├── TrialError             what an objective returned cannot be scored
 └── AllTrialsFailedError   no trial of a search succeeded
 """
@@ -26,6 +27,7 @@ __all__ = [
     "RaytunerError",
     "SearchError",
     "SpaceError",
+    "StoreError",
     "TrialError",
     "UserError",
     "declare_secret",
@@ -66,6 +68,10 @@ class ModelError(UserError):
 
 class SearchError(UserError):
     """A search algorithm is unknown or cannot express the space."""
+
+
+class StoreError(UserError):
+    """The folder of artefacts cannot be used, or is full."""
 
 
 class TrialError(RaytunerError):

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raytuner.pipeline.stage import digest
+from raytuner.store import ARRAYS, JSON, Store
+
+SMALL = {digest(number): f"answer {number} " * 20 for number in range(40)}
+LARGE = digest("large")
+MATRIX = np.arange(20_000.0)
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
+    """The folders of a closed store and of one in use, which has its last rows in the log."""
+    folders = [tmp_path_factory.mktemp("closed") / "cache", tmp_path_factory.mktemp("open") / "cache"]
+    stores = [Store(folder) for folder in folders]
+    for store in stores:
+        store.put_many(SMALL, JSON, stage="answer")
+        store.put(LARGE, {"x": MATRIX}, ARRAYS, stage="matrix")
+    stores[0].close()
+    yield folders
+    stores[1].close()
+
+
+def right_or_missing(store: Store) -> int:
+    """How much is missing; what is there must be right."""
+    small, large = store.get_many(list(SMALL), JSON), store.get(LARGE, ARRAYS)
+    assert small.items() <= SMALL.items()
+    assert large is None or np.array_equal(large["x"], MATRIX)
+    return len(SMALL) - len(small) + (large is None)
+
+
+def check(folder: Path) -> None:
+    """The store is never wrong, and right again when what is missing was built."""
+    store = Store(folder)
+    right_or_missing(store)
+    store.info()
+    keys = list(SMALL)
+    store.get_or_build_many(keys, lambda needed: [SMALL[keys[i]] for i in needed], JSON, stage="answer")
+    store.get_or_build(LARGE, lambda: {"x": MATRIX}, ARRAYS, stage="matrix")
+    assert right_or_missing(store) == 0
+    store.close()
+    again = Store(folder)
+    assert right_or_missing(again) == 0
+    again.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(which=st.integers(0, 9), at=st.floats(0, 1, exclude_max=True), bit=st.integers(-1, 7), is_open=st.booleans())
+def test_any_flip_or_cut_is_noticed(
+    templates: list[Path], tmp_path_factory: pytest.TempPathFactory, which: int, at: float, bit: int, is_open: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged") / "cache"
+    shutil.copytree(templates[is_open], folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+    path = files[which % len(files)]
+    content = bytearray(path.read_bytes())
+    place = int(at * len(content))
+    if bit < 0:
+        del content[place:]
+    else:
+        content[place] ^= 1 << bit
+    path.write_bytes(content)
+    check(folder)
+    shutil.rmtree(folder)
+
+
+@settings(max_examples=60, deadline=None)
+@given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(-1, 7))
+def test_a_damaged_file_is_not_used(
+    templates: list[Path], tmp_path_factory: pytest.TempPathFactory, at: float, bit: int
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged") / "cache"
+    shutil.copytree(templates[0], folder)
+    (path,) = (folder / "files" / "matrix").iterdir()
+    content = bytearray(path.read_bytes())
+    place = int(at * len(content))
+    if bit < 0:
+        del content[place:]
+    else:
+        content[place] ^= 1 << bit
+    path.write_bytes(content)
+    store = Store(folder)
+    assert store.get(LARGE, ARRAYS) is None
+    assert not path.exists()
+    store.close()
+    shutil.rmtree(folder)
+
+
+def test_a_file_that_changes_after_it_was_checked_is_checked_again(templates: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(templates[0], tmp_path / "cache")
+    store = Store(tmp_path / "cache")
+    assert right_or_missing(store) == 0
+    (path,) = (tmp_path / "cache" / "files" / "matrix").iterdir()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert right_or_missing(store) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database", bytes(100_000)], ids=["empty", "text", "zeros"])
+def test_files_outlive_their_index(
+    templates: list[Path], tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(templates[0], folder)
+    (index,) = folder.glob("index-*.sqlite")
+    index.write_bytes(damage)
+    store = Store(folder)
+    assert right_or_missing(store) == len(SMALL)
+    (path,) = (folder / "files" / "matrix").iterdir()
+    assert store.info().stages["matrix"].bytes == path.stat().st_size
+    assert ("is damaged" in caplog.text) == bool(damage)
+    check(folder)
+
+
+def test_a_process_notices_that_another_replaced_the_index(templates: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(templates[0], folder)
+    first, second = Store(folder), Store(folder)
+    assert right_or_missing(first) == right_or_missing(second) == 0
+    (index,) = folder.glob("index-*.sqlite")
+    for path in (index, index.with_name(index.name + "-wal")):
+        path.write_bytes(b"x" * path.stat().st_size)
+    third = Store(folder)
+    assert right_or_missing(third) == len(SMALL)
+    second.put_many(SMALL, JSON, stage="answer")
+    assert [right_or_missing(store) for store in (first, second, third)] == [0, 0, 0]
+    assert len(list(folder.glob("index-*.sqlite"))) == 1
