@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 from annotated_types import Ge, Gt
 
 from raytuner.errors import ConfigError
+from raytuner.store import records
 
 ChunkSize = Annotated[int, Gt(0)]
 ChunkOverlap = Annotated[float, Ge(0)]
@@ -22,6 +23,10 @@ class Chunk(NamedTuple):
     end: int
     tokens: int
     text: str
+
+
+CHUNKS = records(Chunk)
+"""How lists of chunks are stored."""
 
 
 @cache

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,13 +15,36 @@ from pydantic.json_schema import SkipJsonSchema
 from raytuner import models
 from raytuner.errors import RaytunerError
 from raytuner.models import ModelSpec
+from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chunk import Chunk
-from raytuner.pipeline.stage import stage
+from raytuner.pipeline.stage import digest, stage
+from raytuner.store import ARRAYS, Adapted, Codec
+from raytuner.store.codec import Content
 
 Vectors = NDArray[np.float32]
 LongText = Literal["windows", "truncate"]
 Model = str | SkipJsonSchema[ModelSpec]
 """A model as a stage takes it: a name, or what a name of the config stands for."""
+VECTORS: Codec[Vectors] = Adapted(
+    "vectors-1", ARRAYS, lambda vectors: {"vectors": vectors}, lambda arrays: arrays["vectors"]
+)
+"""How the vectors of all chunks are stored."""
+
+
+class _Vector:
+    """How a single vector is stored: there are many, so it is its numbers and nothing else."""
+
+    format = "vector.f4"
+
+    def encode(self, value: Vectors) -> list[Content]:
+        return [value.astype("<f4").tobytes()]
+
+    def decode(self, content: Content) -> Vectors:
+        return np.frombuffer(content, "<f4")
+
+
+VECTOR: Codec[Vectors] = _Vector()
+
 logger = logging.getLogger("raytuner")
 
 
@@ -31,20 +54,23 @@ def model_identity(own: Mapping[str, Any]) -> str:
 
 
 class Embedder:
-    """An embedding model that remembers what it has embedded.
+    """An embedding model that embeds equal texts once, whoever asks: each vector is an artefact of its own.
 
     Args:
         model: A LlamaIndex ``BaseEmbedding``.
         name: What messages call it; by default its class.
+        identity: What stands for it in keys; by default this object is a model of its own.
+        artefacts: Where vectors are kept; by default the process's cache.
     """
 
-    def __init__(self, model: Any, name: str | None = None) -> None:
+    def __init__(
+        self, model: Any, name: str | None = None, identity: str | None = None, artefacts: StageCache | None = None
+    ) -> None:
         self._model = model
         self._name = name or type(model).__name__
+        self._identity = identity or uuid.uuid4().hex
+        self._own_artefacts = artefacts
         self._dimensions: int | None = None
-        self._texts: dict[str, Vectors] = {}
-        self._queries: dict[str, Vectors] = {}
-        self._lock = threading.Lock()
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts.
@@ -56,23 +82,28 @@ class Embedder:
             RaytunerError: The model gave another number of vectors than of texts, vectors that are not all of the
                 length of the first one, or what is no finite number.
         """
-        return self._remembered(self._texts, texts, self._embed_texts)
+        return self._remembered("text", texts, self._embed_texts)
 
     def queries(self, queries: Sequence[str]) -> Vectors:
         """Embed questions; some models treat them unlike texts. Same form as `texts`."""
-        return self._remembered(self._queries, queries, self._embed_queries)
+        return self._remembered("query", queries, self._embed_queries)
 
     def cut_share(self, texts: Sequence[str]) -> float:
         """The share of texts that are longer than the model's window (0 where it is not known)."""
         share = getattr(self._model, "cut_share", None)
         return float(share(texts)) if share is not None else 0.0
 
-    def _remembered(self, memory: dict[str, Vectors], texts: Sequence[str], embed: Any) -> Vectors:
-        with self._lock:
-            new = [text for text in dict.fromkeys(texts) if text not in memory]
-            if new:
-                memory.update(zip(new, _unit_length(embed(new)), strict=True))
-            return np.stack([memory[text] for text in texts])
+    def _remembered(self, kind: str, texts: Sequence[str], embed: Callable[[list[str]], Vectors]) -> Vectors:
+        distinct = list(dict.fromkeys(texts))
+        rows = (self._own_artefacts or shared_cache()).get_or_build_many(
+            [digest([f"embed_{kind}", 1, self._identity, text]) for text in distinct],
+            lambda needed: list(_unit_length(embed([distinct[i] for i in needed]))),
+            codec=VECTOR,
+            stage=f"embed_{kind}",
+        )
+        self._check_lengths([len(row) for row in rows])
+        found = dict(zip(distinct, rows, strict=True))
+        return np.stack([found[text] for text in texts])
 
     def _embed_texts(self, texts: list[str]) -> Vectors:
         if self._is_local:
@@ -102,19 +133,25 @@ class Embedder:
             raise RaytunerError(f"{who} what is no list of numbers for each text") from None
         if len(vectors) != count:
             raise RaytunerError(f"{who} {len(vectors)} vectors for {count} texts: it must give one for each text")
-        for vector in vectors:
-            if self._dimensions is None:
-                self._dimensions = len(vector)
-            if len(vector) != self._dimensions:
-                raise RaytunerError(
-                    f"{who} a vector of {len(vector)} numbers after one of {self._dimensions}: use a model or a server "
-                    "whose dimension does not change"
-                )
+        self._check_lengths(map(len, vectors))
         with np.errstate(over="ignore"):
             array: Vectors = np.array(vectors, dtype=np.float32)
         if not array.size or not np.isfinite(array).all():
             raise RaytunerError(f"{who} a vector that is empty, or with numbers that are not finite: see the model")
         return array
+
+
+    def _check_lengths(self, lengths: Iterable[int]) -> None:
+        """Refuse vectors of another length than the first one."""
+        for length in lengths:
+            if self._dimensions is None:
+                self._dimensions = length
+            if length != self._dimensions:
+                raise RaytunerError(
+                    f"embedding model {self._name!r} gave a vector of {length} numbers after one of "
+                    f"{self._dimensions}: use a model or a server whose dimension does not change, and another "
+                    "`version` under `models` when another model takes its name"
+                )
 
 
 def _unit_length(vectors: Vectors) -> Vectors:
@@ -130,11 +167,11 @@ def embedder(model: Model, long_text: str = "windows") -> Embedder:
     """The process's one embedder of that identity, its weights loaded on first use."""
     identity = models.embedding_identity(model, long_text)
     if identity not in _embedders:
-        _embedders[identity] = Embedder(models.embedding(model, long_text=long_text), str(model))
+        _embedders[identity] = Embedder(models.embedding(model, long_text=long_text), str(model), identity)
     return _embedders[identity]
 
 
-@stage(version=1, embedding=model_identity)
+@stage(version=1, codec=VECTORS, embedding=model_identity)
 def embed_chunks(chunks: Sequence[Chunk], *, embedding: Model = "minilm", long_text: LongText = "windows") -> Vectors:
     """Embed every chunk.
 

@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from raytuner import models
 from raytuner.errors import ConfigError, RaytunerError
+from raytuner.pipeline import usage
 from raytuner.pipeline.chunk import token_counter
 from raytuner.pipeline.embed import LongText, Model, embedder, model_identity
 from raytuner.pipeline.sentences import sentences as sentence_ranges
 from raytuner.pipeline.stage import stage
+from raytuner.store import JSON, Adapted, Codec
 
 EXTRACTIVE = "extractive"
 ResponseMode = Literal["compact", "refine", "tree_summarize", "simple_summarize", "accumulate", "compact_accumulate"]
 
 
-@stage(version=1, embedding=model_identity)
+class Answer(NamedTuple):
+    """What an LLM answered, and what it took; a replayed answer has what the real one took.
+
+    Attributes:
+        text: The answer.
+        seconds: From the question to the answer.
+        prompt_tokens: Of all calls for the answer, as the service counted them; None if it did not.
+        completion_tokens: Likewise.
+    """
+
+    text: str
+    seconds: float = 0.0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+ANSWER: Codec[Answer] = Adapted("answer-1", JSON, Answer._asdict, lambda fields: Answer(**fields))
+"""How the answer of an LLM is stored."""
+
+
+@stage(version=1, codec=JSON, embedding=model_identity)
 def extract(
     question: str,
     contexts: Sequence[str],
@@ -96,7 +119,7 @@ def check_prompt(params: Mapping[str, Any]) -> None:
         )
 
 
-@stage(version=1, llm=llm_identity)
+@stage(version=2, codec=ANSWER, llm=llm_identity)
 async def generate(
     question: str,
     contexts: Sequence[str],
@@ -105,7 +128,7 @@ async def generate(
     prompt: str | None = None,
     response_mode: ResponseMode = "compact",
     temperature: Annotated[float, Ge(0), Le(2)] = 0.0,
-) -> str:
+) -> Answer:
     """Answer with an LLM through LlamaIndex's response synthesizers.
 
     Args:
@@ -120,15 +143,18 @@ async def generate(
         The answer; empty without contexts, where LlamaIndex would answer "Empty Response".
     """
     if not contexts:
-        return ""
+        return Answer("")
     from llama_index.core.schema import NodeWithScore, TextNode
 
     nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for text in contexts]
     synthesizer = _synthesizer(asyncio.get_running_loop(), llm, temperature, response_mode, prompt)
-    response = await synthesizer.asynthesize(question, nodes)
+    started = time.perf_counter()
+    with usage.counted() as used:
+        response = await synthesizer.asynthesize(question, nodes)
+    seconds = time.perf_counter() - started
     if not hasattr(response, "response"):
         raise RaytunerError(f"llm {str(llm)!r} returned a {type(response).__name__}, not a text")
-    return response.response or ""
+    return Answer(response.response or "", round(seconds, 6), used.prompt_tokens, used.completion_tokens)
 
 
 @lru_cache(maxsize=64)

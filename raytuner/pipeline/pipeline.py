@@ -14,15 +14,16 @@ from raytuner.components import Component, OwnComponent, component, identity
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, nearest
 from raytuner.models import ModelSpec
-from raytuner.pipeline.cache import StageCache
+from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder, model_identity
-from raytuner.pipeline.generate import EXTRACTIVE, check_prompt, extract, generate, llm_identity
+from raytuner.pipeline.generate import EXTRACTIVE, Answer, check_prompt, extract, generate, llm_identity
 from raytuner.pipeline.own_models import NamedModel, with_models
 from raytuner.pipeline.own_retriever import make_retriever, own_search, prepare_retriever
 from raytuner.pipeline.rerank import prepare_reranker, rerank
 from raytuner.pipeline.retrieve import (
     MIN_DEPTH,
+    RANKING,
     Ranking,
     bm25_index,
     bm25_search,
@@ -44,7 +45,7 @@ from raytuner.pipeline.splitters import (
 from raytuner.pipeline.stage import Stage, digest, stage
 
 
-@stage(version=1, retriever=lambda own: identity(own["retriever"]))
+@stage(version=1, codec=RANKING, retriever=lambda own: identity(own["retriever"]))
 def route(*, retriever: Literal["vector", "bm25", "hybrid"] | OwnComponent = "vector") -> str | Component:
     """Say which way a question goes.
 
@@ -203,12 +204,24 @@ class Pipeline:
 
     Args:
         documents: The collection.
-        artefacts: Where artefacts are kept; a new, empty cache by default.
+        questions: The texts of all questions that will be asked: the first that is retrieved for brings the others
+            with it where that costs little, since many at once cost hardly more than a few.
+        artefacts: Where artefacts are kept; by default the process's cache.
+        cache_sampled: Whether answers at a temperature above 0 are shared between trials too.
     """
 
-    def __init__(self, documents: Sequence[Document], artefacts: StageCache | None = None) -> None:
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        questions: Sequence[str] = (),
+        artefacts: StageCache | None = None,
+        *,
+        cache_sampled: bool = False,
+    ) -> None:
         self.documents = documents
-        self._cache = artefacts or StageCache()
+        self._questions = list(dict.fromkeys(questions))
+        self._cache = artefacts or shared_cache()
+        self._cache_sampled = cache_sampled
         self._fingerprint = digest([[document.id, document.text] for document in documents])
 
     def split_key(self, params: Mapping[str, Any]) -> str:
@@ -217,7 +230,9 @@ class Pipeline:
 
     def chunks(self, params: Mapping[str, Any]) -> list[Chunk]:
         """The chunks of the whole collection."""
-        return self._cache.get_or_build(self.split_key(params), lambda: splitter_stage(params)(params, self.documents))
+        part = splitter_stage(params)
+        chunks: list[Chunk] = self._built(part, self.split_key(params), lambda: part(params, self.documents))
+        return chunks
 
     def contexts(self, params: Mapping[str, Any], ranking: Ranking) -> list[Chunk]:
         """What is answered from: the retrieved chunks, those of a sentence window widened."""
@@ -226,6 +241,10 @@ class Pipeline:
             widened: list[Chunk] = expand(params, chunks, self.documents, ranking.chunks.tolist())
             return widened
         return [chunks[i] for i in ranking.chunks]
+
+    def _built(self, part: Stage, key: str, build: Callable[[], Any]) -> Any:
+        """The one artefact of a stage."""
+        return self._cache.get_or_build(key, build, codec=part.codec, stage=part.name)
 
     def remember(self, key: object, build: Callable[[], Any]) -> Any:
         """Keep what a caller derives from artefacts beside them, under its own key."""
@@ -258,7 +277,7 @@ class Pipeline:
             chunks = self.chunks(params)
             return [rerank(params, deep[i], questions[i], chunks, self.documents) for i in needed]
 
-        return self._each(rerank.key(params, upstream), questions, rerank.own(params)["rerank_depth"], search)
+        return self._each(rerank, rerank.key(params, upstream), questions, rerank.own(params)["rerank_depth"], search)
 
     def _by_component(
         self, params: Mapping[str, Any], questions: Sequence[str], depth: int
@@ -272,7 +291,7 @@ class Pipeline:
             retriever = self.remember([key, "retriever"], lambda: make_retriever(own, chunks, self.documents, depth))
             return own_search(own, retriever, [questions[i] for i in needed], chunks, depth)
 
-        return key, self._each(key, questions, depth, search)
+        return key, self._each(route, key, questions, depth, search)
 
     async def answers(
         self, params: Mapping[str, Any], questions: Sequence[str], contexts: Sequence[Sequence[str]]
@@ -284,44 +303,44 @@ class Pipeline:
         return list(await asyncio.gather(*(self._generated(params, question, texts) for question, texts in pairs)))
 
     async def _generated(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
-        if generate.own(params)["temperature"] > 0:  # what is sampled is not shared between trials
-            return str(await generate(params, question, contexts))
+        if generate.own(params)["temperature"] > 0 and not self._cache_sampled:
+            return (await generate(params, question, contexts)).text
         key = digest([generate.key(params), question, list(contexts)])
-        known: str | None = self._cache.get(key)
-        if known is not None:
-            return known
-        answer = str(await generate(params, question, contexts))
-        return self._cache.get_or_build(key, lambda: answer)
+        known: Answer | None = self._cache.get(key, generate.codec)
+        if known is None:
+            made = await generate(params, question, contexts)
+            known = self._built(generate, key, lambda: made)
+        text: str = known.text
+        return text
 
     def _extracted(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
         key = digest([extract.key(params), question, list(contexts)])
-        answer: str = self._cache.get_or_build(key, lambda: extract(params, question, contexts))
+        answer: str = self._built(extract, key, lambda: extract(params, question, contexts))
         return answer
 
     def _by_vector(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
         embed_key = embed_chunks.key(params, self.split_key(params))
         key = vector_search.key(params, embed_key)
 
-        def search(needed: list[int]) -> list[Ranking]:
-            vectors: Vectors = self._cache.get_or_build(embed_key, lambda: embed_chunks(params, self.chunks(params)))
+        def search(needed: list[str]) -> list[Ranking]:
+            vectors: Vectors = self._built(embed_chunks, embed_key, lambda: embed_chunks(params, self.chunks(params)))
             own = embed_chunks.own(params)
-            queries = embedder(own["embedding"], own["long_text"]).queries([questions[i] for i in needed])
+            queries = embedder(own["embedding"], own["long_text"]).queries(needed)
             found: list[Ranking] = vector_search(params, vectors, queries, depth)
             return found
 
-        return key, self._each(key, questions, depth, search)
+        return key, self._at_once(vector_search, key, questions, depth, search)
 
     def _by_bm25(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
         index_key = bm25_index.key(params, self.split_key(params))
         key = bm25_search.key(params, index_key)
 
-        def search(needed: list[int]) -> list[Ranking]:
-            chunks = self.chunks(params)
-            index = self._cache.get_or_build(index_key, lambda: bm25_index(params, chunks))
-            found: list[Ranking] = bm25_search(params, index, [questions[i] for i in needed], len(chunks), depth)
+        def search(needed: list[str]) -> list[Ranking]:
+            index = self._built(bm25_index, index_key, lambda: bm25_index(params, self.chunks(params)))
+            found: list[Ranking] = bm25_search(params, index, needed, depth)
             return found
 
-        return key, self._each(key, questions, depth, search)
+        return key, self._at_once(bm25_search, key, questions, depth, search)
 
     def _by_both(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
         fused_depth = fuse.own(params)["fusion_depth"]
@@ -333,11 +352,33 @@ class Pipeline:
         def search(needed: list[int]) -> list[Ranking]:
             return [fuse(params, by_vector[i], by_bm25[i], depth) for i in needed]
 
-        return key, self._each(key, questions, depth, search)
+        return key, self._each(fuse, key, questions, depth, search)
+
+    def _at_once(
+        self, part: Stage, key: str, questions: Sequence[str], depth: int, search: Callable[[list[str]], list[Ranking]]
+    ) -> list[Ranking]:
+        """As `_each`, for a search that costs hardly more for all questions than for a few."""
+        known = self._cache.get(digest([key, questions[0]]), part.codec) if questions else None
+        if known is None or known.depth < depth:
+            together = list(dict.fromkeys([*questions, *self._questions]))
+            return self._each(part, key, together, depth, lambda needed: search([together[i] for i in needed]))[
+                : len(questions)
+            ]
+        return self._each(part, key, questions, depth, lambda needed: search([questions[i] for i in needed]))
 
     def _each(
-        self, key: str, questions: Sequence[str], depth: int, search: Callable[[list[int]], list[Ranking]]
+        self,
+        part: Stage,
+        key: str,
+        questions: Sequence[str],
+        depth: int,
+        search: Callable[[list[int]], list[Ranking]],
     ) -> list[Ranking]:
         """The rankings of the questions from the cache, those missing or too shallow searched for at once."""
-        keys = [digest([key, question]) for question in questions]
-        return self._cache.get_or_build_many(keys, search, usable=lambda ranking: ranking.depth >= depth)
+        return self._cache.get_or_build_many(
+            [digest([key, question]) for question in questions],
+            search,
+            codec=part.codec,
+            stage=part.name,
+            usable=lambda ranking: ranking.depth >= depth,
+        )

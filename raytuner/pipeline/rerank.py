@@ -13,11 +13,11 @@ from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.nodes import as_nodes, as_ranking
-from raytuner.pipeline.retrieve import Ranking
+from raytuner.pipeline.retrieve import RANKING, Ranking
 from raytuner.pipeline.stage import stage
 
 
-@stage(version=1, reranker=lambda own: identity(own["reranker"]))
+@stage(version=1, codec=RANKING, reranker=lambda own: identity(own["reranker"]))
 def rerank(
     ranking: Ranking,
     question: str,

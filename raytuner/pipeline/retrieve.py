@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors
 from raytuner.pipeline.stage import stage
+from raytuner.store import ARRAYS, Adapted, Codec, pack_strings, unpack_strings
 from raytuner.words import apart
 
 TopK = Annotated[int, Gt(0)]
@@ -40,6 +41,15 @@ class Ranking(NamedTuple):
     depth: int
 
 
+RANKING: Codec[Ranking] = Adapted(
+    "ranking-1",
+    ARRAYS,
+    lambda ranking: {"chunks": ranking.chunks, "scores": ranking.scores, "depth": np.array(ranking.depth)},
+    lambda arrays: Ranking(arrays["chunks"], arrays["scores"], int(arrays["depth"])),
+)
+"""How rankings are stored."""
+
+
 def rank(scores: NDArray[np.floating[Any]], depth: int, above: float = -np.inf) -> Ranking:
     """The best positions of a score vector.
 
@@ -61,9 +71,9 @@ def rank(scores: NDArray[np.floating[Any]], depth: int, above: float = -np.inf) 
     return Ranking(order, rounded[order], depth)
 
 
-@stage(version=1)
+@stage(version=1, codec=RANKING)
 def vector_search(vectors: Vectors, questions: Vectors, depth: int) -> list[Ranking]:
-    """Exact search by cosine similarity.
+    """Exact search by cosine similarity, all questions in one matrix product.
 
     Args:
         vectors: Shape (chunks, dimensions), rows of length 1.
@@ -74,57 +84,114 @@ def vector_search(vectors: Vectors, questions: Vectors, depth: int) -> list[Rank
         One ranking a question.
     """
     # Double precision: the last bits of a product in single precision depend on how many questions share it.
-    scores = questions.astype(np.float64) @ vectors.astype(np.float64).T
+    wanted = questions.astype(np.float64)
+    scores = np.empty((len(questions), len(vectors)))
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        scores[:, rows] = wanted @ vectors[rows].astype(np.float64).T
     return [rank(row, depth) for row in scores]
 
 
-@stage(version=2)
+ROWS_AT_ONCE = 8192
+"""Vectors that are doubled in precision at once, so that a large matrix is never held twice."""
+
+
+class BM25Index(NamedTuple):
+    """What each term adds to the score of each chunk that holds it.
+
+    Attributes:
+        numbers: The number of each term.
+        starts: Where each term's part of the next two begins; one more for the end.
+        chunks: Positions in the list of chunks.
+        scores: What the term adds there.
+        chunk_count: How many chunks there are.
+    """
+
+    numbers: dict[str, int]
+    starts: NDArray[np.int64]
+    chunks: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    chunk_count: int
+
+
+def _pack_index(index: BM25Index) -> dict[str, NDArray[Any]]:
+    return {
+        "starts": index.starts,
+        "chunks": index.chunks,
+        "scores": index.scores,
+        "chunk_count": np.array(index.chunk_count),
+        **pack_strings("terms", list(index.numbers)),
+    }
+
+
+def _unpack_index(arrays: Mapping[str, NDArray[Any]]) -> BM25Index:
+    numbers = {term: number for number, term in enumerate(unpack_strings("terms", arrays))}
+    return BM25Index(numbers, arrays["starts"], arrays["chunks"], arrays["scores"], int(arrays["chunk_count"]))
+
+
+INDEX: Codec[BM25Index] = Adapted("bm25-1", ARRAYS, _pack_index, _unpack_index)
+"""How BM25 indexes are stored."""
+
+
+@stage(version=3, codec=INDEX)
 def bm25_index(
     chunks: Sequence[Chunk],
     *,
     bm25_k1: Annotated[float, Gt(0)] = 1.5,
     bm25_b: Share = 0.75,
-) -> Any:
+) -> BM25Index:
     """Index the chunks for BM25 (Lucene's variant, by bm25s).
 
     Args:
         chunks: The chunks.
         bm25_k1: How slowly the weight of a repeated term saturates.
         bm25_b: How much long chunks are held back, 0 to 1.
-
-    Returns:
-        A ``bm25s.BM25``, or None if no chunk holds any term.
     """
     import bm25s
 
     tokens = _terms([chunk.text for chunk in chunks])
     if not any(tokens):
-        return None
+        return BM25Index({}, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), len(chunks))
     index = bm25s.BM25(k1=bm25_k1, b=bm25_b)
     index.index(tokens, show_progress=False)
-    return index
+    numbers = {term: number for term, number in index.vocab_dict.items() if number < len(index.scores["indptr"]) - 1}
+    return BM25Index(
+        dict(sorted(numbers.items(), key=lambda entry: entry[1])),
+        np.asarray(index.scores["indptr"], np.int64),
+        np.asarray(index.scores["indices"], np.int32),
+        np.asarray(index.scores["data"], np.float32),
+        len(chunks),
+    )
 
 
-@stage(version=2)
-def bm25_search(index: Any, questions: Sequence[str], chunk_count: int, depth: int) -> list[Ranking]:
+@stage(version=3, codec=RANKING)
+def bm25_search(index: BM25Index, questions: Sequence[str], depth: int) -> list[Ranking]:
     """Rank by BM25; chunks that share no term with the question are not retrieved.
 
     Args:
         index: From `bm25_index`.
         questions: Their texts.
-        chunk_count: How many chunks there are.
         depth: How many chunks for each question.
 
     Returns:
         One ranking a question.
     """
-    nothing = np.zeros(chunk_count)
-    rankings = []
-    for terms in _terms(questions):
-        known = [term for term in terms if index is not None and term in index.vocab_dict]
-        scores = index.get_scores(known) if known else nothing
-        rankings.append(rank(scores, depth, above=0.0))
-    return rankings
+    return [rank(row, depth, above=0.0) for row in bm25_scores(index, questions)]
+
+
+def bm25_scores(index: BM25Index, questions: Sequence[str]) -> NDArray[np.float64]:
+    """The score of each chunk for each question, shape (questions, chunks); a repeated term counts again."""
+    places, parts = [], []
+    for row, terms in enumerate(_terms(questions)):
+        for number in (index.numbers[term] for term in terms if term in index.numbers):
+            part = slice(index.starts[number], index.starts[number + 1])
+            places.append(index.chunks[part].astype(np.int64) + row * index.chunk_count)
+            parts.append(index.scores[part])
+    shape = len(questions), index.chunk_count
+    if not places:
+        return np.zeros(shape)
+    summed = np.bincount(np.concatenate(places), np.concatenate(parts), minlength=shape[0] * shape[1])
+    return summed.astype(np.float64, copy=False).reshape(shape)
 
 
 def _terms(texts: Sequence[str]) -> list[list[str]]:

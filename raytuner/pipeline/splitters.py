@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 from raytuner.components import Component, OwnComponent, identity
 from raytuner.documents.document import Document
 from raytuner.pipeline import ranges
-from raytuner.pipeline.chunk import Chunk, ChunkOverlap, ChunkSize, check_overlap, overlap_tokens, token_counter
+from raytuner.pipeline.chunk import CHUNKS, Chunk, ChunkOverlap, ChunkSize, check_overlap, overlap_tokens, token_counter
 from raytuner.pipeline.embed import Embedder, LongText, Model, embedder, model_identity
 from raytuner.pipeline.locate import Range, trim
 from raytuner.pipeline.node_parser import node_parser, parsed, sizes
@@ -32,7 +32,7 @@ def choose(*, splitter: Splitter = "sentence") -> str | Component:
     return splitter
 
 
-@stage(version=1)
+@stage(version=1, codec=CHUNKS)
 def sentence(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -53,7 +53,7 @@ def sentence(
     return _chunks(documents, ranges.by_sentences(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
 
 
-@stage(version=1)
+@stage(version=1, codec=CHUNKS)
 def token(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -61,7 +61,7 @@ def token(
     return _chunks(documents, ranges.by_words(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
 
 
-@stage(version=1)
+@stage(version=1, codec=CHUNKS)
 def markdown(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -70,7 +70,7 @@ def markdown(
     return _chunks(documents, lambda text: ranges.fitted(text, ranges.sections(text), chunk_size, cut))
 
 
-@stage(version=1)
+@stage(version=1, codec=CHUNKS)
 def recursive(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -78,7 +78,7 @@ def recursive(
     return _chunks(documents, ranges.by_separators(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
 
 
-@stage(version=1)
+@stage(version=1, codec=CHUNKS)
 def sentence_window(documents: Sequence[Document]) -> list[Chunk]:
     """Make each sentence a chunk; see `expand`."""
     return _chunks(documents, sentences)
@@ -115,7 +115,7 @@ def expand(
     return windows
 
 
-@stage(version=1, embedding=model_identity)
+@stage(version=1, codec=CHUNKS, embedding=model_identity)
 def semantic(
     documents: Sequence[Document],
     *,
@@ -179,6 +179,7 @@ def _if_taken(name: str) -> Identify:
 
 @stage(
     version=1,
+    codec=CHUNKS,
     splitter=lambda own: identity(own["splitter"]),
     chunk_size=_if_taken("chunk_size"),
     chunk_overlap=_if_taken("chunk_overlap"),

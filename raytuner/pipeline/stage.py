@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_type_hints
 
+from raytuner.store import Codec
+
 Identify = Callable[[Mapping[str, Any]], str]
 
 
@@ -37,12 +39,14 @@ class Stage:
             ones are the stage's own parameters, and no other parameter of a trial can reach it.
         identify: For a parameter that names something outside (a model), the function that maps the
             stage's own parameters to what stands for it in the key (the hash of its weights).
+        codec: How its artefacts are stored on disk. None keeps them in the process: they cost less to make.
     """
 
     name: str
     version: int
     run: Callable[..., Any]
     identify: Mapping[str, Identify] = field(default_factory=dict)
+    codec: Codec[Any] | None = None
 
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -70,15 +74,18 @@ class Stage:
         return self.run(*upstream, **self.own(params))
 
 
-def stage(*, version: int, **identify: Identify) -> Callable[[Callable[..., Any]], Stage]:
+def stage(
+    *, version: int, codec: Codec[Any] | None = None, **identify: Identify
+) -> Callable[[Callable[..., Any]], Stage]:
     """Make a stage of a function.
 
     Args:
         version: See `Stage`.
+        codec: See `Stage`.
         **identify: See `Stage`.
     """
 
     def decorate(run: Callable[..., Any]) -> Stage:
-        return Stage(run.__name__, version, run, identify)
+        return Stage(run.__name__, version, run, identify, codec)
 
     return decorate
