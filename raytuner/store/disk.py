@@ -200,7 +200,9 @@ class Disk:
         return True
 
     def _make_room(self, connection: Connection, incoming: int, staying: set[str]) -> bool:
-        excess = rows.total(connection) + incoming - self.limit
+        if rows.total(connection) + incoming <= self.limit:
+            return True
+        excess = rows.recount(connection) + incoming - self.limit
         if excess <= 0:
             return True
         victims: list[Row] = []

@@ -115,9 +115,15 @@ def remove(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
 def total(connection: sqlite3.Connection) -> int:
     """The bytes of all artefacts."""
     (number,) = connection.execute("SELECT bytes FROM total").fetchone()
-    if not isinstance(number, int):
-        raise sqlite3.DatabaseError("the total is no number")
+    if not isinstance(number, int) or number < 0:
+        raise sqlite3.DatabaseError("the total is no number of bytes")
     return number
+
+
+def recount(connection: sqlite3.Connection) -> int:
+    """The bytes of all artefacts, counted anew: eviction must not follow a damaged total."""
+    connection.execute("UPDATE total SET bytes = (SELECT coalesce(sum(size), 0) FROM artefact)")
+    return total(connection)
 
 
 def count(connection: sqlite3.Connection) -> dict[str, Count]:

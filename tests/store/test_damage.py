@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,3 +136,27 @@ def test_a_process_notices_that_another_replaced_the_index(templates: list[Path]
     second.put_many(SMALL, JSON, stage="answer")
     assert [right_or_missing(store) for store in (first, second, third)] == [0, 0, 0]
     assert len(list(folder.glob("index-*.sqlite"))) == 1
+
+
+def test_a_damaged_name_in_the_index(templates: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(templates[0], folder)
+    (index,) = folder.glob("index-*.sqlite")
+    content = index.read_bytes()
+    assert b"BEGIN UPDATE" in content
+    index.write_bytes(content.replace(b"BEGIN UPDATE", b"B\xffGIN UPDATE"))  # SQLite's message is no UTF-8 then
+    check(folder)
+
+
+def test_a_damaged_total_evicts_nothing(templates: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(templates[0], folder)
+    (index,) = folder.glob("index-*.sqlite")
+    connection = sqlite3.connect(index)
+    connection.execute("UPDATE total SET bytes = bytes + (1 << 60)")
+    connection.commit()
+    connection.close()
+    store = Store(folder)
+    store.put(digest("new"), "new", JSON, stage="answer")
+    assert right_or_missing(store) == 0
+    assert store.get(digest("new"), JSON) == "new"
