@@ -104,6 +104,11 @@ class Index:
 
         return self.read(transaction)
 
+    def condemn(self) -> None:
+        """Replace the database, since it gave something else than was put into it."""
+        with self._guard:
+            self._mend(sqlite3.DatabaseError("a content is not what was stored"))
+
     def shrink(self) -> None:
         """Give the space of removed rows back to the disk."""
         self.read(lambda connection: connection.execute("PRAGMA incremental_vacuum").fetchall())
@@ -144,7 +149,7 @@ class Index:
             connection.execute(f"PRAGMA journal_mode = {'delete' if on_network else 'wal'}")
             connection.execute("BEGIN IMMEDIATE")
             rows.create(connection)
-            rows.put(connection, self._recover())
+            rows.put(connection, list(self._recover()))
             connection.execute("COMMIT")
         elif version != rows.VERSION:
             raise sqlite3.DatabaseError(f"the index is of version {version}")
