@@ -104,14 +104,15 @@ class Disk:
             DamagedError: It is not what was written; it is no longer there.
             OSError: It cannot be read, or was removed meanwhile.
         """
-        try:
-            if row.content is None:
+        if row.content is None:
+            try:
                 return self._files.read(row)
-            if checksum(row.key, row.format, [row.content]) != row.digest:
-                raise DamagedError
-        except DamagedError:
-            self.remove(row)
-            raise
+            except DamagedError:
+                self.remove(row)
+                raise
+        if checksum(row.key, row.format, [row.content]) != row.digest:
+            self._index.condemn()
+            raise DamagedError
         return row.content
 
     def write(self, contents: Mapping[str, Callable[[], Sequence[Content]]], form: str, stage: str) -> list[str]:
@@ -200,7 +201,9 @@ class Disk:
         return True
 
     def _make_room(self, connection: Connection, incoming: int, staying: set[str]) -> bool:
-        excess = rows.total(connection) + incoming - self.limit
+        if rows.total(connection) + incoming <= self.limit:
+            return True
+        excess = rows.recount(connection) + incoming - self.limit
         if excess <= 0:
             return True
         victims: list[Row] = []

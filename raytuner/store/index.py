@@ -26,6 +26,9 @@ _NO_SPACE = 64 * 1024
 _ENVIRONMENT = ("locked", "full", "readonly", "unable to open", "disk I/O error")
 """What SQLite says of the system around a database; anything else that fails is the database's own fault."""
 
+_ERRORS = (sqlite3.Error, UnicodeError)
+"""What a database raises; the second if a damaged name is part of SQLite's message."""
+
 _inherited: list[sqlite3.Connection] = []
 """Connections of a parent process, kept from being closed: that would disturb the parent's locks."""
 _open: weakref.WeakSet[Index] = weakref.WeakSet()
@@ -78,11 +81,11 @@ class Index:
         with self._guard:
             try:
                 return operation(self._connected())
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 self._mend(error)
             try:
                 return operation(self._connected())
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 raise self._unusable(error) from error
 
     def change(self, operation: Callable[[sqlite3.Connection], R]) -> R:
@@ -100,6 +103,11 @@ class Index:
                 raise
 
         return self.read(transaction)
+
+    def condemn(self) -> None:
+        """Replace the database, since it gave something else than was put into it."""
+        with self._guard:
+            self._mend(sqlite3.DatabaseError("a content is not what was stored"))
 
     def shrink(self) -> None:
         """Give the space of removed rows back to the disk."""
@@ -141,7 +149,7 @@ class Index:
             connection.execute(f"PRAGMA journal_mode = {'delete' if on_network else 'wal'}")
             connection.execute("BEGIN IMMEDIATE")
             rows.create(connection)
-            rows.put(connection, self._recover())
+            rows.put(connection, list(self._recover()))
             connection.execute("COMMIT")
         elif version != rows.VERSION:
             raise sqlite3.DatabaseError(f"the index is of version {version}")
@@ -151,7 +159,7 @@ class Index:
                 "set RAYTUNER_CACHE to another folder"
             )
 
-    def _mend(self, error: sqlite3.Error) -> None:
+    def _mend(self, error: Exception) -> None:
         """Begin a new database, unless another process has, or the fault is not the database's.
 
         Raises:
@@ -166,7 +174,7 @@ class Index:
                 logger.warning("the index of cache folder %s is damaged (%s): it is made again", self._folder, error)
                 begin_next(self._folder)
 
-    def _unusable(self, error: sqlite3.Error) -> StoreError:
+    def _unusable(self, error: Exception) -> StoreError:
         # Without space for the memory that it shares, SQLite only speaks of an error of input or output.
         is_full = "full" in str(error) or shutil.disk_usage(self._folder).free < _NO_SPACE
         return full(self._folder) if is_full else unusable(self._folder, OSError(str(error)))
@@ -190,7 +198,7 @@ def _touch(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _is_damage(error: Exception) -> bool:
     return not (isinstance(error, sqlite3.OperationalError) and any(part in str(error) for part in _ENVIRONMENT))
 
 

@@ -92,14 +92,23 @@ def least_recent(connection: sqlite3.Connection, before: float = float("inf")) -
     return map(_row, connection.execute(query, [before]))
 
 
-def put(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Insert rows, in place of those that have their keys."""
+def put(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Insert rows, in place of those that have their keys.
+
+    Raises:
+        sqlite3.DatabaseError: They are not found after that, as in a tree whose order is damaged.
+    """
     connection.executemany(
         f"INSERT INTO artefact ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "  # noqa: S608
         "stage = excluded.stage, format = excluded.format, digest = excluded.digest, size = excluded.size, "
         "made = excluded.made, used = max(used, excluded.used), content = excluded.content",
         rows,
     )
+    for start in range(0, len(rows), _AT_ONCE):
+        part = [row.key for row in rows[start : start + _AT_ONCE]]
+        query = f"SELECT count(*) FROM artefact WHERE key IN ({', '.join('?' * len(part))})"  # noqa: S608
+        if connection.execute(query, part).fetchone() != (len(set(part)),):
+            raise sqlite3.DatabaseError("rows are not found")
 
 
 def touch(connection: sqlite3.Connection, keys: Iterable[str], now: float) -> None:
@@ -115,9 +124,15 @@ def remove(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
 def total(connection: sqlite3.Connection) -> int:
     """The bytes of all artefacts."""
     (number,) = connection.execute("SELECT bytes FROM total").fetchone()
-    if not isinstance(number, int):
-        raise sqlite3.DatabaseError("the total is no number")
+    if not isinstance(number, int) or number < 0:
+        raise sqlite3.DatabaseError("the total is no number of bytes")
     return number
+
+
+def recount(connection: sqlite3.Connection) -> int:
+    """The bytes of all artefacts, counted anew: eviction must not follow a damaged total."""
+    connection.execute("UPDATE total SET bytes = (SELECT coalesce(sum(size), 0) FROM artefact)")
+    return total(connection)
 
 
 def count(connection: sqlite3.Connection) -> dict[str, Count]:
