@@ -211,11 +211,10 @@ def _tune(
 
 def _headline(plan: Any) -> str:
     count = "?" if plan.total is None else plan.total
-    questions, documents = len(plan.objective.questions), len(plan.objective.documents)
-    return (
-        f"{plan.search}, trials: {count} ({plan.why}); {plan.objective.metric}, {plan.mode}; "
-        f"questions: {questions}, documents: {documents}"
-    )
+    read = {"questions": plan.objective.questions, "documents": plan.objective.documents}
+    numbers = ", ".join(f"{name}: {len(found)}" for name, found in read.items() if found)
+    searched = f"{plan.search}, trials: {count} ({plan.why}); {plan.objective.metric}, {plan.mode}"
+    return f"{searched}; {numbers}" if numbers else searched
 
 
 def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: bool = False) -> None:
@@ -248,10 +247,9 @@ def plan(
 
     loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
     from raytuner.plan import make_plan
-    from raytuner.plan_text import describe, outline
+    from raytuner.plan_text import describe
 
-    by_reader = loaded.documents is not None and loaded.documents.reader is not None
-    click.echo(outline(loaded) if by_reader else describe(make_plan(loaded)))
+    click.echo(describe(make_plan(loaded)))
 
 
 @cli.command()

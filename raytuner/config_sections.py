@@ -5,7 +5,25 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+
+from raytuner.components import is_dotted
+
+MAX_NAME = 100
+"""Characters of the name of a run; a time is added, and no file system takes more than 255."""
+MAX_SEED = 2**32 - 1  # NumPy's
+MAX_TRIALS = 1_000_000_000
+MAX_MINUTES = 10_000_000  # 19 years
+
+
+def _dotted(value: str) -> str:
+    if not is_dotted(value):
+        raise ValueError("a dotted path: module.name, or package.module.name")
+    return value
+
+
+DottedPath = Annotated[str, AfterValidator(_dotted)]
+"""Where a name is in a module; nothing is imported to look at it."""
 
 
 class Section(BaseModel):
@@ -30,7 +48,7 @@ class DocumentsConfig(Section):
 
     paths: Annotated[list[str], WithJsonSchema(PATHS)] = Field(default_factory=list, alias="path")
     encoding: str = "utf-8-sig"
-    reader: str | None = None
+    reader: DottedPath | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("paths", mode="before")
@@ -68,8 +86,8 @@ class SearchConfig(Section):
     """
 
     name: str | None = None
-    trials: int | None = Field(default=None, ge=1)
-    seed: int = 0
+    trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     scheduler: Literal["fifo"] = "fifo"
     holdout: Literal["none"] = "none"
     concurrency: int | None = Field(default=None, ge=1)
@@ -84,7 +102,7 @@ class ComponentConfig(Section):
         version: Stands for its code in the keys of artefacts; without one they are kept within a run only.
     """
 
-    path: str | None = None
+    path: DottedPath | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     version: str | None = None
 
@@ -96,7 +114,7 @@ class BudgetConfig(Section):
         minutes: After this time no more trials are begun, and those in flight end.
     """
 
-    minutes: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
 
 
 class ObjectiveConfig(Section):
@@ -111,7 +129,7 @@ class ObjectiveConfig(Section):
         similarity_embedding: See `RagObjective`.
     """
 
-    function: str | None = None
+    function: DottedPath | None = None
     metric: str | None = None
     mode: Literal["max", "min"] | None = None
     block_size: int = Field(default=8, ge=1)
@@ -134,8 +152,8 @@ class RunSection(Section):
     @field_validator("name")
     @classmethod
     def _is_a_file_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            raise ValueError("letters, digits, dots, dashes and underscores, e.g. my-run")
+        if value is not None and not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}", value):
+            raise ValueError(f"letters, digits, dots, dashes and underscores, at most {MAX_NAME}, e.g. my-run")
         return value
 
     @field_validator("address")
