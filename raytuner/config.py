@@ -18,6 +18,7 @@ from raytuner.config_sections import (
     ComponentConfig,
     DocumentsConfig,
     ObjectiveConfig,
+    PathText,
     QuestionsConfig,
     RunSection,
     SearchConfig,
@@ -55,7 +56,7 @@ class TuneConfig(Section):
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     components: dict[str, ComponentConfig] = Field(default_factory=dict)
-    modules: str | None = None
+    modules: PathText | None = None
     search: SearchConfig = Field(default_factory=SearchConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
@@ -85,7 +86,7 @@ class TuneConfig(Section):
                 raise ValueError(f"{name} is missing; add it")
         for name, entry in self.components.items():
             if entry.path is None and not is_dotted(name):
-                raise ValueError(f"components.{quoted(name)} names no part; add path: module.name")
+                raise ValueError(f"components.{quoted(name)[1:-1]} names no part; add path: module.name")
         return self
 
     _text: str = PrivateAttr(default="")
@@ -247,6 +248,8 @@ def _expand(value: Any, *, numbers: bool) -> Any:
 
 def _variable(match: re.Match[str]) -> str:
     name, default = match.group(1), match.group(2)
+    if name is not None and len(name) > MAX_NAME:
+        raise ConfigError(f"{quoted(match.group())}: the name of a variable has at most {MAX_NAME} characters")
     if name is None:
         return "${"
     if is_secret(name):
@@ -295,21 +298,28 @@ def _resolve_entries(value: Any, base: Path) -> Any:
 
 
 def _resolve_path(value: Any, base: Path) -> Any:
-    if not isinstance(value, str) or value.startswith("builtin:"):
+    if not isinstance(value, str) or not value or value.startswith("builtin:"):
         return value
     if value.startswith("${"):  # kept as it is, unless it comes to a relative path
         expanded = str(_expand(value, numbers=False))
         return value if expanded.startswith("builtin:") or Path(expanded).is_absolute() else str(base / expanded)
-    return str(base / Path(value).expanduser())
+    try:
+        return str(base / Path(value).expanduser())
+    except RuntimeError:  # there is no such user, which is said when the value is checked
+        return value
 
 
 def _explain(error: ValidationError) -> str:
     """The first rule that is broken: the key, the value, what is allowed."""
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
-    key = ".".join(part if part.isprintable() and len(part) <= MAX_NAME else quoted(part) for part in location)
+    key = ".".join(location)
+    key = key if key.isprintable() and len(key) <= 2 * MAX_NAME else quoted(key)
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {nearest(location[-1], _valid_keys(location[:-1]))}"
+        return f"unknown key {quoted('.'.join(location))}; {nearest(location[-1], _valid_keys(location[:-1]))}"
+    if first["type"] == "invalid_key" or location[-1:] == ["[key]"]:
+        where = ".".join(location[: -1 if first["type"] == "invalid_key" else -2])
+        return f"{where or 'the config'}: the key {quoted(first['input'])} is no text; put it in quotes, or correct it"
     if first["type"] == "missing":
         return f"{key} is missing; add it"
     if first["type"] in ("dict_type", "model_type"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
@@ -11,6 +13,7 @@ from raytuner.components import is_dotted
 
 MAX_NAME = 100
 """Characters of the name of a run; a time is added, and no file system takes more than 255."""
+MAX_PATH, MAX_PART = 4000, 255
 MAX_SEED = 2**32 - 1  # NumPy's
 MAX_TRIALS = 1_000_000_000
 MAX_MINUTES = 10_000_000  # 19 years
@@ -22,6 +25,27 @@ def _dotted(value: str) -> str:
     return value
 
 
+def _path(value: str) -> str:
+    control = any(ord(character) < 32 for character in value)
+    if not value or control or len(value) > MAX_PATH or any(len(part) > MAX_PART for part in value.split("/")):
+        raise ValueError(f"a path in one line, each name in it at most {MAX_PART} characters")
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("a path that begins with ~/ or the ~name of a user of this machine") from None
+    return value
+
+
+def _encoding(value: str) -> str:
+    try:
+        codecs.lookup(value)
+    except (LookupError, ValueError):
+        raise ValueError("an encoding that Python knows, such as utf-8 or cp1252") from None
+    return value
+
+
+PathText = Annotated[str, AfterValidator(_path)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
 DottedPath = Annotated[str, AfterValidator(_dotted)]
 """Where a name is in a module; nothing is imported to look at it."""
 
@@ -46,8 +70,8 @@ class DocumentsConfig(Section):
         options: Keyword arguments for the reader.
     """
 
-    paths: Annotated[list[str], WithJsonSchema(PATHS)] = Field(default_factory=list, alias="path")
-    encoding: str = "utf-8-sig"
+    paths: Annotated[list[PathText], WithJsonSchema(PATHS)] = Field(default_factory=list, alias="path")
+    encoding: Encoding = "utf-8-sig"
     reader: DottedPath | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -67,10 +91,10 @@ class QuestionsConfig(Section):
         encoding: How the file is decoded.
     """
 
-    path: str
+    path: PathText
     columns: dict[str, str] | None = None
     on_bad_span: Literal["error", "drop"] = "error"
-    encoding: str = "utf-8-sig"
+    encoding: Encoding = "utf-8-sig"
 
 
 class SearchConfig(Section):
@@ -132,7 +156,7 @@ class ObjectiveConfig(Section):
     function: DottedPath | None = None
     metric: str | None = None
     mode: Literal["max", "min"] | None = None
-    block_size: int = Field(default=8, ge=1)
+    block_size: int = Field(default=8, ge=1, le=MAX_TRIALS)
     similarity_embedding: str | None = None
 
 
@@ -146,7 +170,7 @@ class RunSection(Section):
     """
 
     name: str | None = None
-    folder: str | None = None
+    folder: PathText | None = None
     address: str | None = None
 
     @field_validator("name")

@@ -89,7 +89,7 @@ class _Short(reprlib.Repr):
 
     def repr_int(self, x: int, level: int) -> str:
         """The number; one of thousands of digits has no decimal form in Python."""
-        return repr(x) if x.bit_length() <= MAX_BITS else f"<a number of {x.bit_length() * 0.30103:.0f} digits>"
+        return repr(x) if x.bit_length() <= MAX_BITS else f"<a number of {int(x.bit_length() * 0.30103) + 1} digits>"
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         """As it was written; reprlib sorts it."""

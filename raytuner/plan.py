@@ -15,7 +15,7 @@ from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, load_documents
 from raytuner.documents.reader import check_reading
-from raytuner.errors import ConfigError
+from raytuner.errors import ConfigError, quoted
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import pipeline as stages
@@ -100,11 +100,11 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
         algorithm(config.search.name)
     documents = _read_documents(config, imports, progress)
     objective = (_own_objective if config.objective.function else _rag_objective)(config, documents)
-    if imports:
-        objective.resolve()
     space = SearchSpace.from_dict(decided(config.space, config.pipeline), constraint=objective.check)
     if isinstance(objective, RagObjective):
         _check_space_values(space, objective)
+    if imports:
+        objective.resolve()
     default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
@@ -288,9 +288,11 @@ def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:
 
 def check_parameters(config: TuneConfig) -> None:
     """Refuse parameters that the pipeline does not have, or that are both fixed and tuned."""
+    if config.modules is not None and not config.folder.is_dir():
+        raise ConfigError(f"modules: {quoted(config.modules)} is no folder; name the one with your modules")
     for name in config.space:
         if name in config.pipeline:
-            raise ConfigError(f"{name} is both in pipeline and in space; remove it from one")
+            raise ConfigError(f"{quoted(name)} is both in pipeline and in space; remove it from one")
     if config.objective.function is not None:  # its parameters are its own affair
         return
     given = models.resolved(config.pipeline, models.table_of(config.models_table()))

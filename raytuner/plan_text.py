@@ -9,7 +9,7 @@ from raytuner.errors import quoted
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline.pipeline import COMPONENTS
 from raytuner.plan import Plan
-from raytuner.space import Choice, Normal, Parameter, Range
+from raytuner.space import MAX_COUNTED, Choice, Normal, Parameter, Range
 
 MAX_SHOWN = 30
 MAX_LENGTH = 60
@@ -90,7 +90,10 @@ def _metric(plan: Plan) -> str:
 def _size(plan: Plan) -> str:
     size = plan.space.size()
     skipped = f" ({plan.skipped} more break a rule and are skipped)" if plan.skipped else ""
-    return "not countable" if size is None else f"{size} configurations{skipped}"
+    if size is None:
+        endless = any(parameter.size() is None for parameter in plan.space.parameters.values())
+        return "endless" if endless else f"more than {MAX_COUNTED:,} configurations"
+    return f"{size:,} configuration{'s' * (size != 1)}{skipped}"
 
 
 def _params(params: dict[str, object]) -> str:

@@ -152,7 +152,7 @@ def checked_range(name: str, low: float, high: float, *, step: float | None, log
     largest = MAX_WHOLE if integer else MAX_NUMBER
     for number in (low, high, step or 0):
         if abs(number) > largest:
-            raise SpaceError(f"{name}: {quoted(number)} is too large; numbers may go up to {largest:,g}")
+            raise SpaceError(f"{name}: {quoted(number)} is too large; numbers may go up to {largest:,}")
     if not low < high:
         fix = f"use {{fixed: {low}}} for one value" if low == high else f"write [{high}, {low}]"
         raise SpaceError(f"{name}: the lower bound {low} is not below the upper bound {high}; {fix}")

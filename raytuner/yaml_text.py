@@ -27,9 +27,11 @@ def read_file(file: Path, name: str) -> str:
         ConfigError: It cannot be read, is too large, or no UTF-8 text.
     """
     try:
-        if file.is_file() and file.stat().st_size > MAX_BYTES:
+        with file.open("rb") as stream:  # which may be a device without an end
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise ConfigError(f"{name}: more than {MAX_BYTES // 1_000_000} MB is no config; name a YAML config")
-        return file.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"{name}: {reason}; name a YAML config, or run raytuner quickstart") from None
@@ -57,7 +59,7 @@ def read(text: str, source: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        problem = " ".join(str(getattr(error, "problem", None) or error).removeprefix("but ").split())
         raise ConfigError(f"{source}{where}: not valid YAML: {problem:.200}; correct it") from None
 
 
