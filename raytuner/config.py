@@ -158,7 +158,7 @@ class TuneConfig(Section):
         try:
             yield
         except UserError as error:
-            if not self._source or str(error).startswith(self._source):
+            if not self._source or str(error).startswith(f"{self._source}:"):
                 raise
             raise type(error)(f"{self._source}: {error}") from error
 
@@ -243,7 +243,7 @@ def _expand(value: Any, *, numbers: bool) -> Any:
         return value
     expanded = VARIABLE.sub(_variable, value)
     whole = VARIABLE.fullmatch(value)
-    return _number(expanded) if numbers and whole and whole.group(1) else expanded
+    return _number(expanded, value) if numbers and whole and whole.group(1) else expanded
 
 
 def _variable(match: re.Match[str]) -> str:
@@ -264,9 +264,9 @@ def _variable(match: re.Match[str]) -> str:
     return found
 
 
-def _number(text: str) -> Any:
+def _number(text: str, variable: str) -> Any:
     """The number or truth value that a text stands for, else the text."""
-    value = read(text, quoted(text)) if re.fullmatch(r"[-+.\w]+", text) else text
+    value = read(text, variable) if re.fullmatch(r"[-+.\w]+", text) else text
     return value if isinstance(value, (int, float)) else text
 
 

@@ -185,4 +185,6 @@ class RunSection(Section):
     def _is_no_client_address(cls, value: str | None) -> str | None:
         if value is not None and value.startswith("ray://"):
             raise ValueError("auto or HOST:PORT, called on a node of the cluster; Ray Client is not supported")
+        if value is not None and not re.fullmatch(r"auto|local|\S{1,255}:[0-9]{1,5}", value):
+            raise ValueError("auto or HOST:PORT, e.g. 10.0.0.1:6379")
         return value

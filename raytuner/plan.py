@@ -15,7 +15,7 @@ from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, load_documents
 from raytuner.documents.reader import check_reading
-from raytuner.errors import ConfigError, quoted
+from raytuner.errors import ConfigError, SpaceError, UserError, quoted
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import pipeline as stages
@@ -100,6 +100,8 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
         algorithm(config.search.name)
     documents = _read_documents(config, imports, progress)
     objective = (_own_objective if config.objective.function else _rag_objective)(config, documents)
+    if isinstance(objective, RagObjective):
+        _check_conditions(config, objective)
     space = SearchSpace.from_dict(decided(config.space, config.pipeline), constraint=objective.check)
     if isinstance(objective, RagObjective):
         _check_space_values(space, objective)
@@ -130,7 +132,7 @@ def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> 
     return RagObjective(
         documents,
         questions,
-        metric=config.objective.metric or default_metric(questions),
+        metric=default_metric(questions) if config.objective.metric is None else config.objective.metric,
         block_size=config.objective.block_size,
         seed=config.search.seed,
         similarity_embedding=config.objective.similarity_embedding,
@@ -146,7 +148,7 @@ def _own_objective(config: TuneConfig, documents: Sequence[Document] | None) -> 
     assert config.objective.function is not None
     return OwnObjective(
         config.objective.function,
-        config.objective.metric or "score",
+        "score" if config.objective.metric is None else config.objective.metric,
         config.folder,
         documents or (),
         tuple(questions),
@@ -313,11 +315,27 @@ def decided(space: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[str, 
             decided[name] = entry
             continue
         fixed = {parent: allowed for parent, allowed in when.items() if parent in pipeline}
-        if all(pipeline[parent] in (v if isinstance(v, list) else [v]) for parent, v in fixed.items()):
+        if all(pipeline[parent] in _listed(v) for parent, v in fixed.items()):
             decided[name] = {**entry, "when": {parent: v for parent, v in when.items() if parent not in fixed}}
         else:
             logger.warning("%s is left out: its `when` never holds with what is fixed", name)
     return decided
+
+
+def _check_conditions(config: TuneConfig, objective: RagObjective) -> None:
+    """Refuse conditions that name values which a fixed parameter cannot have; `SearchSpace` looks at the others."""
+    for name, entry in config.space.items():
+        when = entry.get("when") if isinstance(entry, Mapping) else None
+        for parent, allowed in when.items() if isinstance(when, Mapping) else ():
+            for value in _listed(allowed) if parent in config.pipeline else ():
+                try:
+                    stages.check_value(parent, objective.resolved({parent: value})[parent])
+                except UserError as error:
+                    raise SpaceError(f"{name}: `when` can never hold: {error}") from None
+
+
+def _listed(allowed: Any) -> list[Any]:
+    return allowed if isinstance(allowed, list) else [allowed]
 
 
 def _check_space_values(space: SearchSpace, objective: RagObjective) -> None:

@@ -197,6 +197,10 @@ VALUES = {
         ("bm25_b", "splitter", "'markdwn'"),
         space(splitter=["sentence", "token"], bm25_b={"choice": [0.1, 0.5], "when": {"splitter": "markdwn"}}),
     ),
+    "when on a value that a fixed parameter cannot take": Row(
+        ("fusion_weight", "never hold", "'hybrd'", "'hybrid'"),
+        space(fusion_weight={"choice": [0.1, 0.5], "when": {"retriever": ["hybrd"]}}),
+    ),
     "when in a circle": Row(
         ("circle", "bm25_b", "bm25_k1"),
         space(
@@ -326,6 +330,15 @@ PLACES = {
     "a folder in two lines": Row(("run.folder", "in one line"), {"run": {"folder": "a\nb"}}),
     "a folder of nobody": Row(("run.folder", "~nobody-here", "user"), {"run": {"folder": "~nobody-here/x"}}),
     "a long path": Row(("documents.path", "at most 255"), {"documents": LONG}),
+    **{
+        f"the address {address!r}": Row(("run.address", "HOST:PORT"), {"run": {"address": address}})
+        for address in ("", "foo", "a b:1", "ray://h:1", "h:123456")
+    },
+    "an empty metric": Row(("unknown metric ''", "ndcg"), {"objective": {"metric": ""}}),
+    "a variable that is no number": Row(
+        ("${NOT_SET:-2024-13-45}", "'2024-13-45' is no timestamp"),
+        {"search": {"seed": "${NOT_SET:-2024-13-45}"}},
+    ),
     "an empty path": Row(("documents.path", "''", "a path"), {"documents": ""}),
     "an empty path of questions": Row(("questions.path", "''", "a path"), {"questions": ""}),
     "no encoding": Row(("documents.encoding", "'klingon'"), {"documents": {"path": "docs", "encoding": "klingon"}}),
