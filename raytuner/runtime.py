@@ -80,7 +80,9 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
             reason = str(error).strip().splitlines()[0]
             if options["address"] == "local":
                 raise RaytunerError(f"Ray could not be started on this machine: {reason}") from None
-            raise ConfigError(f"address {address!r}: no Ray cluster answers there ({reason})") from None
+            raise ConfigError(
+                f"address {address!r}: no Ray cluster answers there ({reason}); correct the address"
+            ) from None
     global _started_here  # noqa: PLW0603 - Ray itself is one for each process
     _started_here = True
 
@@ -92,8 +94,11 @@ def _check_reachable(address: str) -> None:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError as error:
-        raise ConfigError(f"address {address!r}: nobody answers there ({error.strerror or error})") from None
+    except (OSError, OverflowError) as error:  # a port has 16 bits
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"address {address!r}: nobody answers there ({reason}); start Ray there, or correct the address"
+        ) from None
 
 
 def _prepare_environment() -> None:

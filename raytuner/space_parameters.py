@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from raytuner.errors import SpaceError
+from raytuner.errors import SpaceError, quoted
 
 PLAIN = (type(None), bool, int, float, str)
 
@@ -115,7 +115,7 @@ class Choice(Parameter):
         for label, candidate in zip(self.labels, self.values, strict=True):
             if same(candidate, value):
                 return label
-        raise SpaceError(f"{value!r} is not among the choices {list(self.values)!r}")
+        raise SpaceError(f"{quoted(value)} is not among the choices {quoted(list(self.values))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,16 +157,16 @@ class Range(Parameter):
         """The number of the nearest step, or the value itself where searchers see values."""
         value = plain_value(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise SpaceError(f"{value!r} is not a number")
+            raise SpaceError(f"{quoted(value)} is not a number")
         if not self.low <= value <= self.high:
-            raise SpaceError(f"{value!r} is outside {self.low:g}..{self.high:g}")
+            raise SpaceError(f"{quoted(value)} is outside {self.low:g}..{self.high:g}")
         return round(self._position(value)) if self.indexed else value
 
     def exact(self, value: Any) -> Any:
         """See `Parameter.exact`; numbers between the steps are refused."""
         found = super().exact(value)
         if self.step is not None and not math.isclose(found, value, abs_tol=1e-9 * self.step):
-            raise SpaceError(f"{value!r} is between the steps; the nearest value is {found!r}")
+            raise SpaceError(f"{quoted(value)} is between the steps; the nearest value is {found!r}")
         return found
 
     def raw_values(self) -> list[Any]:
@@ -224,7 +224,7 @@ class Normal(Parameter):
         """The value itself."""
         value = plain_value(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise SpaceError(f"{value!r} is not a finite number")
+            raise SpaceError(f"{quoted(value)} is not a finite number")
         return value
 
     def draw(self, rng: random.Random) -> float:

@@ -139,6 +139,13 @@ def test_large_spaces_are_searched_by_optuna(config: Path) -> None:
         (["plan", "CONFIG", "--set", "documents=nowhere"], "nowhere"),
         (["plan", "CONFIG", "--set", "pipeline.chunk_overlap=400"], "no configuration of the space is valid"),
         (["plan", "CONFIG", "--set", "search.holdout=auto"], "search.holdout"),
+        (["plan", "CONFIG", "--search", "null"], "unknown search algorithm 'null'"),
+        (["plan", ""], "'' cannot be a path"),
+        (["plan", "x" * 5000], "xxx' cannot be a path"),
+        (["plan", "~nobody-here/x.yaml"], "'~nobody-here/x.yaml' cannot be a path"),
+        (["show", "x" * 5000], "xxx' cannot be a path"),
+        (["show", "x/" * 3000], "cannot be a path"),
+        (["init", "a\nb"], "'a\\nb' cannot be a path"),
         (
             ["plan", "CONFIG", "--set", "pipeline.embedding=minlm", "--set", "pipeline.retriever=vector"],
             "did you mean 'minilm'",

@@ -139,7 +139,12 @@ def wait_for_trials(folder: Path, count: int) -> Path:
 
 
 def test_a_terminal_without_colours_and_the_log_file(tmp_path: Path) -> None:
-    never = ["--set", "pipeline.fusion=weighted", "--set", "space.fusion_weight={float: [0, 1], when: {fusion: none}}"]
+    never = [
+        "--set",
+        "pipeline.fusion=weighted",
+        "--set",
+        "space.fusion_weight={float: [0, 1], when: {fusion: reciprocal_rank}}",
+    ]
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "raytuner", "quickstart", "--trials", "2", *never],
