@@ -134,7 +134,7 @@ DOCUMENTS = {
         command=("plan",),
         prepare=lambda folder: (folder / "docs" / "lost.md").symlink_to("missing.md"),
     ),
-    "an empty path of documents": Row(("documents", "empty path"), {"documents": ""}),
+    "an empty path of documents": Row(("documents", "a path"), {"documents": ""}),
     "an address of documents": Row(
         ("https://example.com/docs: an address", "download"), {"documents": "https://example.com/docs"}
     ),
@@ -229,7 +229,7 @@ QUESTIONS = {
         {"questions": "pipe.jsonl"},
         prepare=lambda folder: os.mkfifo(folder / "pipe.jsonl"),
     ),
-    "an empty path of questions": Row(("questions", "empty path"), {"questions": ""}),
+    "an empty path of questions": Row(("questions", "a path"), {"questions": ""}),
     "an address of questions": Row(
         ("https://example.com/q.csv: an address", "download"), {"questions": "https://example.com/q.csv"}
     ),
