@@ -69,7 +69,7 @@ def search(
     write_json(folder / RUN, run)
     log.open(folder)
     log.note(f"{options.algorithm}, seed {options.seed}; {objective.metric}, {options.mode}; {run['versions']}")
-    study = Study(objective.metric, options.mode, folder, (*listeners, log.on_change))
+    study = Study(objective.metric, options.mode, folder, (*listeners, log.on_change), space.names)
     try:
         finished = runtime.run_trials(objective, space, searcher, study, options)
     finally:
