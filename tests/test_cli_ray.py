@@ -49,6 +49,25 @@ def result_of(out: str) -> dict[str, Any]:
     return found
 
 
+def check_against_the_readme(printed: str) -> None:
+    """Configurations that are in the README's table too have the score that it says, the default among them.
+
+    Which others are tried depends on how fast the workers are, the last digits on the kind of CPU.
+    """
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("```text\n$ raytuner quickstart\n")[2].partition("```")[0]
+    in_readme, here = (
+        {tuple(line.split()[1:5]): float(line.split()[5]) for line in text.splitlines() if re.match(r"\d+  ", line)}
+        for text in (shown, printed)
+    )
+    assert len(in_readme) == 11
+    common = in_readme.keys() & here.keys()
+    assert ("0.1", "512", "vector", "3") in common
+    assert {params: here[params] for params in common} == pytest.approx(
+        {params: in_readme[params] for params in common}, abs=0.02
+    )
+
+
 def test_quickstart(tmp_path: Path) -> None:
     started = time.perf_counter()
     code, out, err = run(tmp_path, "quickstart", "--json")
@@ -64,6 +83,7 @@ def test_quickstart(tmp_path: Path) -> None:
     files = {"best.yaml", "config.yaml", "log.jsonl", "raytuner.log", "run.json"}
     assert {path.name for path in folder.iterdir()} == files
     assert "Best:" in err
+    check_against_the_readme(err)
     assert "Ray" not in err.replace("RayTune", "")
 
     code, shown, _ = run(tmp_path, "show", "quickstart", "--json")
