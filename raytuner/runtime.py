@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from raytuner.errors import ConfigError, RaytunerError, nearest
 from raytuner.objective import Objective
+from raytuner.run_log import RunLog
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -183,7 +184,9 @@ def _nodes() -> list[dict[str, float]]:
     return [{name.lower(): amount for name, amount in node.items() if ":" not in name} for node in alive]
 
 
-def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: Study, options: SearchOptions) -> bool:
+def run_trials(
+    objective: Objective, space: SearchSpace, searcher: Any, study: Study, options: SearchOptions, log: RunLog
+) -> bool:
     """Run a search on the connected Ray and record it in the study.
 
     Args:
@@ -192,6 +195,7 @@ def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: S
         searcher: From `raytuner.search.make_searcher`.
         study: Takes in every report.
         options: How it is searched.
+        log: Takes in what workers log and warn of.
 
     Returns:
         False if it was interrupted by Ctrl-C.
@@ -214,7 +218,7 @@ def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: S
         _quiet_tune(share.number),
         contextlib.closing(gate),
     ):
-        tuner = _tuner(objective, space, searcher, study, options, share=share, gate=gate, scratch=scratch)
+        tuner = _tuner(objective, space, searcher, study, options, log, share=share, gate=gate, scratch=scratch)
         try:
             return _fit(tuner)
         except TuneError as error:
@@ -229,6 +233,7 @@ def _tuner(
     searcher: Any,
     study: Study,
     options: SearchOptions,
+    log: RunLog,
     *,
     share: Slots,
     gate: Any,
@@ -255,7 +260,7 @@ def _tuner(
     ours = {
         "name": "tune",
         "storage_path": str(Path(scratch).resolve()),
-        "callbacks": [StudyCallback(study, space), *(given.get("callbacks") or ())],
+        "callbacks": [StudyCallback(study, space, log), *(given.get("callbacks") or ())],
     }
     return tune.Tuner(
         tune.with_resources(trainable, share.resources),

@@ -69,6 +69,12 @@ class SearchSpace:
         """The configuration behind what a searcher drew; see `resolve`."""
         return self.resolve(self.decode(raw))
 
+    def names(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """What stands for those values of a configuration that are objects, where it is logged and shown."""
+        choices = {name: part for name, part in self.parameters.items() if isinstance(part, Choice) and name in params}
+        named = {name: part.name(params[name]) for name, part in choices.items()}
+        return {name: text for name, text in named.items() if text is not None}
+
     def covering(self, names: Sequence[str]) -> list[Params]:
         """Configurations that together hold every choice of some parameters, the others at their default.
 

@@ -12,8 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from raytuner.errors import SpaceError, quoted
+from raytuner.naming import distinct_names
 
 PLAIN = (type(None), bool, int, float, str)
+CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
 class _Unset(enum.Enum):
@@ -116,6 +118,15 @@ class Choice(Parameter):
             if same(candidate, value):
                 return label
         raise SpaceError(f"{quoted(value)} is not among the choices {quoted(list(self.values))}")
+
+    def name(self, value: Any) -> str | None:
+        """What stands for one of the values in logs and tables, if it is an object; None if JSON can hold it."""
+        return next((name for candidate, name in self._names if same(candidate, value)), None)
+
+    @cached_property
+    def _names(self) -> list[tuple[Any, str]]:
+        objects = [value for value in self.values if not isinstance(value, (*PLAIN, *CONTAINERS))]
+        return list(zip(objects, distinct_names(objects), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -285,6 +285,38 @@ def test_the_shell_completes_commands_algorithms_and_configs(config: Path) -> No
     assert completed("tune", "docs/", folder=folder) == ["file,docs/"]
 
 
+IN_BASH = """
+source <(raytuner completion bash)
+COMP_WORDS=(raytuner {words}) COMP_CWORD={last}
+[[ $(complete -p raytuner) =~ " -F "([^ ]+) ]] && "${{BASH_REMATCH[1]}}" raytuner
+printf "%s\\n" "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("sh", ["show"]),
+        ("tune --se", ["--search", "--seed", "--set"]),
+        ("tune owls.yaml --search ra", ["random"]),
+        ("plan ow", ["owls.yaml"]),
+        ("models p", ["pull"]),
+    ],
+)
+def test_a_real_bash_completes(config: Path, words: str, offered: list[str]) -> None:
+    done = subprocess.run(
+        ["bash", "--norc", "-e", "-c", IN_BASH.format(words=words, last=len(words.split()))],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        cwd=config.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == offered
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_ask_raytuner(shell: str) -> None:
     assert f"_RAYTUNER_COMPLETE={shell}_complete" in invoke("completion", shell).output
