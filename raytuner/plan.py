@@ -14,7 +14,8 @@ from raytuner.config import TuneConfig
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, load_documents, progress_bar
-from raytuner.errors import ConfigError
+from raytuner.documents.reader import check_reading
+from raytuner.errors import ConfigError, SpaceError, UserError, quoted
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import pipeline as stages
@@ -67,6 +68,11 @@ class Plan:
         return self.config.objective.mode or self.objective.mode or "max"
 
     @property
+    def complete(self) -> bool:
+        """Whether the documents were read; those of a reader by dotted path are not unless it may be imported."""
+        return self.config.documents is None or bool(self.objective.documents)
+
+    @property
     def total(self) -> int | None:
         """How many trials there will be."""
         return min((n for n in (self.trials, self.space.size()) if n is not None), default=None)
@@ -78,23 +84,29 @@ def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress |
     Args:
         config: The config.
         imports: Whether what the config names by dotted paths is imported, which runs its code: for a search, not
-            for a look at it.
+            for a look at it. Documents from a reader of the user's own are not read without.
         progress: Called with how many parts of the documents have been read, and how many there are.
 
     Raises:
         UserError: With the value, the rule and the fix.
     """
+    with config.named_in_errors():
+        return _make_plan(config, imports, progress)
+
+
+def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> Plan:
     check_parameters(config)
-    if not imports:
-        _refuse_imports(config)
     if config.search.name is not None:
         algorithm(config.search.name)
-    objective = (_own_objective if config.objective.function else _rag_objective)(config, progress)
-    if imports:
-        objective.resolve()
+    documents = _read_documents(config, imports, progress)
+    objective = (_own_objective if config.objective.function else _rag_objective)(config, documents)
+    if isinstance(objective, RagObjective):
+        _check_conditions(config, objective)
     space = SearchSpace.from_dict(decided(config.space, config.pipeline), constraint=objective.check)
     if isinstance(objective, RagObjective):
         _check_space_values(space, objective)
+    if imports:
+        objective.resolve()
     default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
@@ -115,24 +127,14 @@ def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress |
     )
 
 
-def _refuse_imports(config: TuneConfig) -> None:
-    """Refuse what can only be read by running code that the config names."""
-    if config.documents is not None and config.documents.reader is not None:
-        raise ConfigError(
-            f"documents.reader {config.documents.reader} is imported by `raytuner tune` only; "
-            "in Python, make_plan(config, imports=True) imports it"
-        )
-
-
-def _rag_objective(config: TuneConfig, progress: Progress | None) -> RagObjective:
-    documents = _read_documents(config, progress)
+def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> RagObjective:
     questions = _read_questions(config, documents)
     if config.objective.metric is None:
         _say_what_lost_references_change(questions)
     return RagObjective(
         documents,
         questions,
-        metric=config.objective.metric or default_metric(questions),
+        metric=default_metric(questions) if config.objective.metric is None else config.objective.metric,
         block_size=config.objective.block_size,
         seed=config.search.seed,
         similarity_embedding=config.objective.similarity_embedding,
@@ -143,15 +145,14 @@ def _rag_objective(config: TuneConfig, progress: Progress | None) -> RagObjectiv
     )
 
 
-def _own_objective(config: TuneConfig, progress: Progress | None) -> OwnObjective:
-    documents = _read_documents(config, progress) if config.documents else []
+def _own_objective(config: TuneConfig, documents: Sequence[Document] | None) -> OwnObjective:
     questions = _read_questions(config, documents) if config.questions else ()
     assert config.objective.function is not None
     return OwnObjective(
         config.objective.function,
-        config.objective.metric or "score",
+        "score" if config.objective.metric is None else config.objective.metric,
         config.folder,
-        documents,
+        documents or (),
         tuple(questions),
         config.pipeline,
     )
@@ -205,6 +206,8 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
     from raytuner.objective import Objective
 
     config = plan.config
+    if not plan.complete:
+        raise ConfigError("the plan was made without reading the documents; use make_plan(config, imports=True)")
     config.with_best(plan.default)  # an error in this would be a pity after the search
     options = SearchOptions(
         plan.search,
@@ -215,18 +218,19 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         time_budget_s=None if config.budget.minutes is None else config.budget.minutes * 60,
         address=config.run.address,
     )
-    result = search(
-        Objective(plan.objective, metric=plan.objective.metric),
-        plan.space,
-        options,
-        parent=Path(config.run.folder or "runs").expanduser(),
-        name=config.run.name or "run",
-        default=plan.default,
-        listeners=listeners,
-        files={"config.yaml": config.text},
-        verbose=verbose,
-        log=log,
-    )
+    with config.named_in_errors():
+        result = search(
+            Objective(plan.objective, metric=plan.objective.metric),
+            plan.space,
+            options,
+            parent=Path(config.run.folder or "runs").expanduser(),
+            name=config.run.name or "run",
+            default=plan.default,
+            listeners=listeners,
+            files={"config.yaml": config.text},
+            verbose=verbose,
+            log=log,
+        )
     best = config.with_best(result.best_run_result.params)
     assert result.run is not None  # a search from a config always has a folder
     (Path(result.run) / "best.yaml").write_text(best, encoding="utf-8")
@@ -263,9 +267,14 @@ def _say_what_lost_references_change(questions: QuestionSet) -> None:
         )
 
 
-def _read_documents(config: TuneConfig, progress: Progress | None) -> list[Document]:
+def _read_documents(config: TuneConfig, imports: bool, progress: Progress | None) -> list[Document] | None:
+    """The documents; None if only code that the config names could read them, and it may not run."""
     section = config.documents
-    assert section is not None  # or the config would have been refused
+    if section is None:  # the objective is the user's own
+        return []
+    if section.reader is not None and not imports:
+        check_reading(section.options, section.paths)
+        return None
     with importable(config.folder if section.reader else None):
         return load_documents(
             section.paths,
@@ -277,7 +286,7 @@ def _read_documents(config: TuneConfig, progress: Progress | None) -> list[Docum
         )
 
 
-def _read_questions(config: TuneConfig, documents: Sequence[Document]) -> QuestionSet:
+def _read_questions(config: TuneConfig, documents: Sequence[Document] | None) -> QuestionSet:
     section = config.questions
     assert section is not None  # or the config would have been refused
     questions = datasets.load(
@@ -302,9 +311,11 @@ def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:
 
 def check_parameters(config: TuneConfig) -> None:
     """Refuse parameters that the pipeline does not have, or that are both fixed and tuned."""
+    if config.modules is not None and not config.folder.is_dir():
+        raise ConfigError(f"modules: {quoted(config.modules)} is no folder; name the one with your modules")
     for name in config.space:
         if name in config.pipeline:
-            raise ConfigError(f"{name} is both in pipeline and in space; remove it from one")
+            raise ConfigError(f"{quoted(name)} is both in pipeline and in space; remove it from one")
     if config.objective.function is not None:  # its parameters are its own affair
         return
     given = models.resolved(config.pipeline, models.table_of(config.models_table()))
@@ -325,11 +336,27 @@ def decided(space: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[str, 
             decided[name] = entry
             continue
         fixed = {parent: allowed for parent, allowed in when.items() if parent in pipeline}
-        if all(pipeline[parent] in (v if isinstance(v, list) else [v]) for parent, v in fixed.items()):
+        if all(pipeline[parent] in _listed(v) for parent, v in fixed.items()):
             decided[name] = {**entry, "when": {parent: v for parent, v in when.items() if parent not in fixed}}
         else:
             logger.warning("%s is left out: its `when` never holds with what is fixed", name)
     return decided
+
+
+def _check_conditions(config: TuneConfig, objective: RagObjective) -> None:
+    """Refuse conditions that name values which a fixed parameter cannot have; `SearchSpace` looks at the others."""
+    for name, entry in config.space.items():
+        when = entry.get("when") if isinstance(entry, Mapping) else None
+        for parent, allowed in when.items() if isinstance(when, Mapping) else ():
+            for value in _listed(allowed) if parent in config.pipeline else ():
+                try:
+                    stages.check_value(parent, objective.resolved({parent: value})[parent])
+                except UserError as error:
+                    raise SpaceError(f"{name}: `when` can never hold: {error}") from None
+
+
+def _listed(allowed: Any) -> list[Any]:
+    return allowed if isinstance(allowed, list) else [allowed]
 
 
 def _check_space_values(space: SearchSpace, objective: RagObjective) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raytuner.config import TuneConfig
+from raytuner.components import is_dotted
+from raytuner.errors import quoted
 from raytuner.own_objective import OwnObjective
-from raytuner.plan import Plan, check_parameters, decided
-from raytuner.space import Choice, Normal, Parameter, Range, SearchSpace
+from raytuner.pipeline.pipeline import COMPONENTS
+from raytuner.plan import Plan
+from raytuner.space import MAX_COUNTED, Choice, Normal, Parameter, Range
+
+MAX_SHOWN = 30
+MAX_LENGTH = 60
 
 
 def describe(plan: Plan) -> str:
@@ -20,49 +25,57 @@ def describe(plan: Plan) -> str:
 
 
 def _lines(plan: Plan) -> Iterator[str]:
-    objective = plan.objective
-    characters = sum(len(document.text) for document in objective.documents)
-    yield f"documents   {len(objective.documents)}, {characters:,} characters"
-    yield f"questions   {len(objective.questions)}, in blocks of {plan.config.objective.block_size}"
+    yield f"documents   {_documents(plan)}"
+    yield f"questions   {_questions(plan)}"
     yield f"objective   {_metric(plan)}"
     yield "space"
     for name, parameter in plan.space.parameters.items():
         yield f"  {name}: {_values(parameter)}{_conditions(parameter)}"
     yield f"size        {_size(plan)}"
     yield f"default     {_params(plan.default)}"
-    yield f"fixed       {_params(objective.fixed)}"
+    yield f"fixed       {_params(plan.objective.fixed)}"
     count = "until it ends" if plan.total is None else f"{plan.total} trials"
     yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why})"
     yield f"models      {', '.join(plan.models) or 'none'}"
     yield from (f"  {name}: {place}" for name, place in plan.places.items())
+    own = dict(_components(plan))
+    if own:
+        yield f"components  {', '.join(own)}"
+    for name, path in own.items():
+        yield f"  {name}: {'' if name == path else f'{path} '}by dotted path, not imported"
     if not plan.missing:
         yield "missing     nothing"
     for missing in plan.missing:
         yield f"missing     {missing.model}: {missing.reason}; {missing.fix}"
 
 
-def outline(config: TuneConfig) -> str:
-    """What is known of a config whose documents come from a reader by dotted path, which is not imported.
+def _components(plan: Plan) -> Iterator[tuple[str, str]]:
+    """The splitters, retrievers and rerankers of the user's own that some configuration uses, with their paths."""
+    for parameter in () if isinstance(plan.objective, OwnObjective) else COMPONENTS:
+        tuned = plan.space.parameters.get(parameter)
+        fixed = plan.config.pipeline.get(parameter)
+        for name in tuned.values if isinstance(tuned, Choice) else (fixed,):
+            entry = plan.config.components.get(str(name))
+            path = entry.path if entry and entry.path else name
+            if is_dotted(path):
+                yield str(name), str(path)
 
-    Args:
-        config: The config.
 
-    Raises:
-        UserError: With the value, the rule and the fix.
-    """
-    check_parameters(config)
-    space = SearchSpace.from_dict(decided(config.space, config.pipeline))
-    assert config.documents is not None  # else there was no reader
-    lines = [
-        f"documents   by {config.documents.reader} (by dotted path, not imported), {', '.join(config.documents.paths)}",
-        f"questions   {', '.join(config.questions.paths) if config.questions else 'none'}",
-        f"objective   {config.objective.function or config.objective.metric or 'by what the questions have'}",
-        "space",
-        *(f"  {name}: {_values(parameter)}{_conditions(parameter)}" for name, parameter in space.parameters.items()),
-        f"fixed       {_params(config.pipeline)}",
-        "the rest    is known when `raytuner tune` has read the documents",
-    ]
-    return "\n".join(lines)
+def _documents(plan: Plan) -> str:
+    section, documents = plan.config.documents, plan.objective.documents
+    if section is None:
+        return "none"
+    if not plan.complete:
+        return ", ".join((f"by {section.reader} (by dotted path, not imported)", *section.paths))
+    return f"{len(documents)}, {sum(len(document.text) for document in documents):,} characters"
+
+
+def _questions(plan: Plan) -> str:
+    if plan.config.questions is None:
+        return "none"
+    blocks = "" if isinstance(plan.objective, OwnObjective) else f", in blocks of {plan.config.objective.block_size}"
+    unchecked = "" if plan.complete else ", not yet compared with the documents"
+    return f"{len(plan.objective.questions)}{blocks}{unchecked}"
 
 
 def _metric(plan: Plan) -> str:
@@ -77,16 +90,21 @@ def _metric(plan: Plan) -> str:
 def _size(plan: Plan) -> str:
     size = plan.space.size()
     skipped = f" ({plan.skipped} more break a rule and are skipped)" if plan.skipped else ""
-    return "not countable" if size is None else f"{size} configurations{skipped}"
+    if size is None:
+        endless = any(parameter.size() is None for parameter in plan.space.parameters.values())
+        return "endless" if endless else f"more than {MAX_COUNTED:,} configurations"
+    return f"{size:,} configuration{'s' * (size != 1)}{skipped}"
 
 
 def _params(params: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in params.items()) or "-"
+    return ", ".join(f"{name}={_shown(value)}" for name, value in params.items()) or "-"
 
 
 def _values(parameter: Parameter) -> str:
     if isinstance(parameter, Choice):
-        return ", ".join(str(value) for value in parameter.values)
+        values = [_shown(value) for value in parameter.values[:MAX_SHOWN]]
+        more = len(parameter.values) - len(values)
+        return ", ".join([*values, *([f"... ({more} more)"] if more else [])])
     if isinstance(parameter, Normal):
         return f"normal, mean {parameter.mean:g}, sd {parameter.sd:g}"
     assert isinstance(parameter, Range)
@@ -94,6 +112,12 @@ def _values(parameter: Parameter) -> str:
     return f"{parameter.low:g} to {parameter.high:g}{step}{', log scale' if parameter.log else ''}"
 
 
+def _shown(value: object) -> str:
+    """A value in one line; a text as it is, unless it is long."""
+    text = str(value) if isinstance(value, str) else quoted(value)
+    return text if text.isprintable() and len(text) <= MAX_LENGTH else quoted(value)
+
+
 def _conditions(parameter: Parameter) -> str:
-    conditions = [f"{name} is {' or '.join(map(str, values))}" for name, values in parameter.when.items()]
+    conditions = [f"{name} is {' or '.join(map(_shown, values))}" for name, values in parameter.when.items()]
     return f"  (when {' and '.join(conditions)})" if conditions else ""

@@ -132,7 +132,7 @@ class Progress:
 
     def _cells(self, study: Study) -> tuple[list[str], list[list[str]]]:
         """The head and the rows of the table: the best trials and those that run."""
-        names = sorted({name for trial in study.trials.values() for name in trial.params})
+        names = sorted({name for trial in study.trials.values() for name in trial.shown})
         rows = []
         leaders = study.scored[:3]
         for trial in [*leaders, *study.running]:
@@ -144,6 +144,6 @@ class Progress:
                 if trial.finished
                 else f"{len(trial.questions)} questions"
             )
-            values = [str(trial.params.get(name, "")) for name in names]
+            values = [str(trial.shown.get(name, "")) for name in names]
             rows.append([str(trial.number), *values, "-" if score is None else f"{score:.4f}", state])
         return ["trial", *names, study.metric, ""], rows

@@ -43,7 +43,8 @@ class RagObjective:
     return a `RunResult`) and serves as ``param_fn`` of every tuner, to which it reports block by block.
 
     Args:
-        documents: The collection, or paths to load it from.
+        documents: The collection, or paths to load it from. None is one that was not read: then parameters, metric and
+            models can be checked, and nothing be scored.
         questions: The question set, or the path of one.
         metric: The metric to optimise; see `raytuner.metrics`. It may be a function of one
             `raytuner.metrics.Evidence`, or the dotted path of one, which is imported when a search begins.
@@ -67,7 +68,7 @@ class RagObjective:
 
     def __init__(
         self,
-        documents: Sequence[Document] | str | Path | Sequence[str | Path],
+        documents: Sequence[Document] | str | Path | Sequence[str | Path] | None,
         questions: QuestionSet | str | Path,
         *,
         metric: str | Callable[[metrics.Evidence], float] = DEFAULT_METRIC,
@@ -81,12 +82,8 @@ class RagObjective:
     ) -> None:
         if block_size < 1:
             raise ConfigError(f"block_size is {block_size}; it must be at least 1")
-        self.documents = _documents(documents)
-        fitted = (
-            datasets.fit(questions, self.documents)
-            if isinstance(questions, QuestionSet)
-            else datasets.load(questions, documents=self.documents)
-        )
+        self.documents = [] if documents is None else _documents(documents)
+        fitted = _questions(questions, None if documents is None else self.documents)
         if not len(fitted):
             raise DataError("the question set is empty; add questions")
         self.questions = fitted
@@ -370,6 +367,12 @@ class RagObjective:
         if self._pipeline is None:
             self._pipeline = stages.Pipeline(self.documents)
         return self._pipeline
+
+
+def _questions(questions: QuestionSet | str | Path, documents: Sequence[Document] | None) -> QuestionSet:
+    if not isinstance(questions, QuestionSet):
+        return datasets.load(questions, documents=documents)
+    return questions if documents is None else datasets.fit(questions, documents)
 
 
 def _documents(documents: Any) -> list[Document]:

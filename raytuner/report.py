@@ -36,7 +36,7 @@ def as_json(result: TunedResult) -> dict[str, Any]:
 
 
 def _configuration(result: RunResult) -> dict[str, Any]:
-    return {"params": result.params, "score": result.score, "metrics": result.metrics}
+    return {"params": result.shown, "score": result.score, "metrics": result.metrics}
 
 
 def as_text(result: TunedResult, metric: str, mode: str) -> str:
@@ -48,7 +48,7 @@ def as_text(result: TunedResult, metric: str, mode: str) -> str:
         mode: ``max`` or ``min``.
     """
     lines = [_table(result, metric), "", _verdict(result, metric, mode)]
-    lines += [f"  {name}: {value}" for name, value in result.best_run_result.params.items()]
+    lines += [f"  {name}: {value}" for name, value in result.best_run_result.shown.items()]
     lines += _remarks(result)
     return "\n".join(lines)
 
@@ -110,10 +110,10 @@ def _cells(result: TunedResult, metric: str) -> list[list[str]]:
     shown = result.run_results[:SHOWN]
     if result.default is not None and all(row.trial != result.default.trial for row in shown):
         shown = [*shown, result.default]
-    names = sorted({name for row in shown for name in row.params})
+    names = sorted({name for row in shown for name in row.shown})
     head = ["trial", *names, metric, ""]
     rows = [
-        [str(row.trial), *(_short(row.params.get(name, "")) for name in names), f"{row.score:.4f}", _mark(result, row)]
+        [str(row.trial), *(_short(row.shown.get(name, "")) for name in names), f"{row.score:.4f}", _mark(result, row)]
         for row in shown
     ]
     return [head, *rows]

@@ -18,6 +18,7 @@ class RunResult(BaseModel):
         questions: For each question id its values by metric; empty for objectives without questions.
         trial: The number of the trial, from 1.
         seconds: How long the trial took.
+        names: What stands for parameters that are objects in the log and in tables.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -29,6 +30,12 @@ class RunResult(BaseModel):
     questions: dict[str, dict[str, float]] = Field(default_factory=dict)
     trial: int | None = None
     seconds: float | None = None
+    names: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The configuration with names in place of objects."""
+        return {**self.params, **self.names}
 
 
 class FailedTrial(BaseModel):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raytuner.errors import DataError, UserError
+from raytuner.naming import name_of
 
 LOG = "log.jsonl"
 RUN = "run.json"
@@ -104,7 +105,7 @@ def find_run(run: str, parent: Path) -> Path:
 
 
 def jsonable(value: Any) -> Any:
-    """A value as JSON can hold it: keys as text, numbers that are not finite as null, objects by their repr."""
+    """A value as JSON can hold it: keys as text, numbers that are not finite as null, objects by their names."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (str, int, bool)):
@@ -113,4 +114,4 @@ def jsonable(value: Any) -> Any:
         return {str(key): jsonable(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [jsonable(inner) for inner in value]
-    return repr(value)
+    return name_of(value)

@@ -30,6 +30,7 @@ class RunLog:
         self._memory = MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)
         self._file: logging.Handler | None = None
         self._level = self._shown_from = logging.NOTSET
+        self._said: set[str] = set()
 
     def __enter__(self) -> RunLog:
         self._level, self._shown_from = _logger.level, _logger.getEffectiveLevel()
@@ -59,6 +60,13 @@ class RunLog:
         """Write a line to the file only."""
         record = {"msg": text, "levelno": level, "levelname": logging.getLevelName(level)}
         self._memory.handle(logging.makeLogRecord(record))
+
+    def once(self, text: str, level: int = logging.INFO) -> None:
+        """`note` a line unless it was noted by this before: what one worker says, another one says too."""
+        text = redact(text)
+        if text not in self._said:
+            self._said.add(text)
+            self.note(text, level)
 
     def on_change(self, study: Study, trial: Trial) -> None:
         """Note a trial that has ended; a listener of the study."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from raytuner.errors import ConfigError, RaytunerError, nearest
 from raytuner.objective import Objective
+from raytuner.run_log import RunLog
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -80,7 +81,9 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
             reason = str(error).strip().splitlines()[0]
             if options["address"] == "local":
                 raise RaytunerError(f"Ray could not be started on this machine: {reason}") from None
-            raise ConfigError(f"address {address!r}: no Ray cluster answers there ({reason})") from None
+            raise ConfigError(
+                f"address {address!r}: no Ray cluster answers there ({reason}); correct the address"
+            ) from None
     global _started_here  # noqa: PLW0603 - Ray itself is one for each process
     _started_here = True
 
@@ -92,8 +95,11 @@ def _check_reachable(address: str) -> None:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError as error:
-        raise ConfigError(f"address {address!r}: nobody answers there ({error.strerror or error})") from None
+    except (OSError, OverflowError) as error:  # a port has 16 bits
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"address {address!r}: nobody answers there ({reason}); start Ray there, or correct the address"
+        ) from None
 
 
 def _prepare_environment() -> None:
@@ -178,7 +184,9 @@ def _nodes() -> list[dict[str, float]]:
     return [{name.lower(): amount for name, amount in node.items() if ":" not in name} for node in alive]
 
 
-def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: Study, options: SearchOptions) -> bool:
+def run_trials(
+    objective: Objective, space: SearchSpace, searcher: Any, study: Study, options: SearchOptions, log: RunLog
+) -> bool:
     """Run a search on the connected Ray and record it in the study.
 
     Args:
@@ -187,6 +195,7 @@ def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: S
         searcher: From `raytuner.search.make_searcher`.
         study: Takes in every report.
         options: How it is searched.
+        log: Takes in what workers log and warn of.
 
     Returns:
         False if it was interrupted by Ctrl-C.
@@ -209,7 +218,7 @@ def run_trials(objective: Objective, space: SearchSpace, searcher: Any, study: S
         _quiet_tune(share.number),
         contextlib.closing(gate),
     ):
-        tuner = _tuner(objective, space, searcher, study, options, share=share, gate=gate, scratch=scratch)
+        tuner = _tuner(objective, space, searcher, study, options, log, share=share, gate=gate, scratch=scratch)
         try:
             return _fit(tuner)
         except TuneError as error:
@@ -224,6 +233,7 @@ def _tuner(
     searcher: Any,
     study: Study,
     options: SearchOptions,
+    log: RunLog,
     *,
     share: Slots,
     gate: Any,
@@ -250,7 +260,7 @@ def _tuner(
     ours = {
         "name": "tune",
         "storage_path": str(Path(scratch).resolve()),
-        "callbacks": [StudyCallback(study, space), *(given.get("callbacks") or ())],
+        "callbacks": [StudyCallback(study, space, log), *(given.get("callbacks") or ())],
     }
     return tune.Tuner(
         tune.with_resources(trainable, share.resources),

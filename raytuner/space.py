@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from raytuner.errors import SpaceError, UserError, nearest
+from raytuner.errors import SpaceError, UserError, nearest, quoted
 from raytuner.space_parameters import Choice, Normal, Parameter, Range, plain_value, same
 
 __all__ = ["Choice", "Normal", "Parameter", "Params", "Range", "Raw", "SearchSpace"]
@@ -19,6 +19,7 @@ __all__ = ["Choice", "Normal", "Parameter", "Params", "Range", "Raw", "SearchSpa
 Params = dict[str, Any]
 Raw = dict[str, Any]  # what a searcher sees: one label or number for every parameter, active or not
 
+MAX_NAME = 100
 MAX_COUNTED = 20_000  # a space with a constraint is counted point by point up to here
 MAX_LOOKED_AT = 10_000  # so many configurations are tried where a default has to be made valid
 
@@ -56,8 +57,8 @@ class SearchSpace:
         from raytuner.space_parse import parameter  # the forms are a chapter of their own
 
         for name in spec:
-            if not isinstance(name, str):
-                raise SpaceError(f"{name!r} is not the name of a parameter; names are texts")
+            if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
+                raise SpaceError(f"{quoted(name)} is not the name of a parameter; names are short texts in one line")
         return cls({name: parameter(name, value) for name, value in spec.items()}, constraint)
 
     def decode(self, raw: Mapping[str, Any]) -> Params:
@@ -67,6 +68,12 @@ class SearchSpace:
     def configuration(self, raw: Mapping[str, Any]) -> Params:
         """The configuration behind what a searcher drew; see `resolve`."""
         return self.resolve(self.decode(raw))
+
+    def names(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """What stands for those values of a configuration that are objects, where it is logged and shown."""
+        choices = {name: part for name, part in self.parameters.items() if isinstance(part, Choice) and name in params}
+        named = {name: part.name(params[name]) for name, part in choices.items()}
+        return {name: text for name, text in named.items() if text is not None}
 
     def covering(self, names: Sequence[str]) -> list[Params]:
         """Configurations that together hold every choice of some parameters, the others at their default.
@@ -248,7 +255,7 @@ def _with_exact_when(name: str, parameters: Mapping[str, Parameter]) -> Paramete
     for parent, allowed in parameters[name].when.items():
         if parent not in parameters:
             raise SpaceError(
-                f"{name}: `when` names {parent!r}, which is not in the space; {nearest(parent, parameters)}"
+                f"{name}: `when` names {quoted(parent)}, which is not in the space; {nearest(parent, parameters)}"
             )
         if not allowed:
             raise SpaceError(f"{name}: `when` names no value of {parent}; list at least one")

@@ -11,9 +11,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from raytuner.errors import SpaceError
+from raytuner.errors import SpaceError, quoted
+from raytuner.naming import distinct_names
 
 PLAIN = (type(None), bool, int, float, str)
+CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
 class _Unset(enum.Enum):
@@ -115,7 +117,16 @@ class Choice(Parameter):
         for label, candidate in zip(self.labels, self.values, strict=True):
             if same(candidate, value):
                 return label
-        raise SpaceError(f"{value!r} is not among the choices {list(self.values)!r}")
+        raise SpaceError(f"{quoted(value)} is not among the choices {quoted(list(self.values))}")
+
+    def name(self, value: Any) -> str | None:
+        """What stands for one of the values in logs and tables, if it is an object; None if JSON can hold it."""
+        return next((name for candidate, name in self._names if same(candidate, value)), None)
+
+    @cached_property
+    def _names(self) -> list[tuple[Any, str]]:
+        objects = [value for value in self.values if not isinstance(value, (*PLAIN, *CONTAINERS))]
+        return list(zip(objects, distinct_names(objects), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,16 +168,16 @@ class Range(Parameter):
         """The number of the nearest step, or the value itself where searchers see values."""
         value = plain_value(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise SpaceError(f"{value!r} is not a number")
+            raise SpaceError(f"{quoted(value)} is not a number")
         if not self.low <= value <= self.high:
-            raise SpaceError(f"{value!r} is outside {self.low:g}..{self.high:g}")
+            raise SpaceError(f"{quoted(value)} is outside {self.low:g}..{self.high:g}")
         return round(self._position(value)) if self.indexed else value
 
     def exact(self, value: Any) -> Any:
         """See `Parameter.exact`; numbers between the steps are refused."""
         found = super().exact(value)
         if self.step is not None and not math.isclose(found, value, abs_tol=1e-9 * self.step):
-            raise SpaceError(f"{value!r} is between the steps; the nearest value is {found!r}")
+            raise SpaceError(f"{quoted(value)} is between the steps; the nearest value is {found!r}")
         return found
 
     def raw_values(self) -> list[Any]:
@@ -224,7 +235,7 @@ class Normal(Parameter):
         """The value itself."""
         value = plain_value(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise SpaceError(f"{value!r} is not a finite number")
+            raise SpaceError(f"{quoted(value)} is not a finite number")
         return value
 
     def draw(self, rng: random.Random) -> float:

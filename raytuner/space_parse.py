@@ -7,10 +7,12 @@ from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import replace
 from typing import Any
 
-from raytuner.errors import SpaceError, nearest
+from raytuner.errors import SpaceError, nearest, quoted
 from raytuner.space_parameters import Choice, Parameter, Range, plain_value, with_when
 
 FORMS = ("choice", "int", "float", "fixed")
+MAX_WHOLE = 2**53  # above, a float cannot tell one whole number from the next
+MAX_NUMBER = 1e100
 KEYS = (*FORMS, "step", "log", "default", "when")
 
 
@@ -47,10 +49,10 @@ def is_ray_domain(value: Any) -> bool:
 def _from_mapping(name: str, spec: Mapping[str, Any]) -> Parameter:
     unknown = [key for key in spec if key not in KEYS]
     if unknown:
-        raise SpaceError(f"{name}: unknown key {unknown[0]!r}; {nearest(unknown[0], KEYS)}")
+        raise SpaceError(f"{name}: unknown key {quoted(unknown[0])}; {nearest(unknown[0], KEYS)}")
     forms = [form for form in FORMS if form in spec]
     if len(forms) != 1:
-        raise SpaceError(f"{name}: {dict(spec)!r} must hold exactly one of {', '.join(FORMS)}")
+        raise SpaceError(f"{name}: {quoted(dict(spec))} must hold exactly one of {', '.join(FORMS)}")
     form = forms[0]
     if form in ("choice", "fixed"):
         extra = [key for key in ("step", "log") if key in spec]
@@ -65,7 +67,7 @@ def _from_mapping(name: str, spec: Mapping[str, Any]) -> Parameter:
         _check_default(name, found)
     when = spec.get("when", {})
     if not isinstance(when, Mapping):
-        raise SpaceError(f"{name}: `when` is {when!r}; write when: {{parameter: value}}")
+        raise SpaceError(f"{name}: `when` is {quoted(when)}; write when: {{parameter: value}}")
     return with_when(found, when)
 
 
@@ -80,12 +82,13 @@ def _choice(name: str, values: Any) -> Choice:
     if getattr(values, "shape", ()):
         values = values.tolist()  # an array of NumPy's
     if isinstance(values, (set, frozenset)):
-        raise SpaceError(f"{name}: a set has no order; write a list of {values!r}")
+        raise SpaceError(f"{name}: a set has no order; write a list of {quoted(values)}")
     if isinstance(values, Iterator | KeysView | ValuesView):
         values = list(values)
     if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
         raise SpaceError(
-            f"{name}: {values!r} is not a list of choices; write [{values!r}], or put a fixed value elsewhere"
+            f"{name}: {quoted(values)} is not a list of choices; "
+            f"write [{quoted(values)}], or put a fixed value elsewhere"
         )
     if not values:
         raise SpaceError(f"{name}: an empty list; name at least one value")
@@ -117,23 +120,27 @@ def _range(name: str, spec: Mapping[str, Any], *, integer: bool) -> Range:
     numbers = isinstance(bounds, (list, tuple)) and len(bounds) == 2 and all(_is_number(b, allowed) for b in bounds)
     if not numbers:
         kind = "whole numbers" if integer else "numbers"
-        raise SpaceError(f"{name}: {bounds!r} must be [low, high], two finite {kind}{_hint(bounds)}")
+        raise SpaceError(f"{name}: {quoted(bounds)} must be [low, high], two finite {kind}{_hint(bounds)}")
     log, step = spec.get("log", False), plain_value(spec.get("step"))
     if not isinstance(log, bool):
-        raise SpaceError(f"{name}: log is {log!r}; it must be true or false")
+        raise SpaceError(f"{name}: log is {quoted(log)}; it must be true or false")
     if step is not None and not _is_number(step, allowed):
-        raise SpaceError(f"{name}: step is {step!r}; it must be a {'whole ' if integer else ''}number{_hint([step])}")
+        raise SpaceError(
+            f"{name}: step is {quoted(step)}; it must be a {'whole ' if integer else ''}number{_hint([step])}"
+        )
     return checked_range(name, bounds[0], bounds[1], step=step, log=log, integer=integer)
 
 
 def _is_number(value: Any, allowed: tuple[type[int] | type[float], ...]) -> bool:
-    return isinstance(value, allowed) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, allowed) or isinstance(value, bool):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def _hint(values: Any) -> str:
     """What to do about texts that look like numbers."""
     texts = [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
-    return f"; {texts[0]!r} is a text: YAML reads 1.0e-4 as a number, but not 1e-4" if texts else ""
+    return f"; {quoted(texts[0])} is a text: YAML reads 1.0e-4 as a number, but not 1e-4" if texts else ""
 
 
 def checked_range(name: str, low: float, high: float, *, step: float | None, log: bool, integer: bool) -> Range:
@@ -142,6 +149,10 @@ def checked_range(name: str, low: float, high: float, *, step: float | None, log
     Raises:
         SpaceError: With the rule that is broken.
     """
+    largest = MAX_WHOLE if integer else MAX_NUMBER
+    for number in (low, high, step or 0):
+        if abs(number) > largest:
+            raise SpaceError(f"{name}: {quoted(number)} is too large; numbers may go up to {largest:,}")
     if not low < high:
         fix = f"use {{fixed: {low}}} for one value" if low == high else f"write [{high}, {low}]"
         raise SpaceError(f"{name}: the lower bound {low} is not below the upper bound {high}; {fix}")
@@ -150,6 +161,8 @@ def checked_range(name: str, low: float, high: float, *, step: float | None, log
     if step is None and integer:
         step = 1
     found = Range(low=low, high=high, step=step, log=log, integer=integer)
+    if step is not None and step > 0 and (high - low) / step > MAX_WHOLE:
+        raise SpaceError(f"{name}: step {step} gives too many values to number; make it larger, or leave it out")
     if step is not None and (step <= 0 or found.size() == 1):
         raise SpaceError(f"{name}: step {step} must be above 0 and at most {high - low:g}, the length of the range")
     return found

@@ -32,6 +32,7 @@ class Trial:
         finished: Whether it ended by itself, scored or failed.
         metadata: What the objective returned beside numbers.
         returned_params: The parameters in a returned ``RunResult``, those that are fixed stripped.
+        names: What stands for parameters that are objects.
     """
 
     number: int
@@ -43,6 +44,12 @@ class Trial:
     finished: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
     returned_params: dict[str, Any] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The tuned parameters as they are logged and shown."""
+        return {**self.params, **self.names}
 
 
 Listener = Callable[["Study", Trial], None]
@@ -56,10 +63,16 @@ class Study:
         mode: ``max`` or ``min``.
         folder: The run folder, which exists; None keeps the study in memory only.
         listeners: Called with the study and a trial after each change.
+        names: Says what stands for parameters that are objects; see `SearchSpace.names`.
     """
 
     def __init__(
-        self, metric: str, mode: str, folder: Path | None = None, listeners: tuple[Listener, ...] = ()
+        self,
+        metric: str,
+        mode: str,
+        folder: Path | None = None,
+        listeners: tuple[Listener, ...] = (),
+        names: Callable[[Mapping[str, Any]], dict[str, str]] = lambda _: {},
     ) -> None:
         if mode not in ("max", "min"):
             raise UserError(f"mode is {mode!r}; it must be max or min")
@@ -70,12 +83,13 @@ class Study:
         self.notes: list[str] = []
         self.failure: RaytunerError | None = None
         self._listeners = listeners
+        self._names = names
         self._log = Log(folder / LOG) if folder else None
         self._started = time.monotonic()
 
     def start(self, number: int, params: Mapping[str, Any]) -> Trial:
         """A trial begins (again, if its worker was lost)."""
-        trial = self.trials[number] = Trial(number, dict(params))
+        trial = self.trials[number] = Trial(number, dict(params), names=self._names(params))
         self._changed(trial)
         return trial
 
@@ -98,7 +112,7 @@ class Study:
         self._write(
             kind="trial",
             trial=number,
-            params=trial.params,
+            params=trial.shown,
             score=None if trial.error else trial.metrics.get(self.metric),
             metrics=trial.metrics,
             seconds=round(seconds, 6),
@@ -195,6 +209,7 @@ class Study:
             questions=trial.questions,
             trial=trial.number,
             seconds=trial.seconds,
+            names=trial.names,
         )
 
     def _write_block(self, number: int, block: Block) -> None:

@@ -18,8 +18,10 @@ from ray import cloudpickle, tune
 from raytuner.errors import ConfigError, redact
 from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
+from raytuner.run_log import RunLog
 from raytuner.space import SearchSpace
 from raytuner.study import Study
+from raytuner.worker_log import Line, WorkerLog
 
 PAYLOAD = "raytuner"
 """The key of the `Payload` in what a trial tells Tune."""
@@ -38,11 +40,11 @@ class Payload:
     seconds: float
     error: str | None = None
     worker: str = ""
-    notes: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
 
     def clear(self) -> None:
         """Forget everything that must not reach the disk."""
-        self.report, self.error, self.notes = None, None, []
+        self.report, self.error, self.lines = None, None, []
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,11 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], parcel: Parcel, gate: Gate) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
+        self._log = WorkerLog().open()  # before anything of the user's is imported
         self._objective, self._space = parcel.unpack()
         self._reports: Iterator[Report] = iter(())
         self._last: Report | None = None
-        self._notes = _Notes()
         self._gate: Gate | None = gate
-        logging.getLogger("raytuner").addHandler(self._notes)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -170,7 +171,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
 
     def cleanup(self) -> None:
         """Detach from logging."""
-        logging.getLogger("raytuner").removeHandler(self._notes)
+        self._log.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._number: int = config["number"]
@@ -182,7 +183,8 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     def _told(self, report: Report | None, error: str | None = None, done: bool = False) -> dict[str, Any]:
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
-        payload = Payload(self._number, report, seconds, error, str(os.getpid()), self._notes.take())
+        lines = self._log.take(self._objective.without_documents)
+        payload = Payload(self._number, report, seconds, error, str(os.getpid()), lines)
         return {
             self._objective.metric: metrics.get(self._objective.metric, float("nan")),
             "done": done,
@@ -190,32 +192,19 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         }
 
 
-class _Notes(logging.Handler):
-    """Collects warnings of raytuner's own code, which the driver shows once."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._texts.append(record.getMessage())
-
-    def take(self) -> list[str]:
-        texts, self._texts = self._texts, []
-        return texts
-
-
 class StudyCallback(tune.Callback):  # type: ignore[misc]
-    """Records in the study what the driver learns from Tune.
+    """Records what the driver learns from Tune.
 
     Args:
         study: The study, of which this is the only writer.
         space: Turns raw samples into configurations.
+        log: The run's ``raytuner.log``.
     """
 
-    def __init__(self, study: Study, space: SearchSpace) -> None:
+    def __init__(self, study: Study, space: SearchSpace, log: RunLog) -> None:
         self._study = study
         self._space = space
+        self._log = log
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to a file that nobody reads."""
@@ -233,8 +222,10 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         payload: Payload | None = result.get(PAYLOAD)
         if payload is None:
             return
-        for note in payload.notes:
-            self._study.note(note)
+        for line in payload.lines:
+            self._log.once(line.text, line.level)
+            if line.ours and line.level >= logging.WARNING:
+                self._study.note(line.text)
         if payload.report is not None:
             self._study.report(payload.number, payload.report)
         if result.get("done"):

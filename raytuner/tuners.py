@@ -57,9 +57,9 @@ class BaseParamTuner(BaseModel):
     def _configurations(self, space: SearchSpace) -> list[Params]:
         return [space.configuration(raw) for raw in space.points()]
 
-    def _study(self, folder: Path | None = None, total: int | None = None) -> Study:
+    def _study(self, space: SearchSpace, total: int) -> Study:
         listeners: tuple[Listener, ...] = (bar(total),) if self.show_progress else ()
-        return Study(self.metric, self.mode, folder, listeners)
+        return Study(self.metric, self.mode, listeners=listeners, names=space.names)
 
 
 class ParamTuner(BaseParamTuner):
@@ -86,7 +86,7 @@ class ParamTuner(BaseParamTuner):
         space = self._space()
         configurations = self._configurations(space)
         objective.prepare(space)
-        study = self._study(total=len(configurations))
+        study = self._study(space, len(configurations))
         try:
             for number, params in enumerate(configurations, 1):
                 _run_here(study, objective, number, params)
@@ -120,8 +120,7 @@ class AsyncParamTuner(BaseParamTuner):
 
     def tune(self) -> TunedResult:
         """Evaluate the full grid; works also inside a running event loop. See `atune`."""
-        configurations, objective = self._prepared()
-        study = self._study(total=len(configurations))
+        configurations, objective, study = self._prepared()
         try:
             aio.run(self._run_all(study, objective, configurations))
         except KeyboardInterrupt:
@@ -139,17 +138,16 @@ class AsyncParamTuner(BaseParamTuner):
             SpaceError: The space cannot be written as a grid.
             AllTrialsFailedError: No configuration could be scored.
         """
-        configurations, objective = self._prepared()
-        study = self._study(total=len(configurations))
+        configurations, objective, study = self._prepared()
         await self._run_all(study, objective, configurations)
         return study.result(self.fixed_param_dict)
 
-    def _prepared(self) -> tuple[list[Params], Objective]:
+    def _prepared(self) -> tuple[list[Params], Objective, Study]:
         objective = Objective(self.aparam_fn, self.fixed_param_dict, self.metric)
         space = self._space()
         configurations = self._configurations(space)
         objective.prepare(space)
-        return configurations, objective
+        return configurations, objective, self._study(space, len(configurations))
 
     async def _run_all(self, study: Study, objective: Objective, configurations: list[Params]) -> None:
         free = asyncio.Semaphore(self.num_workers)

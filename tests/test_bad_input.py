@@ -134,7 +134,7 @@ DOCUMENTS = {
         command=("plan",),
         prepare=lambda folder: (folder / "docs" / "lost.md").symlink_to("missing.md"),
     ),
-    "an empty path of documents": Row(("documents", "empty path"), {"documents": ""}),
+    "an empty path of documents": Row(("documents", "a path"), {"documents": ""}),
     "an address of documents": Row(
         ("https://example.com/docs: an address", "download"), {"documents": "https://example.com/docs"}
     ),
@@ -178,6 +178,21 @@ QUESTIONS = {
     "spans that are another text": Row(
         ("1 of 1", "'leave'", "on_bad_span: drop"), files={"questions.jsonl": lines({**QUESTION, "content": "else"})}
     ),
+    "one span of an answer outside": Row(
+        ("questions.jsonl", "1 of 2", "'leave'", "on_bad_span: drop"),
+        files={
+            "questions.jsonl": lines(
+                {
+                    "id": "leave",
+                    "question": "How many days?",
+                    "references": [
+                        {"document": "handbook.md", "start_index": START, "end_index": START + len(SPAN)},
+                        {"document": "handbook.md", "start_index": START, "end_index": 10_000},
+                    ],
+                }
+            )
+        },
+    ),
     "bad spans dropped": Row(
         ("questions.jsonl", "1 reference span", "dropped"),
         {"questions": {"path": "questions.jsonl", "on_bad_span": "drop"}},
@@ -214,7 +229,7 @@ QUESTIONS = {
         {"questions": "pipe.jsonl"},
         prepare=lambda folder: os.mkfifo(folder / "pipe.jsonl"),
     ),
-    "an empty path of questions": Row(("questions", "empty path"), {"questions": ""}),
+    "an empty path of questions": Row(("questions", "a path"), {"questions": ""}),
     "an address of questions": Row(
         ("https://example.com/q.csv: an address", "download"), {"questions": "https://example.com/q.csv"}
     ),
@@ -231,6 +246,7 @@ QUESTIONS = {
 }
 NAMES = {
     "an unknown key": Row(("'serach'", "'search'"), {"serach": {}}),
+    "an unknown key of a section": Row(("'search.trails'", "'trials'"), {"search": {"trails": 3}}),
     "an unknown metric": Row(("ndgc", "'ndcg'"), {"objective": {"metric": "ndgc"}}),
     "an unknown embedding": Row(("minilmm", "'minilm'"), fixed(embedding="minilmm")),
     "an unknown LLM": Row(("smolm2", "'smollm2'"), fixed(llm="smolm2")),
@@ -271,6 +287,10 @@ VALUES = {
     "when on a value it cannot take": Row(
         ("bm25_b", "splitter", "'markdwn'"),
         space(splitter=["sentence", "token"], bm25_b={"choice": [0.1, 0.5], "when": {"splitter": "markdwn"}}),
+    ),
+    "when on a value that a fixed parameter cannot take": Row(
+        ("fusion_weight", "never hold", "'hybrd'", "'hybrid'"),
+        space(fusion_weight={"choice": [0.1, 0.5], "when": {"retriever": ["hybrd"]}}),
     ),
     "when in a circle": Row(
         ("circle", "bm25_b", "bm25_k1"),
@@ -334,6 +354,136 @@ RUNS = {
     ),
     "no run folder": Row(("nothing-there", "no such run"), command=("show", "nothing-there")),
 }
+LAUGHS = "".join(
+    f"a{number}: &a{number} [{', '.join([f'*a{number - 1}' if number else 'x'] * 9)}]\n" for number in range(12)
+)
+LONG = "x" * 5000
+
+
+def good(more: str) -> str:
+    """The text of a good config with something more."""
+    return f"{yaml.safe_dump(CONFIG)}{more}\n"
+
+
+TEXTS = {
+    "an empty file": Row(("rag.yaml", "mapping of documents"), ""),
+    "nothing but null": Row(("mapping of documents",), "null\n"),
+    "null for what is required": Row(("documents is missing; add it",), "documents: null\nquestions: null\n"),
+    "a tab": Row(("line 2", "\\t"), "documents: docs\n\tquestions: q\n"),
+    "a key twice": Row(("'space'", "twice", "remove one"), good("space: {}")),
+    "many documents": Row(("line", "another document"), good("---\na: b")),
+    "a number for a key": Row(("the config", "key 1", "quotes"), good("1: x")),
+    "a number for a parameter": Row(("space", "key 1", "quotes"), yaml.safe_dump({**CONFIG, "space": {1: [2]}})),
+    "a list for a key": Row(("line", "unhashable key"), good("? [a]\n: b")),
+    "laughs by the billion": Row(("line", "more than 200,000 values"), good(LAUGHS)),
+    "an alias in itself": Row(("line", "leads back to itself"), good("more: &a [*a]")),
+    "too deep": Row(("line", "too deep", "at most 50"), good(f"more: {'[' * 200}{']' * 200}")),
+    "far too deep": Row(("too deep",), good(f"more: {'[' * 5000}{']' * 5000}")),
+    "too large": Row(("more than 1 MB",), good(f"# {'x' * 1_000_000}")),
+    "a 13th month": Row(("line", "'2024-13-45' is no timestamp"), good("run: {name: 2024-13-45}")),
+    "a date": Row(("run.name", "2024, 1, 1", "string"), good("run: {name: 2024-01-01}")),
+    "a number of 5000 digits": Row(("line", "is no int"), good(f"search: {{seed: {'9' * 5000}}}")),
+    "a number of 5000 hex digits": Row(("search.seed", "of 6021 digits"), good(f"search: {{seed: 0x{'f' * 5000}}}")),
+    "a tag that does not fit": Row(("line", "'many' is no int"), good("search: {trials: !!int many}")),
+    "an escaped NUL": Row(("line", "\\x00", "remove it"), good('run: {folder: "a\\0b"}')),
+    "half a character": Row(("line", "\\ud800", "remove it"), good('run: {folder: "\\ud800"}')),
+    "another encoding": Row(("not UTF-8", "name a YAML config"), prepare=lambda folder: latin(folder / "rag.yaml")),
+    "yes for a number": Row(("search.trials", "True", "integer"), good("search: {trials: yes}")),
+    "a text for a whole number": Row(("search.trials", "'3'", "integer"), good("search: {trials: '3'}")),
+    "a folder": Row(("docs", "directory", "name a YAML config"), command=("tune", "docs")),
+    "no config": Row(("nowhere.yaml", "No such file"), command=("tune", "nowhere.yaml")),
+    "a file without an end": Row(("/dev/zero", "more than 1 MB"), command=("tune", "/dev/zero")),
+    "an override without a value": Row(("--set 'top_k'", "KEY=VALUE"), command=("tune", "rag.yaml", "--set", "top_k")),
+    "an override that is not YAML": Row(
+        ("--set 'space.top_k=['", "not valid YAML"), command=("tune", "rag.yaml", "--set", "space.top_k=[")
+    ),
+    "null for an algorithm": Row(("'null'", "optuna"), command=("tune", "rag.yaml", "--search", "null")),
+}
+NUMBERS = {
+    "a bound of 24 digits": Row(("top_k", "too large", "9,007,199,254,740,992"), space(top_k={"int": [1, 10**23]})),
+    "a bound of 401 digits": Row(("bm25_k1", "401 digits", "too large"), space(bm25_k1={"float": [1, 10**400]})),
+    "a bound that is a float": Row(("top_k", "1e+23", "whole numbers"), space(top_k={"int": [1, 1e23]})),
+    "an endless bound": Row(("bm25_k1", "inf", "finite"), space(bm25_k1={"float": [1, float("inf")]})),
+    "no number for a bound": Row(("bm25_k1", "nan", "finite"), space(bm25_k1={"float": [float("nan"), 1]})),
+    "a number beyond what is counted": Row(("chunk_size", "too large"), fixed(chunk_size=10**30)),
+    "a choice beyond what is counted": Row(("top_k", "too large"), space(top_k=[1, 10**30])),
+    "a step that is too small": Row(("bm25_k1", "step", "too many"), space(bm25_k1={"float": [1, 2], "step": 1e-300})),
+    "a grid of 10**12": Row(
+        ("bm25_k1", "grid", "larger step"),
+        {**space(bm25_k1={"float": [1, 2], "step": 1e-12}), "search": {"name": "grid", "trials": 3}},
+    ),
+    "hyperopt with 10**12 values": Row(
+        ("top_k", "hyperopt", "larger step"), {**space(top_k={"int": [1, 10**12]}), "search": {"name": "hyperopt"}}
+    ),
+    "10**24 configurations": Row(
+        ("more than 20,000 configurations",),
+        space(chunk_size={"int": [1, 10**12]}, top_k={"int": [1, 10**12]}),
+        code=0,
+        command=("plan",),
+    ),
+    "the same value twice": Row(("1 configuration\n",), space(top_k=[3, 3]), code=0, command=("plan",)),
+    "values that only look the same": Row(("top_k", "1.0", "integer"), space(top_k=[1, 1.0, True])),
+    "a seed below 0": Row(("search.seed", "-1", "greater"), {"search": {"seed": -1}}),
+    "a seed of 33 bits": Row(("search.seed", "less"), {"search": {"seed": 2**32}}),
+    "trials without an end": Row(("search.trials", "less"), {"search": {"trials": 10**30}}),
+    "a budget without an end": Row(("budget.minutes", "inf", "less"), {"budget": {"minutes": float("inf")}}),
+}
+PLACES = {
+    "a long name": Row(("run.name", "at most 100"), {"run": {"name": "x" * 300}}),
+    **{
+        f"the name {name!r}": Row(("run.name", repr(name)[1:-1], "letters, digits"), {"run": {"name": name}})
+        for name in ("a/b", "..", "../x", "a\n", "", " ")
+    },
+    "a long folder": Row(("run.folder", "at most 255"), {"run": {"folder": LONG}}),
+    "a folder in two lines": Row(("run.folder", "in one line"), {"run": {"folder": "a\nb"}}),
+    "a folder of nobody": Row(("run.folder", "~nobody-here", "user"), {"run": {"folder": "~nobody-here/x"}}),
+    "a long path": Row(("documents.path", "at most 255"), {"documents": LONG}),
+    **{
+        f"the address {address!r}": Row(("run.address", "HOST:PORT"), {"run": {"address": address}})
+        for address in ("", "foo", "a b:1", "ray://h:1", "h:123456")
+    },
+    "an empty metric": Row(("unknown metric ''", "ndcg"), {"objective": {"metric": ""}}),
+    "a variable that is no number": Row(
+        ("${NOT_SET:-2024-13-45}", "'2024-13-45' is no timestamp"),
+        {"search": {"seed": "${NOT_SET:-2024-13-45}"}},
+    ),
+    "an empty path": Row(("documents.path", "''", "a path"), {"documents": ""}),
+    "an empty path of questions": Row(("questions.path", "''", "a path"), {"questions": ""}),
+    "no encoding": Row(("documents.encoding", "'klingon'"), {"documents": {"path": "docs", "encoding": "klingon"}}),
+    "no folder of modules": Row(("modules", "nowhere", "no folder"), {"modules": "nowhere"}),
+    "a long key": Row(("unknown key", "..."), {LONG: 1}),
+    "a long metric": Row(("unknown metric", "..."), {"objective": {"metric": LONG}}),
+    "a long algorithm": Row(("unknown search algorithm", "..."), {"search": {"name": LONG}}),
+    "a long value": Row(("splitter", "...", "'sentence'"[1:-1]), fixed(splitter=LONG)),
+    "a long list": Row(("top_k", "..."), fixed(top_k=list(range(10_000)))),
+    "a long form": Row(("top_k", "...", "exactly one"), space(top_k={"choice": [LONG], "fixed": [LONG]})),
+    "a parameter in two lines": Row(
+        ("'a\\nb'", "name of a parameter"), {**space(**{"a\nb": [1]}), "objective": {"function": "own.objective"}}
+    ),
+    "a variable with a long name": Row(("variable", "..."), {"documents": f"${{{LONG}}}"}),
+    **{
+        f"{path!r} for {key}": Row((key, repr(path), "module.name"), section)
+        for path in ("foo", "a..b", ".a", "a.", "a b.c", "a.b\n")
+        for key, section in (
+            ("documents.reader", {"documents": {"reader": path}}),
+            ("components.mine.path", {"components": {"mine": {"path": path}}}),
+            ("objective.function", {"objective": {"function": path}}),
+        )
+    },
+    "a component without a path": Row(("components.mine", "add path"), {"components": {"mine": {}}}),
+    "too much overlap for an own splitter": Row(
+        ("chunk_overlap 16", "chunk_size 16"), fixed(splitter="own.Splitter", chunk_size=16, chunk_overlap=16)
+    ),
+    "too much overlap for an own splitter in a space": Row(
+        ("2 more break a rule and are skipped",),
+        {
+            **space(splitter=["mine"], chunk_size=[16, 32, 64], chunk_overlap=[0, 32]),
+            "components": {"mine": {"path": "own.Splitter"}},
+        },
+        code=0,
+        command=("plan",),
+    ),
+}
 SERVED = {"objective": {"metric": "token_f1"}, "space": {"top_k": [1, 2]}}
 
 
@@ -383,7 +533,10 @@ MODELS = {
     ),
     "a component that is not there": Row(("own_parts.Parser", "own_parts"), fixed(reranker="own_parts.Parser")),
 }
-ROWS = DOCUMENTS | QUESTIONS | NAMES | VALUES | RUNS | MODELS
+SEEN = DOCUMENTS | QUESTIONS | NAMES | VALUES | TEXTS | NUMBERS | PLACES
+"""What `raytuner plan` finds too, since nothing has to be imported or asked for it."""
+ROWS = SEEN | RUNS | MODELS
+CALLS = [*((name, "tune") for name in ROWS), *((name, "plan") for name in SEEN if ROWS[name].command[0] == "tune")]
 
 
 class Server(BaseHTTPRequestHandler):
@@ -410,6 +563,11 @@ def url() -> Iterator[str]:
     server.shutdown()
 
 
+def latin(file: Path) -> None:
+    """Write a text as another encoding has it."""
+    file.write_bytes("run: {name: Müller}".encode("cp1252"))
+
+
 def write(folder: Path, row: Row, url: str = "") -> None:
     (folder / "docs").mkdir()
     (folder / "docs" / "handbook.md").write_text(HANDBOOK)
@@ -422,9 +580,10 @@ def write(folder: Path, row: Row, url: str = "") -> None:
         row.prepare(folder)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("name", "command"), CALLS)
 def test_it_ends_with_one_clear_message_before_ray_starts(
     name: str,
+    command: str,
     url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -440,6 +599,8 @@ def test_it_ends_with_one_clear_message_before_ray_starts(
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr(runtime, "connect", lambda *_, **__: pytest.fail("Ray was about to start"))
     arguments = row.command if len(row.command) > 1 else (*row.command, "rag.yaml")
+    if command == "plan":
+        arguments = ("plan", *arguments[1:])
     monkeypatch.setattr("sys.argv", ["raytuner", *arguments])
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     with caplog.at_level(logging.WARNING, "raytuner"), pytest.raises(SystemExit) as ended:
@@ -453,6 +614,8 @@ def test_it_ends_with_one_clear_message_before_ray_starts(
     if row.code:
         assert [line for line in err.splitlines() if "error" in line] == [err.splitlines()[-1]]
         assert len(err.splitlines()[-1]) < 700
+        if len(row.command) == 1:
+            assert err.splitlines()[-1].startswith("error: rag.yaml")
     assert {path for path in tmp_path.rglob("*") if path.is_file()} - before <= compiled(tmp_path)
     assert all(value not in said for value in row.environment.values())
 

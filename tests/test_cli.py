@@ -139,6 +139,13 @@ def test_large_spaces_are_searched_by_optuna(config: Path) -> None:
         (["plan", "CONFIG", "--set", "documents=nowhere"], "nowhere"),
         (["plan", "CONFIG", "--set", "pipeline.chunk_overlap=400"], "no configuration of the space is valid"),
         (["plan", "CONFIG", "--set", "search.holdout=auto"], "search.holdout"),
+        (["plan", "CONFIG", "--search", "null"], "unknown search algorithm 'null'"),
+        (["plan", ""], "'' cannot be a path"),
+        (["plan", "x" * 5000], "xxx' cannot be a path"),
+        (["plan", "~nobody-here/x.yaml"], "'~nobody-here/x.yaml' cannot be a path"),
+        (["show", "x" * 5000], "xxx' cannot be a path"),
+        (["show", "x/" * 3000], "cannot be a path"),
+        (["init", "a\nb"], "'a\\nb' cannot be a path"),
         (
             ["plan", "CONFIG", "--set", "pipeline.embedding=minlm", "--set", "pipeline.retriever=vector"],
             "did you mean 'minilm'",
@@ -276,6 +283,38 @@ def test_the_shell_completes_commands_algorithms_and_configs(config: Path) -> No
     assert completed("tune", "owls.yaml", "--search", "o", folder=folder) == ["plain,optuna"]
     assert completed("plan", "", folder=folder) == ["plain,owls.yaml"]
     assert completed("tune", "docs/", folder=folder) == ["file,docs/"]
+
+
+IN_BASH = """
+source <(raytuner completion bash)
+COMP_WORDS=(raytuner {words}) COMP_CWORD={last}
+[[ $(complete -p raytuner) =~ " -F "([^ ]+) ]] && "${{BASH_REMATCH[1]}}" raytuner
+printf "%s\\n" "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("sh", ["show"]),
+        ("tune --se", ["--search", "--seed", "--set"]),
+        ("tune owls.yaml --search ra", ["random"]),
+        ("plan ow", ["owls.yaml"]),
+        ("models p", ["pull"]),
+    ],
+)
+def test_a_real_bash_completes(config: Path, words: str, offered: list[str]) -> None:
+    done = subprocess.run(
+        ["bash", "--norc", "-e", "-c", IN_BASH.format(words=words, last=len(words.split()))],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        cwd=config.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == offered
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -49,6 +49,25 @@ def result_of(out: str) -> dict[str, Any]:
     return found
 
 
+def check_against_the_readme(printed: str) -> None:
+    """Configurations that are in the README's table too have the score that it says, the default among them.
+
+    Which others are tried depends on how fast the workers are, the last digits on the kind of CPU.
+    """
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("```text\n$ raytuner quickstart\n")[2].partition("```")[0]
+    in_readme, here = (
+        {tuple(line.split()[1:5]): float(line.split()[5]) for line in text.splitlines() if re.match(r"\d+  ", line)}
+        for text in (shown, printed)
+    )
+    assert len(in_readme) == 11
+    common = in_readme.keys() & here.keys()
+    assert ("0.1", "512", "vector", "3") in common
+    assert {params: here[params] for params in common} == pytest.approx(
+        {params: in_readme[params] for params in common}, abs=0.02
+    )
+
+
 def test_quickstart(tmp_path: Path) -> None:
     started = time.perf_counter()
     code, out, err = run(tmp_path, "quickstart", "--json")
@@ -64,6 +83,7 @@ def test_quickstart(tmp_path: Path) -> None:
     files = {"best.yaml", "config.yaml", "log.jsonl", "raytuner.log", "run.json"}
     assert {path.name for path in folder.iterdir()} == files
     assert "Best:" in err
+    check_against_the_readme(err)
     assert "Ray" not in err.replace("RayTune", "")
 
     code, shown, _ = run(tmp_path, "show", "quickstart", "--json")
@@ -78,6 +98,92 @@ def test_quickstart(tmp_path: Path) -> None:
     again = result_of(out)
     assert again["trials"] == 1
     assert again["best"]["score"] == result["best"]["score"]
+
+
+OWN_PARTS = """
+from llama_index.core.node_parser import TextSplitter
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
+
+class Paragraphs(TextSplitter):
+    def split_text(self, text):
+        return [paragraph for paragraph in text.split("\\n\\n") if paragraph.strip()]
+
+
+class Longest(BaseNodePostprocessor):
+    least: int = 0
+
+    def _postprocess_nodes(self, nodes, query_bundle=None):
+        kept = [node for node in nodes if len(node.text) >= self.least]
+        return sorted(kept, key=lambda node: -len(node.text))
+"""
+OWN_METRIC = """
+def found_early(evidence):
+    return sum(evidence.relevant[:2]) / 2
+
+
+def weighted(params):
+    return {"hits": params["weight"] * params["depth"]}
+"""
+OWN_CONFIG = """
+documents: docs
+questions: questions.jsonl
+modules: ../parts
+pipeline: {retriever: bm25}
+components:
+  longest: {path: own_parts.Longest, options: {least: 10}}
+space:
+  splitter: [sentence, own_parts.Paragraphs]
+  reranker: [null, longest]
+  top_k: [1, 2, 3]
+objective: {metric: own_metric.found_early}
+"""
+OWN_FUNCTION = """
+modules: ../parts
+pipeline: {weight: 0.5}
+space: {depth: [1, 5, 3]}
+objective: {function: own_metric.weighted, metric: hits}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A config whose modules are in a folder of their own, not beside it."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "own_parts.py").write_text(OWN_PARTS)
+    (tmp_path / "parts" / "own_metric.py").write_text(OWN_METRIC)
+    (tmp_path / "project" / "docs").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    animals = {"owls": "Owls hunt at night. ", "bees": "Bees make honey. ", "moles": "Moles dig tunnels. "}
+    for name, fact in animals.items():
+        others = "\n\n".join(f"More about {name} and {other}. " * 5 for other in animals)
+        (tmp_path / "project" / "docs" / f"{name}.md").write_text(f"{others}\n\n{fact * 4}\n\n{others}\n")
+    questions = [
+        {"question": f"What do {name} do? {fact}", "answer": fact.strip(), "document": f"{name}.md"}
+        for name, fact in animals.items()
+    ]
+    (tmp_path / "project" / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize(("config", "trials"), [(OWN_CONFIG, 12), (OWN_FUNCTION, 3)], ids=["parts", "a function"])
+def test_the_best_config_gives_the_best_score_again_with_own_modules(project: Path, config: str, trials: int) -> None:
+    (project / "own.yaml").write_text(config)
+    elsewhere = project.parent / "elsewhere"
+    code, out, err = run(elsewhere, "tune", str(project / "own.yaml"), "--json", "-q")
+    assert code == 0, err
+    first = result_of(out)
+    assert (first["trials"], first["failed"]) == (trials, 0)
+    best = elsewhere / "best.yaml"  # it is taken out of the run folder, as a user would keep it
+    best.write_text((Path(first["run"]) / "best.yaml").read_text())
+    code, out, err = run(project.parent, "tune", str(best), "--json", "-q")
+    assert code == 0, err
+    again = result_of(out)
+    assert (again["trials"], again["failed"]) == (1, 0)
+    assert again["best"]["metrics"] == first["best"]["metrics"]
+    one, other = (load_study(Path(result["run"])) for result in (first, again))
+    assert again["best"]["score"] == first["best"]["score"] > one.scored[-1].metrics[one.metric]
+    assert other.scored[0].questions == one.scored[0].questions
 
 
 def test_the_default_is_trial_1_of_every_algorithm_and_scores_agree(tmp_path: Path) -> None:
@@ -138,13 +244,19 @@ def wait_for_trials(folder: Path, count: int) -> Path:
     raise AssertionError("no trial was finished")
 
 
-def test_a_terminal_without_colours_and_the_log_file(tmp_path: Path) -> None:
-    never = ["--set", "pipeline.fusion=weighted", "--set", "space.fusion_weight={float: [0, 1], when: {fusion: none}}"]
+@pytest.mark.parametrize("no_color", ["1", ""])
+def test_a_terminal_without_colours_and_the_log_file(tmp_path: Path, no_color: str) -> None:
+    never = [
+        "--set",
+        "pipeline.fusion=weighted",
+        "--set",
+        "space.fusion_weight={float: [0, 1], when: {fusion: reciprocal_rank}}",
+    ]
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "raytuner", "quickstart", "--trials", "2", *never],
         cwd=tmp_path,
-        env={**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"},
+        env={**os.environ, "TERM": "xterm-256color", "NO_COLOR": no_color},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -155,7 +267,7 @@ def test_a_terminal_without_colours_and_the_log_file(tmp_path: Path) -> None:
     os.close(ours)
     assert process.wait(timeout=10) == 0
     assert "Best:" in text
-    assert "\x1b" not in text
+    assert ("\x1b" in text) is not bool(no_color)  # the live table moves the cursor
     [log] = tmp_path.glob("runs/*/raytuner.log")
     lines = log.read_text().splitlines()
     assert "WARNING fusion_weight is left out" in lines[0]  # said before there was a folder

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from raytuner import config_sections, metrics, models
+from raytuner import config_sections, languages, metrics, models
 from raytuner.cli import cli
 from raytuner.components import component
 from raytuner.config import TuneConfig
@@ -36,6 +36,15 @@ LANGUAGES = {"bash", "python", "yaml", "json", "csv", "text"}
 STARTS_RAY = ("raytuner tune", "raytuner quickstart", "RayTuneParamTuner", "raytuner.tune(")
 RUN_BY_CI = ("python3 -m venv", "pip install")  # .ci/run runs these lines in a fresh environment
 TIMEOUT_S = 280
+NO_OUTPUT = {
+    "$ raytuner quickstart": "compared by test_cli_ray",
+    "$ raytuner tune configs/llama2.yaml --search grid": "needs data and minutes",
+    "$ raytuner tune configs/spans.yaml": "needs data",
+    "RAYTUNER_DATA/": "a tree of folders",
+    "minilm was trained on English, and 95% of the letters of the documents are Han; use retriever bm25 or a "
+    "multilingual embedding": "compared below",
+}
+"""The first lines of blocks of text that are not the output of the command before, and why."""
 
 HANDBOOK = (
     "# Handbook for employees\n\n"
@@ -81,26 +90,31 @@ def params(pages: list[Path]) -> list[Any]:
     return [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in pages]
 
 
-def run(command: list[str], folder: Path) -> None:
+def run(command: list[str], folder: Path) -> str:
+    """Run a command, which must succeed, and give what it prints."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
     assert done.returncode == 0, f"{command[-1]}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
+    return done.stdout
 
 
 def run_page(page: Path, folder: Path) -> None:
     """Save and run the blocks of a page, in their order, in one folder."""
     (folder / "my-docs").mkdir()
     (folder / "my-docs" / "handbook.md").write_text(HANDBOOK, encoding="utf-8", newline="")
+    printed = ""
     for number, code in enumerate(blocks(page)):
         assert code.language in LANGUAGES, f"{page.name}: block {number} is {code.language!r}"
         if code.language == "yaml":
             check_yaml(code.text, folder)
         if code.language in ("yaml", "json", "csv", "python") and code.name:
             (folder / code.name).write_text(code.text, encoding="utf-8", newline="")
+        elif code.language == "text" and not is_no_output(code):
+            assert code.text == printed, f"{page.name}: block {number}"
         elif code.language == "bash" and not is_run_by_ci(code):
-            run(["bash", "-e", "-c", code.text], folder)
+            printed = run(["bash", "-e", "-c", code.text], folder)
         elif code.language == "python":
             script = folder / f"block{number}.py"
             script.write_text(code.text, encoding="utf-8")
@@ -108,10 +122,8 @@ def run_page(page: Path, folder: Path) -> None:
 
 
 def check_yaml(text: str, folder: Path) -> None:
-    """A block of YAML loads; where it is (a part of) a config, its keys and its space are valid."""
+    """A block of YAML is a config, or a part of one: its keys and its space are valid."""
     raw = yaml.safe_load(text)
-    if not {"space", "documents"} & set(raw):
-        return
     whole = {"documents": "my-docs", "questions": "questions.jsonl", **raw}
     parsed = TuneConfig.parse(yaml.safe_dump(whole, sort_keys=False), base=folder)
     if parsed.objective.function is not None:  # its parameters are its own affair
@@ -128,6 +140,31 @@ def check_yaml(text: str, folder: Path) -> None:
     assert set(parsed.space) <= set(pipeline.parameters())
     space = SearchSpace.from_dict(parsed.space, constraint=check)
     assert space.is_valid(space.default())
+
+
+def is_no_output(code: Code) -> bool:
+    return code.text == HANDBOOK or code.text.partition("\n")[0] in NO_OUTPUT
+
+
+@pytest.mark.parametrize("page", params(PAGES))
+def test_no_block_is_left_out(page: Path) -> None:
+    """Data has a name under which it is saved, and what is saved is used by another block or shown by the text."""
+    for code in blocks(page):
+        assert code.language in LANGUAGES, code
+        assert code.name or code.language not in ("json", "csv"), code
+        if code.name and code.language == "python":
+            module = code.name.removesuffix(".py")
+            assert any(f"{module}." in other.text for other in blocks(page) if other is not code), code.name
+
+
+def test_the_blocks_without_a_command_are_those_that_are_listed() -> None:
+    texts = [code.text.partition("\n")[0] for page in PAGES for code in blocks(page) if code.language == "text"]
+    assert [line for line in NO_OUTPUT if texts.count(line) != 1] == []
+
+
+def test_the_warning_of_another_script_is_the_codes() -> None:
+    [shown] = [code.text for code in blocks(ROOT / "docs" / "languages.md") if code.language == "text"]
+    assert languages.foreign({"minilm": "minilm"}, {"documents": ["汉" * 95 + "x" * 5]}) == [shown.strip()]
 
 
 @pytest.mark.parametrize("page", params([page for page in PAGES if not starts_ray(page)]))
@@ -221,9 +258,30 @@ def test_the_table_of_the_pipelines_parameters_is_the_codes() -> None:
     assert {name: value(cells[1]) for name, cells in rows.items()} == pipeline.defaults()
 
 
+def test_the_table_of_parameters_names_all_values() -> None:
+    rows = table("configuration.md", "## Parameters of the pipeline")
+    for name in pipeline.parameters():
+        values = [value for value in pipeline._names(name) if value != "a dotted path"]
+        assert sorted(CODE.findall(rows[name][0])) == sorted(values), name
+
+
 def test_the_table_of_the_configs_keys_is_the_codes() -> None:
     rows = table("configuration.md", "## Keys")
     assert {name: cells[0].strip("`") for name, cells in rows.items()} == dict(keys())
+
+
+@pytest.mark.parametrize("section", ["questions", "search", "objective"])
+def test_the_table_of_the_configs_keys_names_all_values(section: str) -> None:
+    rows = table("configuration.md", "## Keys")
+    schema = TuneConfig.model_json_schema()["$defs"][f"{section.capitalize()}Config"]["properties"]
+    allowed = {
+        key: [part.get("enum") or [part.get("const")] for part in (spec, *spec.get("anyOf", ()))]
+        for key, spec in schema.items()
+    }
+    for key, choices in allowed.items():
+        for value in filter(None, [value for choice in choices for value in choice]):
+            assert f"`{value}`" in rows[f"{section}.{key}"][1], (key, value)
+    assert all(f"`{name}`" in rows["search.name"][1] for name in ALGORITHMS)
 
 
 def keys() -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ CELLS = (
     "    return RunResult(score=factor * params['a'] + params['offset'], params=params)\n"
     "async def aobjective(params):\n"
     "    return objective(params)\n"
-    "options = {'param_dict': {'a': [1, 2, 3]}, 'fixed_param_dict': {'offset': 5}}",
+    "options = {'param_dict': {'a': [1, 2, 3]}, 'fixed_param_dict': {'offset': 5}, 'show_progress': True}",
     "print(ParamTuner(param_fn=objective, **options).tune().best_run_result.score)",
     "print(AsyncParamTuner(aparam_fn=aobjective, **options).tune().best_run_result.score)",
     "print((await AsyncParamTuner(aparam_fn=aobjective, **options).atune()).best_run_result.score)",
@@ -39,6 +39,9 @@ def test_all_tuners_run_in_notebook_cells(tmp_path: Path) -> None:
         for cell in notebook.cells
     ]
     assert [text.strip() for text in printed[1:]] == ["35.0"] * 5
+    for cell in notebook.cells[1:]:
+        bars = [str(output.get("data") or output.get("text")) for output in cell.outputs]
+        assert any("3/3" in bar and "best score=35" in bar for bar in bars)
     assert (tmp_path / "runs").is_dir()
 
 
@@ -86,6 +89,7 @@ SLOW = (
     "result = RayTuneParamTuner(param_fn=objective, param_dict={'a': [1, 2, 3, 4, 5]}).tune()\n"
     "print('returned')",
     "print(result.interrupted, [run.params['a'] for run in result.run_results])",
+    "result",
 )
 
 
@@ -102,6 +106,9 @@ def test_interrupting_the_kernel_returns_what_is_finished(tmp_path: Path) -> Non
     text = ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
     assert text[0].endswith("returned\n")
     assert text[1] == "True [2, 1]\n"
+    [table] = outputs(notebook, 2, "text/html")
+    assert table.count("<tr>") == 3
+    assert "interrupted: this is what was finished" in table
 
 
 def interrupt_after(kernel: Any, folder: Path, trials: int) -> None:

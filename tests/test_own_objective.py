@@ -51,7 +51,13 @@ def test_a_plan_lists_it_unimported(folder: Path) -> None:
     plan = make_plan(config(folder))
     assert "own_scores" not in sys.modules
     assert "objective   hits of own_scores.score (by dotted path, not imported), max" in describe(plan)
+    assert "documents   none\nquestions   none\n" in describe(plan)
     assert (plan.search, plan.total, plan.default) == ("grid", 3, {"depth": 1})
+
+
+def test_a_plan_counts_the_documents_and_questions_that_it_gets(folder: Path) -> None:
+    said = describe(make_plan(config(folder, more="documents: a.md\nquestions: q.jsonl\n")))
+    assert "documents   1, 19 characters\nquestions   2\n" in said
 
 
 def test_it_gets_fixed_and_tuned_parameters(folder: Path) -> None:

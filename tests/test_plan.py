@@ -176,6 +176,53 @@ def test_wrong_names_of_models_are_found(sections: dict[str, Any], message: str)
     assert message in str(error.value)
 
 
+READER = {
+    "documents": {"reader": "not_there.read"},
+    "components": {"cut": {"path": "not_there.Cut"}},
+    "models": MODELS,
+}
+
+
+def test_documents_by_a_reader_leave_the_rest_to_be_checked() -> None:
+    found = plan(
+        **READER,
+        pipeline={"retriever": "hybrid", "reranker": "not_there.Rerank", "embedding": "own"},
+        space={"splitter": ["sentence", "cut"], "chunk_size": [16, 32], "chunk_overlap": [0, 16]},
+        objective={"metric": "not_there.metric"},
+    )
+    assert (found.complete, found.total, found.skipped, found.models) == (False, 6, 2, ("own",))
+    said = describe(found)
+    assert "documents   by not_there.read (by dotted path, not imported)\n" in said
+    assert "  own: not_there.Embedding by dotted path, not imported\n" in said
+    assert "components  cut, not_there.Rerank\n  cut: not_there.Cut by dotted path, not imported\n" in said
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"space": {"top_k": [0, 1]}}, "top_k: 0 is not allowed"),
+        ({"objective": {"metric": "ndgc"}}, "did you mean 'ndcg'"),
+        ({"pipeline": {"llm": "lokal"}}, "unknown language model 'lokal'; did you mean 'local'"),
+        ({"space": {"top_k": {"choice": [1, 2], "when": {"retreiver": "bm25"}}}}, "'retreiver'"),
+        ({"search": {"name": "optna"}}, "did you mean 'optuna'"),
+        ({"documents": {"reader": "not_there.read", "path": "nowhere"}}, "no such file or folder"),
+        ({"documents": {"reader": "a.b", "options": {"base_url": "https://evil.example"}}}, "documents.options"),
+        ({"questions": "nowhere.jsonl"}, "nowhere.jsonl"),
+    ],
+)
+def test_with_a_reader_mistakes_are_found_without_importing_it(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        plan(**{**READER, **sections})
+    assert message in str(error.value)
+
+
+def test_what_is_long_is_shortened_in_a_plan() -> None:
+    prompts = [f"{word} {'and on ' * 1000}{{context_str}}\n{{query_str}}" for word in ("one", "two")]
+    said = describe(plan(space={"prompt": prompts, "top_k": list(range(1, 101))}))
+    assert max(map(len, said.splitlines())) < 400
+    assert "28, 29, 30, ... (70 more)" in said
+
+
 def test_each_config_plans(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
     monkeypatch.delenv("RAYTUNER_LLM", raising=False)

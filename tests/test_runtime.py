@@ -58,6 +58,8 @@ def test_ray_client_addresses_are_refused() -> None:
 def test_an_address_where_nobody_listens_is_an_error_at_once() -> None:
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9.*nobody answers"):
         runtime._check_reachable("127.0.0.1:9")
+    with pytest.raises(ConfigError, match="correct the address"):
+        runtime._check_reachable("127.0.0.1:99999")
     runtime._check_reachable("local")
     runtime._check_reachable("auto")
 

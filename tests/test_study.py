@@ -141,7 +141,7 @@ def test_values_that_json_lacks_and_secrets(tmp_path: Path, monkeypatch: pytest.
     assert "<MY_API_KEY>" in text
     row = json.loads(text.splitlines()[0])
     assert row["metrics"] == {"score": 1.0, "other": None}
-    assert row["params"] == {"prompt": "<class 'object'>", "sizes": [1, 2]}
+    assert row["params"] == {"prompt": "object", "sizes": [1, 2]}
 
 
 def test_min_sorts_the_other_way_and_ties_keep_their_order() -> None:

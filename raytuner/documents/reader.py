@@ -47,6 +47,18 @@ def read_with(reader: object, options: Mapping[str, Any], paths: Sequence[str | 
     return _unique_ids(documents)
 
 
+def check_reading(options: Mapping[str, Any], paths: Sequence[str | Path]) -> None:
+    """Check what `read_with` would be given, as far as that goes without the reader.
+
+    Raises:
+        DataError: A path does not exist.
+        ConfigError: The options cannot be used.
+    """
+    components.canonical(options, "documents.options")
+    for path in paths:
+        _existing(path)
+
+
 def _callable(reader: Any, options: Mapping[str, Any], label: str) -> Callable[..., Any]:
     if not isinstance(reader, type):
         return functools.partial(getattr(reader, "load_data", reader), **options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
-from raytuner.errors import ConfigError, nearest
+from raytuner.errors import ConfigError, nearest, quoted
 from raytuner.metrics import answer, retrieval, spans
 from raytuner.metrics.evidence import Evidence
 
@@ -75,14 +75,14 @@ def metric(name: str) -> Metric:
     """
     base, at, cutoff = str(name).partition("@")
     if base not in METRICS:
-        raise ConfigError(f"unknown metric {name!r}; {nearest(base, METRICS)}")
+        raise ConfigError(f"unknown metric {quoted(name)}; {nearest(base, METRICS)}")
     found = METRICS[base]
     if not at:
         return found
     if found.needs == "answers":
         raise ConfigError(f"metric {name!r}: an answer is scored as a whole, without '@'; write {base!r}")
     if not re.fullmatch(r"[1-9][0-9]*", cutoff):
-        raise ConfigError(f"metric {name!r}: after '@' comes a positive number of chunks, e.g. '{base}@5'")
+        raise ConfigError(f"metric {quoted(name)}: after '@' comes a positive number of chunks, e.g. '{base}@5'")
     return replace(found, name=name, cutoff=int(cutoff))
 
 

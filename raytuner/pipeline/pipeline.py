@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from raytuner.components import Component, OwnComponent, component, identity
 from raytuner.documents.document import Document
-from raytuner.errors import ConfigError, nearest
+from raytuner.errors import ConfigError, nearest, quoted
 from raytuner.models import ModelSpec
 from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chunk import Chunk
@@ -88,6 +88,8 @@ def defaults() -> dict[str, Any]:
 COMPONENTS = ("splitter", "retriever", "reranker")
 """Parameters that may be components of the user's own."""
 
+MAX_WHOLE = 2**53  # above, a float cannot tell one whole number from the next
+
 SINGLE_RULES: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "prompt": check_prompt,
     "embedding": lambda params: model_identity(embed_chunks.own(params)),
@@ -108,15 +110,17 @@ def check_value(name: str, value: Any, components: Iterable[str] = ()) -> None:
         ConfigError: With the value and what is expected.
     """
     if name not in parameters():
-        raise ConfigError(f"unknown pipeline parameter {name!r}; {nearest(name, parameters())}")
+        raise ConfigError(f"unknown pipeline parameter {quoted(name)}; {nearest(name, parameters())}")
+    if isinstance(value, int) and abs(value) > MAX_WHOLE:
+        raise ConfigError(f"{name}: {quoted(value)} is too large; whole numbers may go up to {MAX_WHOLE:,}")
     try:
         _adapter(name).validate_python(component(value) if name in COMPONENTS else value, strict=True)
     except ValidationError as error:
         if isinstance(value, str) and (names := _names(name)):
             own = components if name in COMPONENTS else ()
-            raise ConfigError(f"{name}: {value!r} is unknown; {nearest(value, [*names, *own])}") from None
+            raise ConfigError(f"{name}: {quoted(value)} is unknown; {nearest(value, [*names, *own])}") from None
         reason = error.errors()[0]["msg"].removeprefix("Input should be ")
-        raise ConfigError(f"{name}: {value!r} is not allowed; it should be {reason}") from None
+        raise ConfigError(f"{name}: {quoted(value)} is not allowed; it should be {reason}") from None
     if name in SINGLE_RULES:
         SINGLE_RULES[name]({**defaults(), name: value})
 

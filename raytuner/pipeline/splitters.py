@@ -222,12 +222,15 @@ def splitter_stage(params: Mapping[str, Any]) -> Stage:
 def check_chunking(params: Mapping[str, Any]) -> None:
     """Refuse an overlap that is not below the chunk size, where the splitter has both.
 
+    One of the user's own may have both; whether it does, only importing it would show, and a look at a config does not.
+
     Raises:
         ConfigError: With both values.
     """
     part = splitter_stage(params)
-    if part is not custom and "chunk_overlap" in part.parameters:
-        check_overlap(**part.own(params))
+    own = part.own(params)
+    if "chunk_overlap" in own:
+        check_overlap(own["chunk_size"], own["chunk_overlap"])
 
 
 def prepare_splitter(params: Mapping[str, Any]) -> None:

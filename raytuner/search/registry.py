@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raytuner.errors import SearchError, SpaceError, nearest
-from raytuner.space import Normal, Parameter, Raw, SearchSpace
+from raytuner.errors import SearchError, SpaceError, nearest, quoted
+from raytuner.space import Choice, Normal, Parameter, Range, Raw, SearchSpace
 
 if TYPE_CHECKING:
     from ray.tune.search import Searcher
@@ -56,11 +56,27 @@ class Algorithm:
 
 def _grid_refuses(name: str, parameter: Parameter) -> str | None:
     if parameter.size() is not None:
-        return None
+        return _too_many(parameter, "random or optuna")
     return (
         "needs countable values; give it a step, e.g. {float: [0, 1], step: 0.1}, "
         "or use --search random, optuna or hyperopt"
     )
+
+
+MAX_LISTED = 1_000_000
+"""So many values of a parameter can be listed or have a probability each."""
+
+
+def _too_many(parameter: Parameter, others: str) -> str | None:
+    size = parameter.size() or 0
+    if size <= MAX_LISTED:
+        return None
+    return f"cannot list {size:,} values; give it a larger step, or use --search {others}"
+
+
+def _hyperopt_refuses(name: str, parameter: Parameter) -> str | None:
+    numbered = isinstance(parameter, Choice) or (isinstance(parameter, Range) and parameter.indexed)
+    return _too_many(parameter, "random or optuna") if numbered else None
 
 
 def _optuna_refuses(name: str, parameter: Parameter) -> str | None:
@@ -120,7 +136,13 @@ ALGORITHMS: dict[str, Algorithm] = {
         Algorithm("grid", "every configuration, the first parameter varying slowest", None, _grid, _grid_refuses),
         Algorithm("random", "configurations drawn at random, none twice", None, _random),
         Algorithm("optuna", "Bayesian: tree-structured Parzen estimator of Optuna", "optuna", _optuna, _optuna_refuses),
-        Algorithm("hyperopt", "Bayesian: tree-structured Parzen estimator of HyperOpt", "hyperopt", _hyperopt),
+        Algorithm(
+            "hyperopt",
+            "Bayesian: tree-structured Parzen estimator of HyperOpt",
+            "hyperopt",
+            _hyperopt,
+            _hyperopt_refuses,
+        ),
     )
 }
 
@@ -141,7 +163,7 @@ def algorithm(name: str) -> Algorithm:
         SearchError: With the nearest valid name, or with the package to install.
     """
     if name not in ALGORITHMS:
-        raise SearchError(f"unknown search algorithm {name!r}; {nearest(name, ALGORITHMS)}")
+        raise SearchError(f"unknown search algorithm {quoted(name)}; {nearest(name, ALGORITHMS)}")
     found = ALGORITHMS[name]
     if not found.installed:
         raise SearchError(f"search {name!r} needs the package {found.library}; pip install {found.library}")

@@ -14,8 +14,9 @@ from raytuner.config import TuneConfig
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
-from raytuner.plan import make_plan
-from raytuner.plan_text import outline
+from raytuner.plan import make_plan, run_plan
+from raytuner.plan_text import describe
+from raytuner.run_log import RunLog
 
 SIMPLE = "llama_index.core.SimpleDirectoryReader"
 
@@ -133,10 +134,14 @@ def test_a_reader_of_a_config_is_found_beside_it(tmp_path: Path) -> None:
         "pipeline: {retriever: bm25}\nspace: {top_k: [1, 2]}\n"
     )
     config = TuneConfig.load(tmp_path / "c.yaml")
-    with pytest.raises(ConfigError, match="imported by `raytuner tune` only"):
-        make_plan(config)
+    looked_at = make_plan(config)
     assert "my_owls" not in sys.modules
-    assert "by my_owls.read (by dotted path, not imported)" in outline(config)
+    said = describe(looked_at)
+    assert "documents   by my_owls.read (by dotted path, not imported)\n" in said
+    assert "questions   1, in blocks of 8, not yet compared with the documents\n" in said
+    assert "objective   ndcg, max\n" in said
+    with pytest.raises(ConfigError, match="imports=True"):
+        run_plan(looked_at, RunLog())
     plan = make_plan(config, imports=True)
     assert [document.text for document in plan.objective.documents] == ["Owls hunt at night. " * 2]
 

@@ -1,0 +1,54 @@
+"""What goes to workers and comes back, without Ray."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from llama_index.core.node_parser import SentenceSplitter
+
+from raytuner.objective import Objective
+from raytuner.space import SearchSpace
+from raytuner.trainable import Parcel
+
+TOKENS = """
+import sys
+from pathlib import Path
+assert "tiktoken" not in sys.modules and "llama_index" not in sys.modules
+content = Path(sys.argv[1]).read_bytes()
+{unpack}
+print(objective.fixed["splitter"].split_text("one two"), space.size())
+"""
+BY_PARCEL = "from raytuner.trainable import Parcel; objective, space = Parcel(content, ()).unpack()"
+BY_PICKLE = "from ray import cloudpickle; objective, space = cloudpickle.loads(content)"
+
+
+def without_network(folder: Path) -> dict[str, str]:
+    """An environment in which tiktoken finds no encoding, neither in the network nor in a cache."""
+    caches = ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR", "NO_PROXY", "no_proxy")
+    kept = {name: value for name, value in os.environ.items() if name not in caches}
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    return {**kept, **nowhere, "TMPDIR": str(folder)}
+
+
+@pytest.mark.parametrize("unpack", [BY_PARCEL, BY_PICKLE], ids=["a parcel", "a pickle"])
+def test_a_tokenizer_arrives_where_it_cannot_be_fetched(tmp_path: Path, unpack: str) -> None:
+    """A pickle alone shows that the environment is what it says."""
+    objective = Objective(len, {"splitter": SentenceSplitter(chunk_size=64, chunk_overlap=0)})
+    (tmp_path / "content").write_bytes(Parcel.pack(objective, SearchSpace.from_dict({"a": [1, 2]})).content)
+    done = subprocess.run(
+        [sys.executable, "-c", TOKENS.format(unpack=unpack), str(tmp_path / "content")],
+        env=without_network(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if unpack == BY_PARCEL:
+        assert (done.returncode, done.stdout) == (0, "['one two'] 2\n"), done.stderr
+    else:
+        assert done.returncode != 0
+        assert "cl100k_base" in done.stderr
