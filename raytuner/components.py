@@ -79,7 +79,23 @@ def importable(folder: str | Path | None) -> Iterator[None]:
             del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder))]
 
 
-_PROCESS = uuid.uuid4().hex
+_run = uuid.uuid4().hex
+
+
+def run_token() -> str:
+    """What stands in keys for the code of components without a version: it is another in each search."""
+    return _run
+
+
+def begin_run(token: str | None = None) -> None:
+    """Begin a search: nothing that was made of code without a version is used again.
+
+    Args:
+        token: In a worker, the `run_token` of the driver, so that the workers of a search share.
+    """
+    global _run  # noqa: PLW0603 - a process works for one search at a time
+    _run = token or uuid.uuid4().hex
+
 
 MODEL_OPTIONS = ("llm", "embed_model")
 """The arguments by which LlamaIndex's parts take their models; as options they name models."""
@@ -99,7 +115,7 @@ class Component:
         name: What the configuration calls it.
         path: Its dotted path: a class, a function that makes it, or the thing itself; empty with `instance`.
         options: Arguments for making it, as canonical JSON.
-        version: Stands for its code in keys; without one, artefacts are of this process only.
+        version: Stands for its code in keys; without one, artefacts are of one search only.
         instance: The thing itself, where it was handed over in Python.
         token: What distinguishes one instance from another.
         models: A `raytuner.pipeline.own_models.NamedModel` for each option that names one.
@@ -108,7 +124,7 @@ class Component:
     name: str
     path: str = ""
     options: str = "{}"
-    version: str = _PROCESS
+    version: str = ""
     instance: Any = field(default=None, compare=False, repr=False)
     token: str = ""
     models: tuple[Any, ...] = ()
@@ -119,7 +135,8 @@ class Component:
     @property
     def identity(self) -> str:
         """What stands for it in keys."""
-        return " ".join((self.path, self.options, self.version, self.token, *(own.identity for own in self.models)))
+        version = self.version or run_token()
+        return " ".join((self.path, self.options, version, self.token, *(own.identity for own in self.models)))
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -285,5 +302,5 @@ def component(value: Any, table: Mapping[str, Any] | None = None) -> Any:
         return Component(value, value) if is_dotted(value) else value
     if isinstance(entry, Mapping):
         options = canonical(entry.get("options") or {}, f"components.{value}.options")
-        return Component(value, entry.get("path") or value, options, str(entry.get("version") or _PROCESS))
+        return Component(value, entry.get("path") or value, options, str(entry.get("version") or ""))
     return replace(component(entry), name=value)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raytuner import runtime
+from raytuner.components import begin_run
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
 from raytuner.run_folder import FORMAT, RUN, check_parent, new_folder, utc_now, write_json
@@ -55,6 +56,7 @@ def search(
         ModelError: The objective uses a model that cannot be had.
         AllTrialsFailedError: No configuration could be scored.
     """
+    begin_run()
     points = [space.encode(default)] if default is not None else []
     searcher = make_searcher(
         options.algorithm, space, objective.metric, options.mode, options.seed, trials=options.trials, points=points

@@ -57,6 +57,8 @@ class RagObjective:
             a config, or a LlamaIndex model. ``llm`` and ``embedding`` may be LlamaIndex models themselves.
         components: The same for splitters, retrievers and rerankers of your own; see `raytuner.components`.
         folder: Where modules named by dotted paths are looked for, beside Python's own path.
+        cache_sampled: Whether trials share the answers of an LLM at a temperature above 0 too; each asks by itself
+            otherwise.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
 
@@ -78,6 +80,7 @@ class RagObjective:
         models: Mapping[str, Any] | None = None,
         components: Mapping[str, Any] | None = None,
         folder: str | Path | None = None,
+        cache_sampled: bool = False,
         **pipeline: Any,
     ) -> None:
         if block_size < 1:
@@ -88,6 +91,7 @@ class RagObjective:
             raise DataError("the question set is empty; add questions")
         self.questions = fitted
         self.folder = folder
+        self.cache_sampled = cache_sampled
         self._warned: set[str] = set()
         self._models = table_of(models)
         self._components = stages.component_table(components, self._models)
@@ -365,7 +369,8 @@ class RagObjective:
 
     def _stages(self) -> stages.Pipeline:
         if self._pipeline is None:
-            self._pipeline = stages.Pipeline(self.documents)
+            texts = [question.text for question in self.questions]
+            self._pipeline = stages.Pipeline(self.documents, questions=texts, cache_sampled=self.cache_sampled)
         return self._pipeline
 
 

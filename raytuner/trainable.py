@@ -15,6 +15,7 @@ from typing import Any
 
 from ray import cloudpickle, tune
 
+from raytuner.components import begin_run, run_token
 from raytuner.errors import ConfigError, redact
 from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
@@ -95,10 +96,12 @@ class Parcel:
         content: Both, pickled; they stay in memory.
         path: Where the driver finds modules, so that a function of a module beside the user's script
             or test is found by the workers as well.
+        run: The driver's `raytuner.components.run_token`.
     """
 
     content: bytes
     path: tuple[str, ...]
+    run: str
 
     @classmethod
     def pack(cls, objective: Objective, space: SearchSpace) -> Parcel:
@@ -114,10 +117,11 @@ class Parcel:
                 f"the objective cannot be sent to worker processes ({type(error).__name__}: {error}); "
                 "open connections and locks inside the function"
             ) from None
-        return cls(content, tuple(sys.path))
+        return cls(content, tuple(sys.path), run_token())
 
     def unpack(self) -> tuple[Objective, SearchSpace]:
         """The objective and the space, in the worker."""
+        begin_run(self.run)
         sys.path += [folder for folder in self.path if folder not in sys.path]
         if b"tiktoken" in self.content:
             token_counter()  # else a tokenizer would be fetched from the network while it is unpickled

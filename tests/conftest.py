@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+os.environ.setdefault("RAYTUNER_CACHE_LIMIT", "0")  # no test finds what another has stored, unless it asks for it
+
 
 MOST_PROCESSES = 4  # each loads the models for itself
 

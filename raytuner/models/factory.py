@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from raytuner.components import run_token
 from raytuner.errors import ModelError, nearest
 from raytuner.models import endpoint, external
 from raytuner.models.spec import ModelSpec
@@ -163,7 +164,8 @@ def _identity(spec: ModelSpec) -> str:
     if spec.kind == "object":
         return f"object:{spec.token}"
     where = f"@{endpoint.public_url(spec)}" if spec.kind in SERVICES else ""
-    return f"{spec.model}{where}{spec.settings('context_window', 'max_tokens', 'options', 'version')}"
+    code = f"@{run_token()}" if spec.kind == "dotted" and not spec.version else ""
+    return f"{spec.model}{where}{code}{spec.settings('context_window', 'max_tokens', 'options', 'version')}"
 
 
 def _check_options(name: str, options: dict[str, Any], valid: tuple[str, ...]) -> None:

@@ -9,8 +9,10 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -39,16 +41,19 @@ class StageCache:
         self._memory = memory
         self._artefacts: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.RLock()
+        self._guard = threading.Lock()
+        self._locks: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()
 
     def get(self, key: str, codec: Codec[Any] | None = None) -> Any:
         """The artefact under a key, or None."""
-        with self._lock:
-            if key not in self._artefacts and codec is not None and self.store is not None:
-                stored = self.store.get(key, codec)
-                if stored is not None:
-                    self._keep(key, stored)
-            return self._recall(key)
+        with self._guard:
+            if key in self._artefacts:
+                return self._recall(key)
+        stored = self.store.get(key, codec) if codec is not None and self.store is not None else None
+        if stored is not None:
+            with self._guard:
+                self._keep(key, stored)
+        return stored
 
     def get_or_build(self, key: str, build: Callable[[], T], *, codec: Codec[T] | None = None, stage: str = "") -> T:
         """The artefact under a key, built now if it is not there.
@@ -86,25 +91,51 @@ class StageCache:
         Returns:
             The artefacts in the order of the keys.
         """
-        with self._lock:
-            found = {key: artefact for key in dict.fromkeys(keys) if (artefact := self._recall(key)) is not None}
-            needed = [i for key, i in _first(keys).items() if key not in found or not usable(found[key])]
-            if needed:
-                wanted = [keys[i] for i in needed]
-                if codec is None or self.store is None:
-                    made = build(needed)
-                else:
-                    made = self.store.get_or_build_many(
-                        wanted, lambda which: build([needed[i] for i in which]), codec, stage=stage, usable=usable
-                    )
+        found = self._recall_many(keys, usable)
+        needed = [i for key, i in _first(keys).items() if key not in found]
+        if needed:
+            wanted = [keys[i] for i in needed]
+
+            def make(which: list[int]) -> Sequence[T]:
+                return build([needed[i] for i in which])
+
+            if codec is None or self.store is None:
+                made = self._made(wanted, make, usable)
+            else:
+                made = self.store.get_or_build_many(wanted, make, codec, stage=stage, usable=usable)
+            found |= dict(zip(wanted, made, strict=True))
+            with self._guard:
                 for key, artefact in zip(wanted, made, strict=True):
-                    found[key] = artefact
                     self._keep(key, artefact)
+        return [found[key] for key in keys]
+
+    def _made(
+        self, keys: Sequence[str], build: Callable[[list[int]], Sequence[T]], usable: Callable[[T], bool]
+    ) -> list[T]:
+        """Build what is kept in the process only, once even if several threads ask."""
+        with ExitStack() as held:
+            for key in sorted(keys):  # in one order, so that no two threads wait for each other
+                held.enter_context(self._lock_of(key))
+            found = self._recall_many(keys, usable)
+            needed = [i for i, key in enumerate(keys) if key not in found]
+            if needed:
+                found |= zip([keys[i] for i in needed], build(needed), strict=True)
+            with self._guard:
+                for key in keys:
+                    self._keep(key, found[key])
             return [found[key] for key in keys]
 
+    def _lock_of(self, key: str) -> threading.RLock:
+        with self._guard:
+            return self._locks.setdefault(key, threading.RLock())
+
+    def _recall_many(self, keys: Sequence[str], usable: Callable[[T], bool]) -> dict[str, T]:
+        """Those of the artefacts that are in the process and usable."""
+        with self._guard:
+            known = {key: self._recall(key) for key in keys if key in self._artefacts}
+        return {key: artefact for key, artefact in known.items() if usable(artefact)}
+
     def _recall(self, key: str) -> Any:
-        if key not in self._artefacts:
-            return None
         self._artefacts.move_to_end(key)
         return self._artefacts[key][0]
 
@@ -119,7 +150,10 @@ class StageCache:
 
 def _first(keys: Sequence[str]) -> dict[str, int]:
     """Where each of the keys is first."""
-    return {key: i for i, key in reversed(list(enumerate(keys)))}
+    first: dict[str, int] = {}
+    for i, key in enumerate(keys):
+        first.setdefault(key, i)
+    return first
 
 
 _OVERHEAD = 100

@@ -140,7 +140,6 @@ class Embedder:
             raise RaytunerError(f"{who} a vector that is empty, or with numbers that are not finite: see the model")
         return array
 
-
     def _check_lengths(self, lengths: Iterable[int]) -> None:
         """Refuse vectors of another length than the first one."""
         for length in lengths:

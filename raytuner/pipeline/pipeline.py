@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
@@ -203,23 +204,27 @@ def _check_depth(params: Mapping[str, Any]) -> None:
             raise ConfigError(f"top_k {top_k} is above {name} {depth}; raise {name}")
 
 
+_waiting = ThreadPoolExecutor(32, thread_name_prefix="raytuner-answers")
+"""Threads that wait for answers; as many may be in flight."""
+
+
 class Pipeline:
     """A collection of documents and the stages over it.
 
     Args:
         documents: The collection.
+        artefacts: Where artefacts are kept; by default the process's cache.
         questions: The texts of all questions that will be asked: the first that is retrieved for brings the others
             with it where that costs little, since many at once cost hardly more than a few.
-        artefacts: Where artefacts are kept; by default the process's cache.
         cache_sampled: Whether answers at a temperature above 0 are shared between trials too.
     """
 
     def __init__(
         self,
         documents: Sequence[Document],
-        questions: Sequence[str] = (),
         artefacts: StageCache | None = None,
         *,
+        questions: Sequence[str] = (),
         cache_sampled: bool = False,
     ) -> None:
         self.documents = documents
@@ -308,14 +313,24 @@ class Pipeline:
 
     async def _generated(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
         if generate.own(params)["temperature"] > 0 and not self._cache_sampled:
-            return (await generate(params, question, contexts)).text
+            sampled: Answer = await generate(params, question, contexts)
+            return sampled.text
         key = digest([generate.key(params), question, list(contexts)])
+        loop = asyncio.get_running_loop()
+
+        def ask() -> Answer:
+            answer: Answer = asyncio.run_coroutine_threadsafe(generate(params, question, contexts), loop).result()
+            return answer
+
         known: Answer | None = self._cache.get(key, generate.codec)
+        # In a thread, since it may have to wait for another process that asks for the same.
         if known is None:
-            made = await generate(params, question, contexts)
-            known = self._built(generate, key, lambda: made)
-        text: str = known.text
-        return text
+            known = await loop.run_in_executor(_waiting, lambda: self._answer(key, ask))
+        return known.text
+
+    def _answer(self, key: str, ask: Callable[[], Answer]) -> Answer:
+        answer: Answer = self._built(generate, key, ask)
+        return answer
 
     def _extracted(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
         key = digest([extract.key(params), question, list(contexts)])
@@ -363,12 +378,11 @@ class Pipeline:
     ) -> list[Ranking]:
         """As `_each`, for a search that costs hardly more for all questions than for a few."""
         known = self._cache.get(digest([key, questions[0]]), part.codec) if questions else None
-        if known is None or known.depth < depth:
-            together = list(dict.fromkeys([*questions, *self._questions]))
-            return self._each(part, key, together, depth, lambda needed: search([together[i] for i in needed]))[
-                : len(questions)
-            ]
-        return self._each(part, key, questions, depth, lambda needed: search([questions[i] for i in needed]))
+        others = self._questions if known is None or known.depth < depth else []
+        together = list(dict.fromkeys([*questions, *others]))
+        found = self._each(part, key, together, depth, lambda needed: search([together[i] for i in needed]))
+        by_question = dict(zip(together, found, strict=True))
+        return [by_question[question] for question in questions]
 
     def _each(
         self,

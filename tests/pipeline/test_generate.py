@@ -28,7 +28,7 @@ def extracted(question: str = QUESTION, contexts: list[str] = CONTEXTS, tokens: 
 
 
 def answered(contexts: list[str] = CONTEXTS, **params: Any) -> str:
-    answer: str = asyncio.run(generate.run(QUESTION, contexts, **{"llm": "mock", **params}))
+    answer: str = asyncio.run(generate.run(QUESTION, contexts, **{"llm": "mock", **params})).text
     return answer
 
 
@@ -128,7 +128,7 @@ def test_each_event_loop_has_its_own_model(monkeypatch: pytest.MonkeyPatch) -> N
     module._synthesizer.cache_clear()
 
     async def twice() -> list[str]:
-        return [await generate.run(QUESTION, CONTEXTS, llm="mock", temperature=0.5) for _ in range(2)]
+        return [(await generate.run(QUESTION, CONTEXTS, llm="mock", temperature=0.5)).text for _ in range(2)]
 
     assert asyncio.run(twice()) == asyncio.run(twice())
     assert made == [("mock", {"temperature": 0.5})] * 2

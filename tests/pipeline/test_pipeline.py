@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -18,29 +18,22 @@ from raytuner.pipeline.splitters import SPLITTERS
 DOCUMENTS = load_documents("builtin:quickstart")[:3]
 QUESTIONS = ["What is a chunk?", "How does BM25 weigh a repeated term?", "the of and", "Why embed in windows?"]
 BASE: dict[str, Any] = {"embedding": "wordllama", "chunk_size": 64, "retriever": "hybrid"}
+EVERYTHING = {"sentence", "embed_chunks", "bm25_index", "vector_search", "bm25_search", "fuse"}
 
 
 class RecordingCache(StageCache):
-    """Notes the kind of everything that is built."""
+    """Counts what is built, by stage."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.built: set[str] = set()
+        self.built: Counter[str] = Counter()
 
-    def get_or_build(self, key: str, build: Callable[[], Any]) -> Any:
-        def recorded() -> Any:
-            artefact = build()
-            self.built.add(type(artefact).__name__)
-            return artefact
-
-        return super().get_or_build(key, recorded)
-
-    def get_or_build_many(self, keys: Any, build: Any, usable: Any = lambda _: True) -> Any:
+    def get_or_build_many(self, keys: Any, build: Any, *, stage: str = "", **options: Any) -> Any:
         def recorded(needed: list[int]) -> Any:
-            self.built.add(f"{len(needed)} rankings")
+            self.built[stage] += len(needed)
             return build(needed)
 
-        return super().get_or_build_many(keys, recorded, usable)
+        return super().get_or_build_many(keys, recorded, stage=stage, **options)
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +54,22 @@ def found(rankings: list[Ranking]) -> list[tuple[list[int], list[float]]]:
         ({"retriever": "vector"}, set()),
         ({"retriever": "bm25"}, set()),
         ({"answer_tokens": 7, "llm": "mock", "temperature": 1.0}, set()),
-        ({"fusion_weight": 0.3}, {"4 rankings"}),
-        ({"bm25_b": 0.5}, {"BM25", "4 rankings"}),
-        ({"long_text": "truncate"}, {"ndarray", "4 rankings"}),
+        ({"fusion_weight": 0.3}, {"fuse"}),
+        ({"bm25_b": 0.5}, {"bm25_index", "bm25_search", "fuse"}),
+        ({"long_text": "truncate"}, {"embed_chunks", "vector_search", "fuse"}),
+        ({"embedding": "minilm"}, {"embed_chunks", "vector_search", "fuse"}),
         ({"window_size": 1, "breakpoint_percentile": 50}, set()),
-        ({"chunk_overlap": 0}, {"list", "ndarray", "BM25", "4 rankings"}),
-        ({"chunk_size": 128}, {"list", "ndarray", "BM25", "4 rankings"}),
+        ({"chunk_overlap": 0}, EVERYTHING),
+        ({"chunk_size": 128}, EVERYTHING),
     ],
 )
 def test_only_what_is_downstream_of_a_change_is_built_again(change: dict[str, Any], built: set[str]) -> None:
     cache = RecordingCache()
     Pipeline(DOCUMENTS, cache).rankings(BASE, QUESTIONS)
-    assert cache.built == {"list", "ndarray", "BM25", "4 rankings"}
+    assert set(cache.built) == EVERYTHING
     cache.built.clear()
     Pipeline(DOCUMENTS, cache).rankings({**BASE, **change}, QUESTIONS)
-    assert cache.built == built
+    assert set(cache.built) == built
 
 
 @pytest.mark.parametrize(
@@ -96,10 +90,10 @@ def test_a_splitter_depends_on_its_own_parameters_alone(
     cache.built.clear()
     for name, value in changes.items():
         pipeline.rankings({**own, name: value}, QUESTIONS)
-    assert cache.built == set()
+    assert not cache.built
     for name, value in needed.items():
         pipeline.rankings({**own, name: value}, QUESTIONS)
-        assert {"list", "ndarray", "BM25"} <= cache.built
+        assert set(cache.built) == {splitter, *EVERYTHING} - {"sentence"}
         cache.built.clear()
 
 
@@ -115,10 +109,12 @@ def test_every_splitter_gives_rankings_and_contexts() -> None:
 
 
 def test_bm25_embeds_nothing_and_vector_indexes_nothing() -> None:
-    for retriever, built in (("bm25", {"list", "BM25"}), ("vector", {"list", "ndarray"})):
+    bm25 = {"sentence": 1, "bm25_index": 1, "bm25_search": 4}
+    vector = {"sentence": 1, "embed_chunks": 1, "vector_search": 4}
+    for retriever, built in (("bm25", bm25), ("vector", vector)):
         cache = RecordingCache()
         Pipeline(DOCUMENTS, cache).rankings({**BASE, "retriever": retriever}, QUESTIONS)
-        assert cache.built == {*built, "4 rankings"}
+        assert cache.built == built
 
 
 def test_only_new_questions_are_searched_for() -> None:
@@ -126,8 +122,21 @@ def test_only_new_questions_are_searched_for() -> None:
     pipeline = Pipeline(DOCUMENTS, cache)
     pipeline.rankings(BASE, QUESTIONS[:3])
     cache.built.clear()
-    assert found(pipeline.rankings(BASE, QUESTIONS))[:3] == found(Pipeline(DOCUMENTS).rankings(BASE, QUESTIONS[:3]))
-    assert cache.built == {"1 rankings"}
+    assert found(pipeline.rankings(BASE, QUESTIONS))[:3] == found(
+        Pipeline(DOCUMENTS, StageCache()).rankings(BASE, QUESTIONS[:3])
+    )
+    assert cache.built == {"vector_search": 1, "bm25_search": 1, "fuse": 1}
+
+
+def test_the_first_question_brings_the_others_with_it() -> None:
+    cache = RecordingCache()
+    pipeline = Pipeline(DOCUMENTS, cache, questions=QUESTIONS)
+    first = pipeline.rankings(BASE, QUESTIONS[:1])
+    assert (cache.built["vector_search"], cache.built["bm25_search"], cache.built["fuse"]) == (4, 4, 1)
+    assert found(first) == found(Pipeline(DOCUMENTS, StageCache()).rankings(BASE, QUESTIONS[:1]))
+    cache.built.clear()
+    pipeline.rankings(BASE, QUESTIONS)
+    assert cache.built == {"fuse": 3}
 
 
 @pytest.mark.parametrize("retriever", ["vector", "bm25", "hybrid"])
@@ -135,7 +144,7 @@ def test_a_smaller_top_k_is_a_prefix(pipeline: Pipeline, retriever: str) -> None
     params = {**BASE, "retriever": retriever, "fusion_depth": 400}
     full = found(pipeline.rankings({**params, "top_k": 400}, QUESTIONS))
     for top_k in (1, 2, 5, MIN_DEPTH, MIN_DEPTH + 1):
-        assert found(Pipeline(DOCUMENTS).rankings({**params, "top_k": top_k}, QUESTIONS)) == [
+        assert found(Pipeline(DOCUMENTS, StageCache()).rankings({**params, "top_k": top_k}, QUESTIONS)) == [
             (chunks[:top_k], scores[:top_k]) for chunks, scores in full
         ]
 
@@ -155,7 +164,7 @@ def test_a_ranking_is_deepened_on_demand(pipeline: Pipeline) -> None:
 def test_grouping_questions_changes_nothing(pipeline: Pipeline, retriever: str) -> None:
     params = {**BASE, "retriever": retriever, "top_k": 20}
     one_by_one = [Pipeline(DOCUMENTS, pipeline._cache).rankings(params, [question])[0] for question in QUESTIONS]
-    assert found(one_by_one) == found(Pipeline(DOCUMENTS).rankings(params, QUESTIONS))
+    assert found(one_by_one) == found(Pipeline(DOCUMENTS, StageCache()).rankings(params, QUESTIONS))
 
 
 def test_the_cutoff_is_applied_to_the_ranking(pipeline: Pipeline) -> None:

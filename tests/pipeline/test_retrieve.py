@@ -77,7 +77,7 @@ def test_grouping_questions_changes_nothing() -> None:
 
 def bm25(question: str, depth: int = 10, **params: float) -> list[tuple[int, float]]:
     chunks = [Chunk(0, 0, len(text), 1, text) for text in TEXTS]
-    return pairs(bm25_search.run(bm25_index.run(chunks, **params), [question], len(chunks), depth)[0])
+    return pairs(bm25_search.run(bm25_index.run(chunks, **params), [question], depth)[0])
 
 
 def lucene(terms: list[str], k1: float, b: float) -> list[float]:
@@ -122,15 +122,15 @@ def test_a_question_without_a_known_term_finds_nothing(question: str) -> None:
 
 def test_chunks_without_any_term() -> None:
     index = bm25_index.run([Chunk(0, 0, 3, 1, "the"), Chunk(0, 4, 5, 1, "?")])
-    assert pairs(bm25_search.run(index, ["the cat"], 2, 5)[0]) == []
+    assert pairs(bm25_search.run(index, ["the cat"], 5)[0]) == []
 
 
 def test_bm25_does_not_depend_on_the_company() -> None:
     index = bm25_index.run([Chunk(0, 0, len(text), 1, text) for text in TEXTS])
     questions = ["cats", "the", "dogs and birds", "zebra"]
-    together = bm25_search.run(index, questions, len(TEXTS), 3)
+    together = bm25_search.run(index, questions, 3)
     for question, found in zip(questions, together, strict=True):
-        assert pairs(found) == pairs(bm25_search.run(index, [question], len(TEXTS), 3)[0])
+        assert pairs(found) == pairs(bm25_search.run(index, [question], 3)[0])
 
 
 VECTOR = ranking((7, 0.9), (2, 0.8), (5, 0.4))
