@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from raytuner import parquet
 from raytuner.datasets.question import Question, Reference
 from raytuner.datasets.reader import load
 from raytuner.documents.document import Document
@@ -149,7 +150,6 @@ def _csv(questions: Iterable[Question], _texts: Mapping[str, str]) -> bytes:
 
 def _parquet(questions: Iterable[Question], _texts: Mapping[str, str]) -> bytes:
     import pyarrow
-    from pyarrow import parquet
 
     text, number = pyarrow.string(), pyarrow.int64()
     reference = {
@@ -166,9 +166,7 @@ def _parquet(questions: Iterable[Question], _texts: Mapping[str, str]) -> bytes:
             for name in COLUMNS
         ]
     )
-    stream = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist([_as_row(question) for question in questions], schema=schema), stream)
-    return stream.getvalue()
+    return parquet.content(pyarrow.Table.from_pylist([_as_row(question) for question in questions], schema=schema))
 
 
 def _labelled_rag(questions: Sequence[Question], texts: Mapping[str, str]) -> bytes:

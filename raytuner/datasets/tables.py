@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from raytuner import parquet
 from raytuner.datasets.row import Row
 from raytuner.errors import DataError
 
@@ -23,17 +24,10 @@ def parquet_rows(path: Path, file: str) -> list[Row]:
     Raises:
         DataError: The file is no Parquet, or holds no rows.
     """
-    import pyarrow
-    from pyarrow import parquet
-
     try:
-        # As a file of its own: pyarrow would take the names of parent folders, a=b, for columns.
-        with path.open("rb") as stream:
-            # One thread: Python was seen to abort at its end when older versions had started some.
-            values = parquet.ParquetFile(stream).read(use_threads=False).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{file}: malformed Parquet: {reason:.200}; write the file again") from None
+        values = parquet.rows(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise DataError(f"{file}: malformed Parquet: {error!s:.200}; write the file again") from None
     if not values:
         raise DataError(f"{file}: the file holds no questions; add some")
     return [Row(f"{file}: row {number}", row) for number, row in enumerate(values, 1)]

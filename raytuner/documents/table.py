@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from raytuner import parquet
 from raytuner.documents.document import Document
 from raytuner.documents.text import NotDocumentsError, decode, read_bytes
 from raytuner.errors import DataError
@@ -47,17 +48,12 @@ def _rows(path: Path, encoding: str) -> list[Mapping[str, object]]:
     return [row.values for row in read_rows(decode(path, read_bytes(path), encoding), str(path))]
 
 
-def _parquet_rows(path: Path) -> list[Mapping[str, object]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    read_bytes(path)
+def _parquet_rows(path: Path) -> Sequence[Mapping[str, object]]:
+    content = read_bytes(path)
     try:
-        rows: list[Mapping[str, object]] = pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path}: not a Parquet file that can be read ({type(error).__name__}); write it again"
-        ) from None
+        rows: Sequence[Mapping[str, object]] = parquet.rows(content)
+    except ValueError as error:
+        raise DataError(f"{path}: not a Parquet file that can be read ({error!s:.200}); write it again") from None
     if not rows:
         raise DataError(f"{path}: the file holds no rows; add some")
     return rows
