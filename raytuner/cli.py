@@ -16,6 +16,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from raytuner import __version__
+from raytuner.cli_cache import cache
 from raytuner.cli_parts import CONFIG, PATH, AnyPath, Commands, algorithm_names, leave_no_escapes
 from raytuner.errors import ConfigError, RaytunerError, redact
 
@@ -350,6 +351,9 @@ def models_import(file: Path) -> None:
 
     for member in weights.import_file(file):
         click.echo(f"taken: {member}")
+
+
+cli.add_command(cache)
 
 
 @cli.command()

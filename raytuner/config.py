@@ -48,6 +48,7 @@ class TuneConfig(Section):
         objective: What is optimised.
         budget: What the search may use up.
         run: Where it runs and where the results go.
+        cache_sampled: Whether trials share the answers of an LLM at a temperature above 0 too.
     """
 
     documents: DocumentsConfig | None = None
@@ -61,6 +62,7 @@ class TuneConfig(Section):
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     run: RunSection = Field(default_factory=RunSection)
+    cache_sampled: bool = False
 
     @field_validator("documents", "questions", mode="before")
     @classmethod

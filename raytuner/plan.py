@@ -141,6 +141,7 @@ def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> 
         models=config.models_table(),
         components=config.components_table(),
         folder=config.folder,
+        cache_sampled=config.cache_sampled,
         **config.pipeline,
     )
 

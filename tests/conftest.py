@@ -42,3 +42,11 @@ def local_ray() -> Iterator[int]:
     runtime.connect("local")
     yield runtime.slots(None, None).number
     runtime.disconnect()
+
+
+@pytest.fixture
+def empty_cache() -> None:
+    """What other tests of this process have made is forgotten."""
+    from raytuner.pipeline import cache
+
+    cache._shared.cache_clear()

@@ -172,6 +172,7 @@ def test_blocks_are_what_objective_reports() -> None:
 # Nothing is computed that is not needed
 
 
+@pytest.mark.usefixtures("empty_cache")
 def test_retrieval_metrics_answer_nothing_and_bm25_embeds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **options: Any) -> None:
         raise AssertionError("a model was used")

@@ -78,6 +78,7 @@ class StageCache:
         codec: Codec[T] | None = None,
         stage: str = "",
         usable: Callable[[T], bool] = lambda _: True,
+        together: bool = False,
     ) -> list[T]:
         """The artefacts under several keys; those missing or not usable are built in one call.
 
@@ -87,6 +88,7 @@ class StageCache:
             codec: How they are stored on disk; without one they are not.
             stage: The name of what makes them.
             usable: Whether a stored artefact serves, e.g. a ranking that is deep enough.
+            together: Whether they are many that other processes need as well, which then share the work.
 
         Returns:
             The artefacts in the order of the keys.
@@ -101,6 +103,8 @@ class StageCache:
 
             if codec is None or self.store is None:
                 made = self._made(wanted, make, usable)
+            elif together:
+                made = self.store.build_together(wanted, make, codec, stage=stage)
             else:
                 made = self.store.get_or_build_many(wanted, make, codec, stage=stage, usable=usable)
             found |= dict(zip(wanted, made, strict=True))
@@ -183,9 +187,14 @@ def _is_mapped(array: np.ndarray[Any, Any]) -> bool:
     return isinstance(base, memoryview) and isinstance(base.obj, mmap.mmap)
 
 
+def artefacts_folder() -> Path:
+    """Where artefacts are on disk."""
+    return cache_folder() / "artefacts"
+
+
 def shared_cache() -> StageCache:
     """The process's one cache, over the user's cache folder."""
-    return _shared(cache_folder() / "artefacts", os.environ.get(LIMIT_VARIABLE))
+    return _shared(artefacts_folder(), os.environ.get(LIMIT_VARIABLE))
 
 
 @functools.cache

@@ -100,6 +100,7 @@ class Embedder:
             lambda needed: list(_unit_length(embed([distinct[i] for i in needed]))),
             codec=VECTOR,
             stage=f"embed_{kind}",
+            together=True,
         )
         self._check_lengths([len(row) for row in rows])
         found = dict(zip(distinct, rows, strict=True))

@@ -53,11 +53,31 @@ class KeyLocks:
             yield
 
     @contextmanager
+    def trying(self, keys: Iterable[str]) -> Iterator[bool]:
+        """Hold the locks of keys if nobody else holds any of them; says whether it is so, and never waits."""
+        with ExitStack() as held:
+            yield all(self._try(offset, held) for offset in {int(key[:15], 16) for key in keys})
+
+    def _try(self, offset: int, held: ExitStack) -> bool:
+        thread_lock = self._thread_lock(offset)
+        if not thread_lock.acquire(blocking=False):
+            return False
+        held.callback(thread_lock.release)
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except BlockingIOError:
+            return False
+        held.callback(fcntl.lockf, self._file, fcntl.LOCK_UN, 1, offset)
+        return True
+
+    def _thread_lock(self, offset: int) -> threading.RLock:
+        with self._guard:
+            return self._threads.setdefault(offset, threading.RLock())
+
+    @contextmanager
     def holding_byte(self, offset: int) -> Iterator[None]:
         """Hold the lock of one byte."""
-        with self._guard:
-            thread_lock = self._threads.setdefault(offset, threading.RLock())
-        with thread_lock:
+        with self._thread_lock(offset):
             self._acquire(offset)
             try:
                 yield

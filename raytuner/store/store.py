@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from raytuner.errors import StoreError
 from raytuner.store.codec import Codec
@@ -57,6 +58,28 @@ class Info:
     def newest(self) -> float | None:
         """When the last of them was made."""
         return max((count.newest for count in self.stages.values()), default=None)
+
+
+FIRST_BATCH = 16
+BATCH_S = 0.5
+"""What is built together is cut into batches that take about so long."""
+
+
+class _Task(Generic[T]):
+    """What is asked for: the keys with the first position of each, and how what is missing is made and stored."""
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        build: Callable[[list[int]], Sequence[T]],
+        codec: Codec[T],
+        stage: str,
+        usable: Callable[[T], bool] = lambda _: True,
+    ) -> None:
+        self.keys: dict[str, int] = {}
+        for position, key in enumerate(keys):
+            self.keys.setdefault(key, position)
+        self.build, self.codec, self.stage, self.usable = build, codec, stage, usable
 
 
 class Store:
@@ -169,21 +192,60 @@ class Store:
         Returns:
             The artefacts in the order of the keys; callers must not change them.
         """
-
-        def look_up(wanted: Sequence[str]) -> dict[str, T]:
-            return {key: artefact for key, artefact in self.get_many(wanted, codec).items() if usable(artefact)}
-
-        position = {key: i for i, key in reversed(list(enumerate(keys)))}
-        found = look_up(list(position))
-        missing = [key for key in dict.fromkeys(keys) if key not in found]
-        if missing:
+        task = _Task(keys, build, codec, stage, usable)
+        found = self._usable(task, task.keys)
+        if missing := [key for key in task.keys if key not in found]:
             with self._holding(missing):
-                found |= look_up(missing)  # what others have built meanwhile
-                missing = [key for key in missing if key not in found]
-                if missing:
-                    built = dict(zip(missing, build([position[key] for key in missing]), strict=True))
-                    found |= built | self._kept(built, codec, stage)
+                found |= self._complete(task, missing)
         return [found[key] for key in keys]
+
+    def build_together(
+        self, keys: Sequence[str], build: Callable[[list[int]], Sequence[T]], codec: Codec[T], *, stage: str
+    ) -> list[T]:
+        """As `get_or_build_many`, in batches: processes that ask for the same at once share the work among them.
+
+        Args:
+            keys: The content keys.
+            build: Makes the artefacts of several positions; what it makes must not depend on which are together.
+            codec: How they are stored.
+            stage: The name of what makes them.
+
+        Returns:
+            The artefacts in the order of the keys.
+        """
+        task = _Task(keys, build, codec, stage)
+        found = self._usable(task, task.keys)
+        todo = [key for key in task.keys if key not in found]
+        busy: list[list[str]] = []  # what others work on
+        size = FIRST_BATCH
+        while todo:
+            batch, todo = todo[:size], todo[size:]
+            started = time.perf_counter()
+            with self._trying(batch) as free:
+                if free:
+                    found |= self._complete(task, batch)
+                else:
+                    busy.append(batch)
+            if free and time.perf_counter() - started < BATCH_S / 2:
+                size *= 2
+        for batch in busy:
+            with self._holding(batch):
+                found |= self._complete(task, batch)
+        return [found[key] for key in keys]
+
+    def _usable(self, task: _Task[T], keys: Iterable[str]) -> dict[str, T]:
+        """The artefacts that are there and serve."""
+        return {
+            key: artefact for key, artefact in self.get_many(list(keys), task.codec).items() if task.usable(artefact)
+        }
+
+    def _complete(self, task: _Task[T], keys: Sequence[str]) -> dict[str, T]:
+        """The artefacts of keys that are held: what others have built meanwhile, the rest built now."""
+        found = self._usable(task, keys)
+        if missing := [key for key in keys if key not in found]:
+            built = dict(zip(missing, task.build([task.keys[key] for key in missing]), strict=True))
+            found |= built | self._kept(built, task.codec, task.stage)
+        return found
 
     def info(self) -> Info:
         """What is in the store.
@@ -255,6 +317,16 @@ class Store:
             except OSError as error:
                 logger.warning("cannot lock in cache folder %s: %s", self.folder, error)
             yield
+
+    @contextmanager
+    def _trying(self, keys: Sequence[str]) -> Iterator[bool]:
+        """Hold the locks of keys if they are free, as far as there are locks."""
+        with ExitStack() as held:
+            try:
+                free = held.enter_context(self._disk.locks.trying(keys))
+            except OSError:  # which is said when they are waited for
+                free = False
+            yield free
 
     def _store_no_more(self, error: StoreError) -> None:
         self._writes = False
