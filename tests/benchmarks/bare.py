@@ -46,7 +46,8 @@ class Session:
     def _vector(self, ids: list[int]) -> NDArray[np.float32]:
         windows = [ids[:WINDOW]] if self._truncate else split(ids)
         pooled = np.sum([max(len(window), 1) * self._mean(window) for window in windows], axis=0)
-        return (pooled / np.linalg.norm(pooled)).astype(np.float32)
+        vector: NDArray[np.float32] = (pooled / np.linalg.norm(pooled)).astype(np.float32)
+        return vector
 
     def _mean(self, window: list[int]) -> Any:
         ids = np.array([[101, *window, 102]], dtype=np.int64)  # [CLS] and [SEP]

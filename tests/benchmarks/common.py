@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from raytuner import runtime
 from raytuner.driver import versions
@@ -23,8 +24,6 @@ from raytuner.models import weights
 
 HERE = Path(__file__).resolve().parent
 SHOWN_ON_FAILURE = 4000
-
-T = TypeVar("T")
 
 
 class Row(NamedTuple):
@@ -112,13 +111,13 @@ def cold_cache(*models: str) -> Iterator[Path]:
         yield Path(made)
 
 
-def apart(function: Callable[..., T], *args: Any, cache: Path) -> T:
+def apart(function: Callable[..., Any], *args: Any, cache: Path) -> Any:
     """Call a function in a new process, whose home and current folder are empty.
 
     What it and its own processes print is kept, and shown if it fails.
 
     Args:
-        function: A function of a module.
+        function: A function of a module, found there by its name.
         *args: Its arguments.
         cache: raytuner's cache folder there.
     """
@@ -133,10 +132,21 @@ def apart(function: Callable[..., T], *args: Any, cache: Path) -> T:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, context, initializer=_begin, initargs=(environment, output)) as pool:
             try:
-                return pool.submit(function, *args).result()
+                return pool.submit(_call, module_of(function), function.__name__, args).result()
             except Exception:
                 print(output.read_text(encoding="utf-8", errors="replace")[-SHOWN_ON_FAILURE:], file=sys.stderr)
                 raise
+
+
+def module_of(function: Callable[..., Any]) -> str:
+    """The module of a function; of the script that runs its own name, under which Ray's workers can import it."""
+    if function.__module__ != "__main__":
+        return function.__module__
+    return Path(str(sys.modules["__main__"].__file__)).stem
+
+
+def _call(module: str, name: str, args: tuple[Any, ...]) -> Any:
+    return getattr(importlib.import_module(module), name)(*args)
 
 
 def _begin(environment: Mapping[str, str], output: Path) -> None:

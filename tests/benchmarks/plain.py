@@ -8,6 +8,7 @@ leaves out Ray's start.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,14 +88,14 @@ def run_floor(data: Path) -> Side:
         for size in SIZES:
             matrix = np.stack([vectors[node.text] for node in nodes[size]])
             bm25 = by_bm25(nodes[size])
-            for retriever in RETRIEVERS:
-                found = {}
-                for text in asked:
-                    order = np.argsort(-(matrix @ vectors[text]), kind="stable")[: max(TOP_KS)]
-                    vector = [span(nodes[size][i]) for i in order]
-                    found[text] = vector if retriever == "vector" else bm25(text, max(TOP_KS))
-                for top_k in TOP_KS:
-                    scores[size, retriever, top_k] = score(questions, lambda text, f=found, k=top_k: f[text][:k])
+            deep: dict[str, dict[str, list[Span]]] = {retriever: {} for retriever in RETRIEVERS}
+            for text in asked:
+                nearest = np.argsort(-(matrix @ vectors[text]), kind="stable")[: max(TOP_KS)]
+                deep["vector"][text] = [span(nodes[size][i]) for i in nearest]
+                deep["bm25"][text] = bm25(text, max(TOP_KS))
+            for retriever, top_k in itertools.product(RETRIEVERS, TOP_KS):
+                spans = {text: found[:top_k] for text, found in deep[retriever].items()}
+                scores[size, retriever, top_k] = score(questions, spans.__getitem__)
     return Side(clock.seconds, len(texts), scores)
 
 
@@ -106,7 +107,9 @@ def split(text: str, chunk_size: int) -> list[Any]:
     from llama_index.core import Document
     from llama_index.core.node_parser import SentenceSplitter
 
-    return SentenceSplitter(chunk_size=chunk_size, chunk_overlap=0).get_nodes_from_documents([Document(text=text)])
+    splitter = SentenceSplitter(chunk_size=chunk_size, chunk_overlap=0)
+    nodes: list[Any] = splitter.get_nodes_from_documents([Document(text=text)])
+    return nodes
 
 
 def by_vector(nodes: Sequence[Any], model: Any) -> Retrieve:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +42,7 @@ def run(search: str, trials: int) -> dict[str, Any]:
 
     files = Path.cwd() / "files"
     files.mkdir()
-    os.environ.update({"RAY_TMPDIR": "/tmp", "TMPDIR": str(files)})  # sockets need short paths
+    tempfile.tempdir = str(files)  # where raytuner puts the files of Ray Tune
     tuner = RayTuneParamTuner(
         param_fn=objective, param_dict=SPACE, search=search, num_samples=trials, storage_path=files / "runs"
     )
