@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from raytuner.models import weights
@@ -14,26 +15,23 @@ NAME = "llama-index-experimental"
 
 # It is fetched as weights are: by pip, compared by SHA-256, kept in raytuner's cache, never installed. Its
 # package cannot be imported, and would bring 5.8 GB; this one file needs llama-index-core only.
-REGISTRY.setdefault(
-    NAME,
-    Weights(
-        name=NAME,
-        kind="benchmark",
-        dimensions=0,
-        licence="MIT",
-        wheels=(
-            Wheel(
-                distribution=NAME,
-                version="0.6.6",
-                file="llama_index_experimental-0.6.6-py3-none-any.whl",
-                sha256="62cae14f74ff7eba463884a477c419436020232d5ee7798903a84814eed076de",
-                size=29_585,
-                members=(
-                    Member(
-                        "llama_index/experimental/param_tuner/base.py",
-                        "ae622fbffc3f5b60336c558cd8290310d553400f93fb75652573fa84e4c363ce",
-                        9_127,
-                    ),
+PINNED = Weights(
+    name=NAME,
+    kind="benchmark",
+    dimensions=0,
+    licence="MIT",
+    wheels=(
+        Wheel(
+            distribution=NAME,
+            version="0.6.6",
+            file="llama_index_experimental-0.6.6-py3-none-any.whl",
+            sha256="62cae14f74ff7eba463884a477c419436020232d5ee7798903a84814eed076de",
+            size=29_585,
+            members=(
+                Member(
+                    "llama_index/experimental/param_tuner/base.py",
+                    "ae622fbffc3f5b60336c558cd8290310d553400f93fb75652573fa84e4c363ce",
+                    9_127,
                 ),
             ),
         ),
@@ -41,12 +39,18 @@ REGISTRY.setdefault(
 )
 
 
+def fetch() -> Path:
+    """The file of the tuners, in raytuner's cache."""
+    REGISTRY[NAME] = PINNED
+    return weights.member_path(NAME, "base.py")
+
+
 def load() -> Any:
     """The module ``llama_index.experimental.param_tuner.base``: ParamTuner, RayTuneParamTuner, RunResult."""
     name = "llama_index_param_tuner"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, weights.member_path(NAME, "base.py"))
+    spec = importlib.util.spec_from_file_location(name, fetch())
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

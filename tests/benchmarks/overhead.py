@@ -61,7 +61,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.trials < 2:
         parser.error("--trials must be at least 2")
-    with common.cold_cache(incumbent.NAME) as cache:
+    incumbent.fetch()
+    with common.cold_cache() as cache:
         ours = common.apart(run, "raytuner", args.trials, args.workers, cache=cache)
         theirs = common.apart(run, "llamaindex", args.trials, args.workers, cache=cache)
     result = {

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import common
 import incumbent
 from bare import Session
-from recording import Recording
+from recording import Recording, texts
 
 DATA = "a folder with llama2_paper.md and llama2_eval_qr_dataset.json"
 CHUNK_SIZES = [256, 512, 1024]
@@ -107,11 +107,11 @@ def _tuned(tuner: Any, grid: Grid, on_ray: bool) -> Measured:
     return Measured(clock.seconds, scores)
 
 
-def limit(texts: Sequence[str]) -> float:
+def limit(distinct: Sequence[str]) -> float:
     """Seconds to embed texts once, the loading of the weights apart."""
     session = Session(truncate=True)
     with common.Clock() as clock:
-        session.embed(texts)
+        session.embed(distinct)
     return clock.seconds
 
 
@@ -126,9 +126,9 @@ def compare(data: Path, questions: int, case: Case) -> dict[str, Any]:
         print(f"LlamaIndex on Ray {on_ray.seconds:.1f} s, ", end="", flush=True)
         sync = _cold(run_llamaindex, data, questions, case.grid, False, recorded)
         print(f"in one process {sync.seconds:.1f} s, ", end="", flush=True)
-        texts = list(dict.fromkeys(Recording(recorded).texts()))
-        limit_s: float = _cold(limit, texts)
-        print(f"limit {limit_s:.1f} s for {len(texts)} texts")
+        distinct = list(dict.fromkeys(texts(recorded)))
+        limit_s: float = _cold(limit, distinct)
+        print(f"limit {limit_s:.1f} s for {len(distinct)} texts")
     check_scores(ours.scores, on_ray.scores, sync.scores)
     return {
         "name": case.name,
@@ -143,7 +143,7 @@ def compare(data: Path, questions: int, case: Case) -> dict[str, Any]:
 
 
 def _cold(function: Any, *args: Any) -> Any:
-    with common.cold_cache("minilm", incumbent.NAME) as cache:
+    with common.cold_cache("minilm") as cache:
         return common.apart(function, *args, cache=cache)
 
 
@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=60, help="for a quicker look; goals are for all 60")
     parser.add_argument("--cases", type=int, default=len(CASES), help="how many of the grids")
     args = parser.parse_args()
+    incumbent.fetch()
     grids, rows = [], []
     for case in CASES[: args.cases]:
         found = compare(args.data, args.questions, case)

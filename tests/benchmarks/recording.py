@@ -27,14 +27,14 @@ class Recording:
     def __reduce__(self) -> tuple[Callable[..., Recording], tuple[Path]]:
         return Recording, (self.folder,)
 
-    def attach(self, objective: Any) -> Any:
-        """An objective that takes the recording along."""
+    def attach(self, objective: Any) -> None:
+        """Let an objective take the recording along."""
         vars(objective)["_recording"] = self
-        return objective
 
-    def texts(self) -> list[str]:
-        """Every text that was embedded, as often as it was."""
-        return [text for path in sorted(self.folder.glob("*.jsonl")) for text in _lines(path)]
+
+def texts(folder: Path) -> list[str]:
+    """Every text that was embedded, as often as it was, by the processes that wrote to a folder."""
+    return [text for path in sorted(folder.glob("*.jsonl")) for text in _lines(path)]
 
 
 def _lines(path: Path) -> Iterator[str]:

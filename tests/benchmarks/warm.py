@@ -7,14 +7,9 @@ from pathlib import Path
 
 import common
 import recipe
-from recording import Recording
+from recording import texts
 
 SHARE = 0.25
-
-
-def embedded(folder: Path) -> int:
-    """How many texts a recorded run has embedded."""
-    return len(Recording(folder).texts())
 
 
 def main() -> None:
@@ -28,15 +23,15 @@ def main() -> None:
             common.apart(recipe.run_raytuner, args.data, args.questions, grid, folder, cache=cache)
             for folder in folders
         )
-        texts, again = map(embedded, folders)
-    assert texts, "no text was embedded in the first run: the recording does not see what it should"
+        embedded, again = (len(texts(folder)) for folder in folders)
+    assert embedded, "no text was embedded in the first run: the recording does not see what it should"
     assert first.scores == second.scores, "the second run has other scores"
     result = {"first_s": first.seconds, "second_s": second.seconds, "embedded_second": again}
     rows = [
         common.Row("first run", common.figure(first.seconds, " s")),
         common.Row("second run", common.figure(second.seconds, " s")),
         common.at_most("share of the time", second.seconds / first.seconds, SHARE),
-        common.Row("embedded by the first", str(texts)),
+        common.Row("embedded by the first", str(embedded)),
         common.exactly("embedded by the second", again, 0),
     ]
     common.show(args, f"Warm: the first grid of the recipe again, {args.questions} questions", rows, result)
