@@ -232,10 +232,10 @@ def test_equal_values_are_one_choice_and_equal_looking_ones_are_not() -> None:
 
 
 def test_ten_thousand_choices_are_no_problem() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     space = SearchSpace.from_dict({"a": list(range(10_000))})
     assert all(space.decode(raw)["a"] == position for position, raw in enumerate(space.points()))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 class Unruly:

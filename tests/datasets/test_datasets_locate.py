@@ -75,9 +75,9 @@ def test_the_references_of_chroma_are_located(data_dir: Path, tmp_path: Path) ->
     (tmp_path / "same.json").write_text(rag_set(expected, str))
     (tmp_path / "changed.json").write_text(rag_set(expected, lambda text: re.sub(r"\s+", " \n", text)))
     assert load(tmp_path / "same.json", documents=documents) == expected
-    begun = time.perf_counter()
+    begun = time.process_time()
     changed = load(tmp_path / "changed.json", documents=documents)
-    assert time.perf_counter() - begun < 20
+    assert time.process_time() - begun < 20
     assert changed.missed == 0
     for ours, theirs in zip(changed, expected, strict=True):
         for found, reference in zip(ours.references, theirs.references, strict=True):

@@ -255,6 +255,6 @@ def test_models_find_at_least_what_random_search_finds(name: str, mode: str, ran
 @pytest.mark.parametrize("name", ["grid", "random"])
 def test_three_hundred_suggestions_are_fast(name: str) -> None:
     space = SearchSpace.from_dict({"a": list(range(20)), "b": list(range(16)), "c": {"fixed": 1, "when": {"a": 3}}})
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(Drive(name, space, trials=300, flight=2).configs) == 300
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
