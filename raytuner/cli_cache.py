@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from raytuner.cli_parts import Commands
-from raytuner.errors import ConfigError
 
 if TYPE_CHECKING:
     from raytuner.store import Info

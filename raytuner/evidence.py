@@ -39,7 +39,7 @@ def evidences(
     contexts = pipeline.contexts(own, ranking)
     alternatives = _alternatives(question, numbers)
     relevant = pipeline.remember(
-        ["relevant", pipeline.split_key(own), question.id],
+        ["relevant", pipeline.split_key(own), alternatives, [numbers[name] for name in question.documents]],
         lambda: _relevant(pipeline, own, question, alternatives, numbers),
     )
     return [

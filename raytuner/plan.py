@@ -18,7 +18,7 @@ from raytuner.documents.reader import check_reading
 from raytuner.errors import ConfigError, SpaceError, UserError, quoted
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
-from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline import parameters as stages
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 from raytuner.results import TunedResult
 from raytuner.search.options import SearchOptions

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from raytuner.components import is_dotted
 from raytuner.errors import quoted
 from raytuner.own_objective import OwnObjective
-from raytuner.pipeline.pipeline import COMPONENTS
+from raytuner.pipeline.parameters import COMPONENTS
 from raytuner.plan import Plan
 from raytuner.space import MAX_COUNTED, Choice, Normal, Parameter, Range
 

@@ -20,9 +20,10 @@ from raytuner.evidence import evidences
 from raytuner.models import ModelSpec, named, resolved, table_of
 from raytuner.models.spec import spec
 from raytuner.objective import Means, Values
-from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline import parameters as stages
 from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.generate import EXTRACTIVE, generate
+from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import Ranking
 from raytuner.pipeline.splitters import semantic, splitter_stage
 from raytuner.results import RunResult
@@ -110,7 +111,7 @@ class RagObjective:
             self.metric = str(metric)
         else:
             self._use(metrics.metric(metric) if isinstance(metric, str) else metrics.from_function(metric))
-        self._pipeline: stages.Pipeline | None = None
+        self._pipeline: Pipeline | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Artefacts stay in their process; a worker builds its own, and imports by itself what has a dotted path.
@@ -367,10 +368,10 @@ class RagObjective:
             for chunk, score in zip(pipeline.contexts(own, ranking), ranking.scores.tolist(), strict=True)
         ]
 
-    def _stages(self) -> stages.Pipeline:
+    def _stages(self) -> Pipeline:
         if self._pipeline is None:
             texts = [question.text for question in self.questions]
-            self._pipeline = stages.Pipeline(self.documents, questions=texts, cache_sampled=self.cache_sampled)
+            self._pipeline = Pipeline(self.documents, questions=texts, cache_sampled=self.cache_sampled)
         return self._pipeline
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from raytuner.config import TuneConfig
 from raytuner.config_sections import PATHS
-from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline import parameters as stages
 
 SCHEMA_FILE = "raytuner.schema.json"
 HEADER = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"

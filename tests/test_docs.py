@@ -25,7 +25,7 @@ from raytuner.datasets.columns import COLUMNS
 from raytuner.models.factory import FORMS
 from raytuner.models.spec import ModelSettings
 from raytuner.models.wheels import REGISTRY
-from raytuner.pipeline import pipeline
+from raytuner.pipeline import parameters as pipeline
 from raytuner.search.registry import ALGORITHMS
 from raytuner.space import SearchSpace
 
@@ -306,7 +306,7 @@ def default(model: type[BaseModel], name: str) -> str:
     found = model.model_fields[name].get_default(call_default_factory=True)
     if found is PydanticUndefined:
         return "required"
-    return "null" if found is None else str(found)
+    return "null" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
 
 
 def test_the_table_of_a_models_keys_is_the_codes() -> None:

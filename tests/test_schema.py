@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from raytuner.config import TuneConfig
-from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline import parameters as stages
 from raytuner.plan import make_plan
 from raytuner.schema import HEADER, SCHEMA_FILE, config_schema, schema_text
 

@@ -22,7 +22,7 @@ content = Path(sys.argv[1]).read_bytes()
 {unpack}
 print(objective.fixed["splitter"].split_text("one two"), space.size())
 """
-BY_PARCEL = "from raytuner.trainable import Parcel; objective, space = Parcel(content, ()).unpack()"
+BY_PARCEL = "from raytuner.trainable import Parcel; objective, space = Parcel(content, (), 'run').unpack()"
 BY_PICKLE = "from ray import cloudpickle; objective, space = cloudpickle.loads(content)"
 
 

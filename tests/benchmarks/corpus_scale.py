@@ -77,7 +77,8 @@ def run(megabytes: float) -> dict[str, float]:
 
 def count(megabytes: float) -> dict[str, int]:
     """How many chunks there are, and how many of them are distinct."""
-    from raytuner.pipeline.pipeline import Pipeline, defaults
+    from raytuner.pipeline.parameters import defaults
+    from raytuner.pipeline.pipeline import Pipeline
 
     pipeline = Pipeline(collection(megabytes)[0])
     cut = [pipeline.chunks({**defaults(), "chunk_size": size}) for size in GRID["chunk_size"]]

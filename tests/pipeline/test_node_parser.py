@@ -11,7 +11,7 @@ import pytest
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline.chunk import Chunk
-from raytuner.pipeline.pipeline import check, check_value
+from raytuner.pipeline.parameters import check, check_value
 from raytuner.pipeline.splitters import custom, prepare_splitter, splitter_stage
 
 MODULE = """

@@ -13,7 +13,8 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from raytuner.components import component
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, RaytunerError
-from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline import parameters as stages
+from raytuner.pipeline.pipeline import Pipeline
 
 DOCUMENTS = load_documents("builtin:quickstart")[:3]
 QUESTIONS = ["What does a tide depend on?", "How are bees kept?"]
@@ -51,7 +52,7 @@ def foreign(nodes: list[TextNode]) -> Any:
 
 
 def rankings(**params: Any) -> list[list[int]]:
-    pipeline = stages.Pipeline(DOCUMENTS)
+    pipeline = Pipeline(DOCUMENTS)
     for name in stages.COMPONENTS:
         if name in params:
             params[name] = component(params[name], params.pop("table", None))
@@ -61,7 +62,7 @@ def rankings(**params: Any) -> list[list[int]]:
 
 
 def test_an_own_retriever_ranks_raytuners_chunks() -> None:
-    pipeline = stages.Pipeline(DOCUMENTS)
+    pipeline = Pipeline(DOCUMENTS)
     chunks = pipeline.chunks(BASE)
     words = [set(question.lower().split()) for question in QUESTIONS]
     for found, asked in zip(rankings(retriever=Overlap), words, strict=True):
@@ -113,7 +114,7 @@ def test_a_reranker_that_is_none_is_refused() -> None:
 
 
 def test_the_depth_of_the_reranker_is_a_part_of_the_key() -> None:
-    pipeline = stages.Pipeline(DOCUMENTS)
+    pipeline = Pipeline(DOCUMENTS)
     own = {**BASE, "reranker": component(Reversed), "rerank_depth": 5}
     shallow = [found.chunks.tolist() for found in pipeline.rankings(own, QUESTIONS)]
     deep = [found.chunks.tolist() for found in pipeline.rankings({**own, "rerank_depth": 8}, QUESTIONS)]

@@ -17,7 +17,8 @@ from raytuner.components import Component, component, identity
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, ModelError
 from raytuner.models.mock import MockLLM
-from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline import parameters as stages
+from raytuner.pipeline.pipeline import Pipeline
 from raytuner.rag import RagObjective
 from raytuner.space import SearchSpace
 
@@ -157,7 +158,7 @@ def test_a_class_that_is_handed_over_gets_none_either(server: Server) -> None:
 def test_a_splitter_gets_its_embedding_model() -> None:
     path = "llama_index.core.node_parser.SemanticSplitterNodeParser"
     found = stages.component_table(table(path, embed_model="wordllama", breakpoint_percentile_threshold=50), {})
-    chunks = stages.Pipeline(DOCUMENTS).chunks({"splitter": found["own"]})
+    chunks = Pipeline(DOCUMENTS).chunks({"splitter": found["own"]})
     assert len(chunks) > len(DOCUMENTS)
 
 

@@ -11,7 +11,8 @@ import pytest
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, ModelError
 from raytuner.pipeline.cache import StageCache
-from raytuner.pipeline.pipeline import Pipeline, check, check_value, defaults
+from raytuner.pipeline.parameters import check, check_value, defaults
+from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import MIN_DEPTH, Ranking
 from raytuner.pipeline.splitters import SPLITTERS
 

@@ -16,7 +16,7 @@ from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk, token_counter
-from raytuner.pipeline.pipeline import check_value
+from raytuner.pipeline.parameters import check_value
 from raytuner.pipeline.splitters import SPLITTERS, check_chunking, expand, splitter_stage
 
 SIZED = [name for name, part in SPLITTERS.items() if "chunk_size" in part.parameters]

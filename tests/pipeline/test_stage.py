@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from raytuner import models
 from raytuner.components import Component
 from raytuner.documents.document import Document
-from raytuner.pipeline import pipeline as stages
+from raytuner.pipeline import parameters as stages
+from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.splitters import SPLITTERS
 from raytuner.pipeline.stage import Stage, digest, stage
 
@@ -124,8 +125,8 @@ def test_defaults_need_not_be_written() -> None:
 )
 def test_a_text_or_an_id_changes_the_first_key(other: list[Document]) -> None:
     documents = [Document("a", "text"), Document("b", "more")]
-    assert stages.Pipeline(documents).split_key({}) == stages.Pipeline(list(documents)).split_key({})
-    assert stages.Pipeline(documents).split_key({}) != stages.Pipeline(other).split_key({})
+    assert Pipeline(documents).split_key({}) == Pipeline(list(documents)).split_key({})
+    assert Pipeline(documents).split_key({}) != Pipeline(other).split_key({})
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_keys_are_the_same_in_another_process() -> None:
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    here = [stages.Pipeline([Document("é", "漢")]).split_key(params)]
+    here = [Pipeline([Document("é", "漢")]).split_key(params)]
     assert json.loads(done.stdout) == here + [part.key(params, "up") for part in stages.STAGES]
 
 
