@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from raytuner.folders import cache_folder
+
 ROOT = Path(__file__).resolve().parent.parent
 
-os.environ.setdefault("RAYTUNER_CACHE_LIMIT", "0")  # no test finds what another has stored, unless it asks for it
+
+def cache_with_weights(folder: Path, weights_of: Path) -> Path:
+    """A cache folder without artefacts, but with what another one has fetched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (weights_of / "models").mkdir(parents=True, exist_ok=True)
+    for entry in weights_of.iterdir():
+        if entry.name != "artefacts":
+            (folder / entry.name).symlink_to(entry.resolve())
+    return folder
 
 
-MOST_PROCESSES = 4  # each loads the models for itself
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """How many processes ``-n auto`` means: several for the whole of what needs no Ray, else this one only.
-
-    Ray takes all CPUs for itself, and for a few tests the start of more processes is not worth it.
-    """
-    whole = not config.option.file_or_dir and "not ray" in config.option.markexpr
-    return min(os.cpu_count() or 1, MOST_PROCESSES) if whole else 0
+_scratch = tempfile.TemporaryDirectory(prefix="raytuner-tests-")
+# The artefacts of the user's own runs are neither used nor changed.
+os.environ["RAYTUNER_CACHE"] = str(cache_with_weights(Path(_scratch.name) / "cache", cache_folder()))
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +49,8 @@ def local_ray() -> Iterator[int]:
 
 
 @pytest.fixture
-def empty_cache() -> None:
-    """What other tests of this process have made is forgotten."""
-    from raytuner.pipeline import cache
-
-    cache._shared.cache_clear()
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of this test's own, in which nothing is but weights."""
+    folder = cache_with_weights(tmp_path / "cache", cache_folder())
+    monkeypatch.setenv("RAYTUNER_CACHE", str(folder))
+    return folder

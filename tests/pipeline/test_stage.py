@@ -146,10 +146,12 @@ def test_a_model_is_known_by_its_identity(monkeypatch: pytest.MonkeyPatch, kind:
 def test_keys_are_the_same_in_another_process() -> None:
     params = {"embedding": "wordllama", "chunk_size": 64, "llm": "mock", "prompt": "ü {context_str} {query_str}"}
     code = (
-        "import json; from raytuner.pipeline import pipeline as p; from raytuner.documents.document import Document\n"
+        "import json\n"
+        "from raytuner.pipeline.pipeline import Pipeline; from raytuner.pipeline.parameters import STAGES\n"
+        "from raytuner.documents.document import Document\n"
         f"params = {params!r}\n"
-        "print(json.dumps([p.Pipeline([Document('é', '漢')]).split_key(params)]"
-        " + [s.key(params, 'up') for s in p.STAGES]))"
+        "print(json.dumps([Pipeline([Document('é', '漢')]).split_key(params)]"
+        " + [s.key(params, 'up') for s in STAGES]))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
