@@ -128,9 +128,9 @@ def test_a_plan_imports_nothing(folder: Path) -> None:
     plan = make_plan(TuneConfig.parse(CONFIG, base=folder))
     assert "own_metrics" not in sys.modules
     assert "own_metrics.brevity (by dotted path, not imported), max unless it says min" in describe(plan)
-    assert plan.models == ("wordllama",)  # for extractive answers, should the metric need any
+    assert plan.models == ("wordllama",)  # for extractive answers, which the metric turns out to need
     plan.objective.resolve()
-    assert (plan.mode, plan.objective.models(plan.space)) == ("min", (set(), set()))
+    assert (plan.mode, plan.objective.models(plan.space)) == ("min", ({"wordllama"}, set()))
     assert "own_metrics.brevity, min" in describe(plan)
 
 
