@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from raytuner.errors import nearest, quoted
+from raytuner.folders import is_path
 
 
 class Commands(click.Group):
@@ -30,23 +31,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-MAX_PATH, MAX_PART = 4000, 255
-"""The most characters of a path, and bytes of a name in it."""
-
-
 class AnyPath(click.Path):
     """A path that a file system can have."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse what would only be an error of the system's later."""
         text = str(value)
-        try:
-            known_home = bool(Path(text).expanduser())
-        except RuntimeError:
-            known_home = False
-        too_long = max(len(os.fsencode(part)) for part in text.split("/")) > MAX_PART
-        too_long = too_long or len(text) > MAX_PATH
-        if not text or too_long or not known_home or any(ord(character) < 32 for character in text):
+        if not is_path(text):
             self.fail(f"{quoted(text)} cannot be a path; name a file or folder", param, ctx)
         return super().convert(value, param, ctx)
 

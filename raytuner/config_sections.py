@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import codecs
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from raytuner.components import is_dotted
+from raytuner.folders import MAX_PART, is_path
 
 MAX_NAME = 100
 """Characters of the name of a run; a time is added, and no file system takes more than 255."""
-MAX_PATH, MAX_PART = 4000, 255
 MAX_SEED = 2**32 - 1  # NumPy's
 MAX_TRIALS = 1_000_000_000
 MAX_MINUTES = 10_000_000  # 19 years
@@ -26,13 +25,10 @@ def _dotted(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    control = any(ord(character) < 32 for character in value)
-    if not value or control or len(value) > MAX_PATH or any(len(part) > MAX_PART for part in value.split("/")):
-        raise ValueError(f"a path in one line, each name in it at most {MAX_PART} characters")
-    try:
-        Path(value).expanduser()
-    except RuntimeError:
-        raise ValueError("a path that begins with ~/ or the ~name of a user of this machine") from None
+    if not is_path(value):
+        raise ValueError(
+            f"a path in one line, each name in it at most {MAX_PART} bytes, ~name that of a user of this machine"
+        )
     return value
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import logging
 import os
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -116,13 +117,13 @@ class _Choices:
     @classmethod
     def of(cls, documents: Sequence[Document], questions: QuestionSet | None) -> _Choices:
         tokens = [_tokens(document) for document in documents]
-        middle = int(statistics.median(tokens))
+        middle = _middle(tokens)
         metric = default_metric(questions) if questions is not None else None
         sizes = _sizes(middle, SIZES[-2] if metric == "span_f4" else SIZES[-1])
         large = sum(tokens) * BYTES_A_TOKEN > MINILM_BYTES
         return cls(
             sizes=sizes,
-            why_sizes=f"tokens; half of the documents have at most about {middle:,}",
+            why_sizes=f"tokens; half of the text is in documents of at least about {middle:,}",
             most_chunks=max(2, min(10, sum(tokens) // sizes[-1])),
             embedding="wordllama" if large else "minilm",
             why_embedding="fast; minilm is better and slower" if large else "built in; wordllama is faster",
@@ -136,8 +137,15 @@ def _tokens(document: Document) -> int:
     return -(-len(document.text.encode()) // BYTES_A_TOKEN)
 
 
+def _middle(tokens: Sequence[int]) -> int:
+    """The length of the document with the middle of all text, which a few long ones beside many notes decide."""
+    ordered = sorted(tokens)
+    ends = list(itertools.accumulate(ordered))
+    return ordered[bisect.bisect_left(ends, ends[-1] / 2)]
+
+
 def _sizes(middle: int, largest: int) -> list[int]:
-    """Chunk sizes of which none is larger than most documents."""
+    """Chunk sizes of which none is larger than the documents that hold most of the text."""
     fitting = [size for size in SIZES if size <= min(middle, largest)]
     return fitting[-MOST_SIZES:] or [SIZES[0]]
 
@@ -150,7 +158,7 @@ def _is_latin(documents: Sequence[Document]) -> bool:
 
 def _about_documents(documents: Sequence[Document]) -> str:
     suffixes = Counter(_kind(document) for document in documents)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(4))
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
     lengths = sorted(_tokens(document) for document in documents)
     spread = f"about {lengths[0]:,}" + (f" to {lengths[-1]:,} tokens each" if len(lengths) > 1 else " tokens")
     return f"documents: {len(documents)} ({kinds}), {sum(len(d.text) for d in documents):,} characters, {spread}"

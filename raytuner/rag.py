@@ -223,16 +223,17 @@ class RagObjective:
         """
         embeddings: set[str] = set()
         llms: set[str] = set()
+        answers = self.needs_answers or not self._metrics  # it may need them before it is imported
         fixed = named(fixed or {}, self._models)
         for params in space.covering(("embedding", "llm", "retriever", "splitter", "reranker")):
             own = {**stages.defaults(), **self.fixed, **fixed, **named(params, self._models)}
             for model in stages.component_models(self.resolved(own)):
                 (llms if model.is_llm else embeddings).add(model.spec.name)
-            if (self.needs_answers or not self._metrics) and own["llm"] != EXTRACTIVE:
+            if answers and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
             embeds_sentences = splitter_stage(own) is semantic
             by_vector = own["retriever"] in ("vector", "hybrid")
-            if embeds_sentences or by_vector or (self.needs_answers and own["llm"] == EXTRACTIVE):
+            if embeds_sentences or by_vector or (answers and own["llm"] == EXTRACTIVE):
                 embeddings.add(own["embedding"])
             if self._compares_answers:
                 embeddings.add(self._similarity_model())

@@ -74,14 +74,18 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     try:
         run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        if not {"metric", "mode"} <= set(run):
-            raise ValueError
-    except (OSError, ValueError, TypeError):
-        raise DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...") from None
-    found = run.get("format", FORMAT)
+        found = run.get("format", FORMAT)
+    except (OSError, ValueError, AttributeError):
+        raise _no_run(folder) from None
     if not isinstance(found, int) or found > FORMAT:
         raise DataError(f"{folder}: format {found!r} of {RUN} is of a newer raytuner; upgrade: pip install -U raytuner")
+    if not {"metric", "mode"} <= set(run):  # which a newer one may lack
+        raise _no_run(folder)
     return run
+
+
+def _no_run(folder: Path) -> DataError:
+    return DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...")
 
 
 def find_run(run: str, parent: Path) -> Path:

@@ -344,7 +344,7 @@ RUNS = {
     "a run folder that is a file": Row(("taken", "run.folder"), {"run": {"folder": "taken"}}, {"taken": b"here"}),
     "a run folder of a newer version": Row(
         ("run.json", "newer", "upgrade"),
-        files={"run.json": json.dumps({"format": 99, "metric": "ndcg", "mode": "max"}).encode()},
+        files={"run.json": b'{"format": 99, "measures": ["ndcg"]}'},
         command=("show", "."),
     ),
     "weights with a wrong SHA-256": Row(
@@ -435,6 +435,7 @@ PLACES = {
         for name in ("a/b", "..", "../x", "a\n", "", " ")
     },
     "a long folder": Row(("run.folder", "at most 255"), {"run": {"folder": LONG}}),
+    "a folder that is long in bytes": Row(("run.folder", "at most 255 bytes"), {"run": {"folder": "文" * 86}}),
     "a folder in two lines": Row(("run.folder", "in one line"), {"run": {"folder": "a\nb"}}),
     "a folder of nobody": Row(("run.folder", "~nobody-here", "user"), {"run": {"folder": "~nobody-here/x"}}),
     "a long path": Row(("documents.path", "at most 255"), {"documents": LONG}),

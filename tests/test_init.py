@@ -97,6 +97,17 @@ def test_no_chunk_size_is_larger_than_most_documents(here: Path, tokens: int) ->
     assert max(sizes) * 2 > min(tokens, SIZES[-1])
 
 
+def test_a_long_document_beside_many_notes_decides_the_sizes(here: Path) -> None:
+    (here / "my-docs").mkdir()
+    (here / "my-docs" / "report.rst").write_text("word " * 50_000)
+    for number, suffix in enumerate(["txt", "md", "html", "csv"] * 2):
+        (here / "my-docs" / f"{number}.{suffix}").write_text(f"text\nnote {number}\n")
+    written = init("my-docs")
+    assert "(2 .txt, 2 .md, 2 .html, 2 rows of .csv, 1 .rst)" in written.found[0]
+    write(here / "questions.jsonl", {**ROW, "document": "report.rst"})
+    assert planned().space.parameters["chunk_size"].values == SIZES[-4:]
+
+
 def test_without_questions_it_says_how_one_looks(here: Path) -> None:
     (here / "my-docs").mkdir()
     (here / "my-docs" / "handbook.md").write_text(HANDBOOK)

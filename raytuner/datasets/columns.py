@@ -33,7 +33,8 @@ FORMS = (
     "CSV, Parquet, JSON lines or a JSON list with a column 'question'; SQuAD; LlamaIndex's LabelledRagDataset or "
     "QueryResponseDataset; a BEIR or AutoRAG folder"
 )
-_JSON = re.compile(r"\s*(\[\s*[\[{\"'\]]|\{\s*[\"'])")  # a passage may begin with a bracket, too: "[1] shows"
+# A passage or the name of a document may begin with a bracket, too: "[1] shows", "[draft] plan.md".
+_JSON = re.compile(r"\s*(\[\s*[\[{\"'\]]|\{\s*[\"'])")
 _TRUTH = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
 
 
@@ -172,7 +173,7 @@ def _answers(cells: _Cells) -> list[str]:
 def _documents(cells: _Cells) -> tuple[str, ...]:
     """The documents of a question: a name, a list of names (or of lists of them), or its JSON text."""
     value = cells.get("document")
-    if not isinstance(value, list) and not (isinstance(value, str) and value.lstrip().startswith("[")):
+    if not isinstance(value, list) and not (isinstance(value, str) and _JSON.match(value)):
         name = cells.text("document")
         return () if name is None else (name,)
     names = list(_flat(cells.listed("document") or []))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raytuner.errors import ModelError, nearest
 from raytuner.models import endpoint, external, factory, weights
@@ -65,7 +65,7 @@ def prepare(embeddings: Iterable[str | ModelSpec], llms: Iterable[str | ModelSpe
             external.check_huggingface(spec, role)
     for role, spec in used:
         if spec.kind in factory.SERVICES:
-            check_service(spec)
+            check_service(role, spec)
         elif spec.kind in ("dotted", "object"):
             (factory.embedding if role == "embedding" else factory.llm)(spec)
     for _, spec in used:
@@ -97,11 +97,15 @@ def describe(model: str | ModelSpec) -> str | None:
     return spec.model if called else None
 
 
-def check_service(spec: ModelSpec) -> None:
-    """Ask a service for its list of models.
+def check_service(role: str, spec: ModelSpec) -> None:
+    """Ask a service for its list of models, or for a word or a vector if it keeps none.
+
+    Args:
+        role: ``embedding`` or ``llm``.
+        spec: The model.
 
     Raises:
-        ModelError: It cannot be reached, refuses the key, or has no such model.
+        ModelError: It cannot be reached, refuses the key, has no such model, or is no service of models at all.
     """
     import openai
 
@@ -115,7 +119,12 @@ def check_service(spec: ModelSpec) -> None:
         spec,
     )
     try:
-        served = [model.id for model in client.models.list().data]
+        served = _answer(lambda: [model.id for model in client.models.list().data])
+        if served is None and not _speaks(client, role, spec.served_name):
+            raise ModelError(
+                f"model {spec.name!r}: {url} does not answer as OpenAI's protocol says: correct the address, which "
+                "often ends in /v1, or the name of the model"
+            )
     except openai.APIConnectionError:
         raise ModelError(
             f"model {spec.name!r}: nothing answers at {url}: start the server, or correct its address"
@@ -125,11 +134,41 @@ def check_service(spec: ModelSpec) -> None:
         raise ModelError(f"model {spec.name!r}: {url} refuses the key ({error.status_code}): {fix}") from None
     except openai.InternalServerError as error:
         raise ModelError(f"model {spec.name!r}: {url} answers {error.status_code}: see the server's log") from None
-    except (openai.OpenAIError, AttributeError, TypeError, ValueError):
-        return  # it keeps no list of models in this form, which is no reason not to ask it
+    except openai.OpenAIError:
+        return  # it is there, and may answer better questions
     # Ollama lists a model with its tag and answers to its bare name too.
     if served and not {spec.served_name, f"{spec.served_name}:latest"} & set(served):
         raise ModelError(f"model {spec.name!r}: {url} has no {spec.served_name!r}; {_few(spec.served_name, served)}")
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    """What a service answers; None if it has no such thing, or answers in another form."""
+    import openai
+
+    try:
+        return ask()
+    except (AttributeError, TypeError, ValueError):
+        return None
+    except openai.APIStatusError as error:
+        if error.status_code in (404, 405):
+            return None
+        raise
+
+
+def _speaks(client: Any, role: str, model: str) -> bool:
+    """Whether a model answers; an address without its ``/v1`` may have a page for whatever is asked."""
+    import openai
+
+    def ask() -> Any:
+        if role == "embedding":
+            return client.embeddings.create(model=model, input="word").data
+        said = [{"role": "user", "content": "Say a word."}]
+        return client.chat.completions.create(model=model, messages=said, max_tokens=1).choices
+
+    try:
+        return bool(_answer(ask))
+    except openai.APITimeoutError:
+        return True  # it may be loading the model
 
 
 def _few(name: str, served: list[str]) -> str:

@@ -94,6 +94,8 @@ def test_document_ids_only(write: Any) -> None:
     assert [question.documents for question in load(path)] == [("a", "b"), ("c",)]
     path = write('question,document\nA?,"[""a"", ""b""]"\nB?,c\n')
     assert [question.documents for question in load(path)] == [("a", "b"), ("c",)]
+    path = write(lines({"question": "A?", "document": "[draft] plan.md"}))
+    assert only(load(path)).documents == ("[draft] plan.md",)
 
 
 @pytest.mark.parametrize("value", ["false", "False", "no", "0"])

@@ -48,6 +48,7 @@ class Server(ThreadingHTTPServer):
     status = 200
     key = "Bearer none"
     body: bytes | None = None
+    listed: tuple[int, bytes] | None = None
     seen: list[dict[str, str]]
 
 
@@ -59,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"] or 0))
         status = self.server.status if self.headers["Authorization"] == self.server.key else 401
         body = json.dumps(BODIES[self.path]).encode() if self.server.body is None else self.server.body
+        if self.server.listed is not None and self.path == "/v1/models":
+            status, body = self.server.listed
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -150,10 +153,28 @@ def test_a_missing_key_is_found_before_anything_is_sent(server: Server) -> None:
     assert server.seen == []
 
 
-@pytest.mark.parametrize(("status", "body"), [(404, b"{}"), (405, b""), (200, b"<html>"), (200, b"{}"), (200, b"[1]")])
-def test_a_service_without_a_list_is_ready(server: Server, status: int, body: bytes) -> None:
-    server.status, server.body = status, body
-    models.prepare([], [served(server, "openai-like:any")])
+STRANGE = [(404, b"{}"), (405, b""), (200, b"<html>"), (200, b"{}"), (200, b"[1]")]
+
+
+@pytest.mark.parametrize("answer", STRANGE)
+def test_a_service_without_a_list_is_ready(server: Server, answer: tuple[int, bytes]) -> None:
+    server.listed = answer
+    any_name = served(server, "openai-like:any")
+    models.prepare([any_name], [any_name])
+    assert len(server.seen) == 4  # the list, and then a vector or a word
+
+
+@pytest.mark.parametrize("answer", STRANGE)
+def test_what_is_no_service_of_models_is_found(server: Server, answer: tuple[int, bytes]) -> None:
+    server.status, server.body = answer
+    for models_asked in ([served(server)], []), ([], [served(server)]):
+        with pytest.raises(ModelError, match=r"'mine': http://127.*/v1 does not answer as OpenAI's.*often ends in /v1"):
+            models.prepare(*models_asked)
+
+
+def test_a_service_that_refuses_a_question_only_is_ready(server: Server) -> None:
+    server.status, server.listed = 429, (404, b"{}")
+    models.prepare([], [served(server)])
 
 
 def test_a_broken_service_is_found(server: Server) -> None:
