@@ -297,15 +297,17 @@ class RagObjective:
         """
         self.resolve()
         self.check(params)
-        for block in self._order:
-            yield aio.run(self._values(params, block))
+        with self._stages().in_use():
+            for block in self._order:
+                yield aio.run(self._values(params, block))
 
     async def ablocks(self, params: Mapping[str, Any]) -> AsyncIterator[Values]:
         """`blocks` for a running event loop."""
         self.resolve()
         self.check(params)
-        for block in self._order:
-            yield await self._values(params, block)
+        with self._stages().in_use():
+            for block in self._order:
+                yield await self._values(params, block)
 
     def _result(self, params: Mapping[str, Any], blocks: Any) -> RunResult:
         means, questions = Means(), {}

@@ -8,8 +8,8 @@ import mmap
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -43,6 +43,17 @@ class StageCache:
         self._bytes = 0
         self._guard = threading.Lock()
         self._locks: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a trial runs: what it uses is not evicted from the disk."""
+        with ExitStack() as held:
+            if self.store is not None:
+                try:
+                    held.enter_context(self.store.lease())
+                except OSError as error:  # a full disk, of which the trial needs nothing
+                    logger.warning("cannot keep what is used in cache folder %s: %s", self.store.folder, error)
+            yield
 
     def get(self, key: str, codec: Codec[Any] | None = None) -> Any:
         """The artefact under a key, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 from raytuner.components import Component, component
@@ -60,6 +61,10 @@ class Pipeline:
         self._cache = artefacts or shared_cache()
         self._cache_sampled = cache_sampled
         self._fingerprint = digest([[document.id, document.text] for document in documents])
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """While a trial runs: what it uses stays in the cache."""
+        return self._cache.in_use()
 
     def split_key(self, params: Mapping[str, Any]) -> str:
         """The content key of the chunks."""

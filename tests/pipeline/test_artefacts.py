@@ -1,0 +1,121 @@
+"""Artefacts between processes: what is stored is found again, whole and equal, and nothing else is built."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raytuner.documents.load import load_documents
+from raytuner.pipeline.cache import StageCache, artefacts_folder, open_store, shared_cache
+from raytuner.pipeline.chunk import CHUNKS
+from raytuner.pipeline.pipeline import Pipeline
+from raytuner.pipeline.retrieve import INDEX, RANKING, bm25_index, bm25_scores
+
+QUESTIONS = ["What is a chunk?", "How does BM25 weigh a repeated term?", "Why embed in windows?"]
+PARAMS: dict[str, Any] = {"embedding": "wordllama", "chunk_size": 64, "retriever": "hybrid"}
+
+RUN = """
+import json, sys
+from raytuner.documents.load import load_documents
+from raytuner.models.wordllama import WordLlama
+from raytuner.pipeline.pipeline import Pipeline
+embedded = []
+encode = WordLlama.encode
+def counted(self, texts):
+    embedded.extend(texts)
+    return encode(self, texts)
+WordLlama.encode = counted
+documents = load_documents("builtin:quickstart")[:3]
+if len(sys.argv) > 1:
+    first = documents[0]
+    documents[0] = type(first)(first.id, first.text + sys.argv[1], first.source)
+params = {"embedding": "wordllama", "chunk_size": 64, "retriever": "hybrid"}
+questions = ["What is a chunk?", "How does BM25 weigh a repeated term?", "Why embed in windows?"]
+found = Pipeline(documents, questions=questions).rankings(params, questions)
+print(json.dumps([len(embedded), [[r.chunks.tolist(), r.scores.tolist()] for r in found]]))
+"""
+
+
+def run(*arguments: str) -> list[Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    found: list[Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_another_process_embeds_nothing_again_and_finds_the_same() -> None:
+    first, second = run(), run()
+    assert first[0] > 50
+    assert second == [0, first[1]]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_of_a_changed_document_only_the_changed_chunks_are_embedded() -> None:
+    before, after = run(), run(" One more sentence at the end.")
+    assert 1 <= after[0] <= 3 < before[0]
+
+
+def test_what_is_read_equals_what_was_built(empty_cache: Path) -> None:
+    documents = load_documents("builtin:quickstart")[:2]
+    built = Pipeline(documents, StageCache()).chunks(PARAMS)
+    key = "0" * 32
+    store = shared_cache().store
+    assert store is not None
+    store.put(key, built, CHUNKS, stage="sentence")
+    assert store.get(key, CHUNKS) == built
+    index = bm25_index({}, built)
+    store.put(key, index, INDEX, stage="bm25_index")
+    read = store.get(key, INDEX)
+    assert read is not None
+    np.testing.assert_array_equal(bm25_scores(read, QUESTIONS), bm25_scores(index, QUESTIONS))
+    ranking = Pipeline(documents, StageCache()).rankings(PARAMS, QUESTIONS[:1])[0]
+    store.put(key, ranking, RANKING, stage="fuse")
+    stored = store.get(key, RANKING)
+    assert stored is not None
+    assert (stored.chunks.tolist(), stored.scores.tolist(), stored.depth) == (
+        ranking.chunks.tolist(),
+        ranking.scores.tolist(),
+        ranking.depth,
+    )
+    assert artefacts_folder() == empty_cache / "artefacts"
+
+
+def test_large_arrays_are_mapped_and_not_counted_as_memory(empty_cache: Path) -> None:
+    cache = shared_cache()
+    from raytuner.pipeline.embed import VECTORS
+
+    matrix = np.ones((1000, 384), np.float32)
+    first = cache.get_or_build("1" * 32, lambda: matrix, codec=VECTORS, stage="embed_chunks")
+    assert not first.flags.writeable
+    np.testing.assert_array_equal(first, matrix)
+    assert cache._bytes < 1000
+
+
+def test_the_least_recently_used_leave_the_memory_first() -> None:
+    cache = StageCache(memory=3000)
+    for name in "abcd":
+        cache.get_or_build(name, lambda: np.zeros(100))  # 900 bytes each
+        cache.get_or_build("a", lambda: pytest.fail("a was used last"))
+    assert [name for name in "abcd" if cache.get(name) is not None] == ["a", "c", "d"]
+
+
+def test_a_limit_of_zero_keeps_nothing_on_disk(tmp_path: Path) -> None:
+    assert open_store(tmp_path / "artefacts", "0") is None
+    assert not (tmp_path / "artefacts").exists()
+
+
+def test_a_folder_that_cannot_be_used_is_said_and_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "artefacts").write_text("a file")
+    assert open_store(tmp_path / "artefacts", None) is None
+    assert "what trials share is kept in each process only" in caplog.text
