@@ -7,6 +7,7 @@ RaytunerError              exit code 1: something failed
 │   ├── DataError          documents or question sets
 │   ├── ModelError         a model, its weights or its key
 │   └── SearchError        a search algorithm or one of its options
+├── ModelChangedError      a model is not what it was when the search began
 ├── TrialError             what an objective returned cannot be scored
 └── AllTrialsFailedError   no trial of a search succeeded
 """
@@ -25,6 +26,7 @@ __all__ = [
     "AllTrialsFailedError",
     "ConfigError",
     "DataError",
+    "ModelChangedError",
     "ModelError",
     "RaytunerError",
     "SearchError",
@@ -70,6 +72,10 @@ class ModelError(UserError):
 
 class SearchError(UserError):
     """A search algorithm is unknown or cannot express the space."""
+
+
+class ModelChangedError(RaytunerError):
+    """A model is not what it was when the search began; the search ends, since further scores would not compare."""
 
 
 class TrialError(RaytunerError):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from raytuner import models
-from raytuner.errors import RaytunerError
+from raytuner.errors import ModelChangedError, RaytunerError
 from raytuner.models import ModelSpec
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.stage import stage
@@ -53,8 +53,8 @@ class Embedder:
             Shape (texts, dimensions), rows of length 1, in the order of the texts.
 
         Raises:
-            RaytunerError: The model gave another number of vectors than of texts, vectors that are not all of the
-                length of the first one, or what is no finite number.
+            ModelChangedError: The vectors are not all of the length of the first one that the model ever gave.
+            RaytunerError: It gave another number of vectors than of texts, or what is no finite number.
         """
         return self._remembered(self._texts, texts, self._embed_texts)
 
@@ -106,7 +106,7 @@ class Embedder:
             if self._dimensions is None:
                 self._dimensions = len(vector)
             if len(vector) != self._dimensions:
-                raise RaytunerError(
+                raise ModelChangedError(
                     f"{who} a vector of {len(vector)} numbers after one of {self._dimensions}: use a model or a server "
                     "whose dimension does not change"
                 )
