@@ -8,6 +8,7 @@ RaytunerError              exit code 1: something failed
 │   ├── ModelError         a model, its weights or its key
 │   ├── SearchError        a search algorithm or one of its options
 │   └── StoreError         the folder of artefacts: full, or not to be used
+├── ModelChangedError      a model is not what it was when the search began
 ├── TrialError             what an objective returned cannot be scored
 └── AllTrialsFailedError   no trial of a search succeeded
 """
@@ -26,6 +27,7 @@ __all__ = [
     "AllTrialsFailedError",
     "ConfigError",
     "DataError",
+    "ModelChangedError",
     "ModelError",
     "RaytunerError",
     "SearchError",
@@ -76,6 +78,10 @@ class SearchError(UserError):
 
 class StoreError(UserError):
     """The folder of artefacts cannot be used, or is full."""
+
+
+class ModelChangedError(RaytunerError):
+    """A model is not what it was when the search began; the search ends, since further scores would not compare."""
 
 
 class TrialError(RaytunerError):

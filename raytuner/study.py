@@ -121,6 +121,16 @@ class Study:
         )
         self._changed(trial)
 
+    def give_up(self, reason: str) -> None:
+        """End the search.
+
+        Raises:
+            RaytunerError: Always, with the reason.
+        """
+        kept = f"; what was finished is kept: raytuner show {self.folder}" if self.folder and self.scored else ""
+        self.failure = RaytunerError(f"{reason}{kept}")
+        raise self.failure
+
     def note(self, text: str) -> None:
         """Keep a remark about the run, once."""
         text = redact(text)

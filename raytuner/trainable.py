@@ -16,7 +16,7 @@ from typing import Any
 from ray import cloudpickle, tune
 
 from raytuner.components import begin_run, run_token
-from raytuner.errors import ConfigError, redact
+from raytuner.errors import ConfigError, ModelChangedError, redact
 from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
 from raytuner.run_log import RunLog
@@ -34,12 +34,22 @@ class Payload:
 
     It is an object and not a dict so that Tune does not look into it, and the driver empties it on
     arrival so that Tune, which writes what it is told to disk, has nothing to write.
+
+    Attributes:
+        number: That of the trial.
+        report: What the objective has reported, if it did.
+        seconds: The age of the trial.
+        error: The traceback of a failed trial.
+        fatal: Why the search as a whole has to end.
+        worker: The process.
+        lines: What was logged in it.
     """
 
     number: int
     report: Report | None
     seconds: float
     error: str | None = None
+    fatal: str | None = None
     worker: str = ""
     lines: list[Line] = field(default_factory=list)
 
@@ -159,9 +169,10 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
             self._started = time.perf_counter()
         try:
             report = next(self._reports, None)
-        except (Exception, SystemExit):  # whatever an objective raises is a failed trial
+        except (Exception, SystemExit) as raised:  # whatever an objective raises is a failed trial
             error = self._objective.without_documents(redact(traceback.format_exc()))
-            return self._told(None, error=error, done=True)
+            fatal = str(raised) if isinstance(raised, ModelChangedError) else None
+            return self._told(None, error=error, fatal=fatal, done=True)
         if report is not None:
             self._last = report
         return self._told(report, done=report is None or report.block is None)
@@ -184,11 +195,13 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         self._last = None
         self._started = time.perf_counter()
 
-    def _told(self, report: Report | None, error: str | None = None, done: bool = False) -> dict[str, Any]:
+    def _told(
+        self, report: Report | None, error: str | None = None, fatal: str | None = None, done: bool = False
+    ) -> dict[str, Any]:
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
         lines = self._log.take(self._objective.without_documents)
-        payload = Payload(self._number, report, seconds, error, str(os.getpid()), lines)
+        payload = Payload(self._number, report, seconds, error, fatal, str(os.getpid()), lines)
         return {
             self._objective.metric: metrics.get(self._objective.metric, float("nan")),
             "done": done,
@@ -234,7 +247,10 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
             self._study.report(payload.number, payload.report)
         if result.get("done"):
             self._study.finish(payload.number, payload.seconds, payload.error, payload.worker)
+        fatal = payload.fatal
         payload.clear()
+        if fatal is not None:
+            self._study.give_up(fatal)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost, or Tune failed to run the trial."""

@@ -89,7 +89,7 @@ def test_no_disk_space_ends_with_one_line_and_keeps_what_was_finished(tmp_path: 
 class Changing(BaseHTTPRequestHandler):
     """An embedding service whose vectors become longer."""
 
-    lengths = itertools.count(3)
+    lengths: Iterator[int]
 
     def do_GET(self) -> None:  # the name is the library's
         self._answer({"data": [{"id": "changing"}]})
@@ -110,15 +110,18 @@ class Changing(BaseHTTPRequestHandler):
         """Nothing is printed."""
 
 
-def test_a_changing_dimension_fails_with_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("good", [1, 2])  # requests: for the chunks of a trial, and for its question
+def test_a_changing_dimension_fails_with_one_line(tmp_path: Path, good: int) -> None:
+    Changing.lengths = itertools.chain(itertools.repeat(3, good), itertools.count(4))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Changing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     model = {"model": "openai-like:changing", "base_url": f"http://127.0.0.1:{server.server_port}/v1"}
-    config = {"models": {"changing": model}, "pipeline": {"embedding": "changing"}}
+    config = {"models": {"changing": model}, "pipeline": {"embedding": "changing"}, "search": {"concurrency": 1}}
     code, said = ended(start(tmp_path, config))
     server.shutdown()
     assert code == 1, said
     assert "dimension does not change" in said
+    assert ("what was finished is kept: raytuner show" in said) == (good == 2)
 
 
 @pytest.mark.parametrize("seconds", [0.8, 2.0, 4.0, 7.0])

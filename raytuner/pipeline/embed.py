@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from raytuner import models
-from raytuner.errors import RaytunerError
+from raytuner.errors import ModelChangedError, RaytunerError
 from raytuner.models import ModelSpec
 from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chunk import Chunk
@@ -79,8 +79,8 @@ class Embedder:
             Shape (texts, dimensions), rows of length 1, in the order of the texts.
 
         Raises:
-            RaytunerError: The model gave another number of vectors than of texts, vectors that are not all of the
-                length of the first one, or what is no finite number.
+            ModelChangedError: The vectors are not all of the length of the first one that the model ever gave.
+            RaytunerError: It gave another number of vectors than of texts, or what is no finite number.
         """
         return self._remembered("text", texts, self._embed_texts)
 
@@ -147,7 +147,7 @@ class Embedder:
             if self._dimensions is None:
                 self._dimensions = length
             if length != self._dimensions:
-                raise RaytunerError(
+                raise ModelChangedError(
                     f"embedding model {self._name!r} gave a vector of {length} numbers after one of "
                     f"{self._dimensions}: use a model or a server whose dimension does not change, and another "
                     "`version` under `models` when another model takes its name"
