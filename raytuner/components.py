@@ -251,9 +251,10 @@ def canonical(options: Any, where: str) -> str:
         raise ConfigError(f"{where}: only what JSON can hold is allowed: texts, numbers, lists, mappings") from None
     for name, value in _texts(options):
         if ("://" in value or _ADDRESS.search(name)) and not _is_here(value):
+            by_name = "name the model as openai-like:MODEL with base_url, or "
             raise ConfigError(
                 f"{where}: {name} may get an address of this machine only, since keys could go there; for a service "
-                "name the model as openai-like:MODEL with base_url, or make the object in a module of your own"
+                f"{by_name if where.startswith('models') else ''}make the object in a module of your own, and name that"
             )
     return text
 
