@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from raytuner.components import is_dotted
 from raytuner.errors import quoted
+from raytuner.estimate import estimate
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline.parameters import COMPONENTS
 from raytuner.plan import Plan
@@ -36,6 +37,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"fixed       {_params(plan.objective.fixed)}"
     count = "until it ends" if plan.total is None else f"{plan.total} trials"
     yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why})"
+    yield from _estimate(plan)
     yield f"models      {', '.join(plan.models) or 'none'}"
     yield from (f"  {name}: {place}" for name, place in plan.places.items())
     own = dict(_components(plan))
@@ -47,6 +49,32 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield "missing     nothing"
     for missing in plan.missing:
         yield f"missing     {missing.model}: {missing.reason}; {missing.fix}"
+
+
+def _estimate(plan: Plan) -> Iterator[str]:
+    """About what is computed; nothing for an objective of the user's own, or without the documents."""
+    if isinstance(plan.objective, OwnObjective) or not plan.complete:
+        return
+    found = estimate(plan.objective, plan.space, plan.trials)
+    there = f", {found.cut} of them cut before" if found.cut else ""
+    yield f"to compute  {_count(found.chunkings, 'way')} of cutting the documents{there}"
+    for embedding in found.embeddings:
+        rest = embedding.chunks - embedding.there
+        of_all = f" of {embedding.chunks:,}" if embedding.there else ""
+        seconds = embedding.seconds
+        time = "" if seconds is None else f", about {_duration(seconds)} on this machine"
+        tokens = int(round(embedding.tokens * rest / max(1, embedding.chunks), -3))
+        yield f"  {embedding.model}: about {rest:,}{of_all} chunks to embed, {tokens:,} tokens{time}"
+    if found.answers:
+        yield f"  LLM: at most {found.answers:,} answers, without those that trials share"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _components(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -117,6 +117,14 @@ class Store:
         """Take note that artefacts are used that the caller has kept."""
         self._find(keys)
 
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of several keys under which there is an artefact; that counts as no use."""
+        try:
+            return {row.key for row in self._disk.find(keys)} if self._reads else set()
+        except StoreError as error:
+            self._do_without(error)
+            return set()
+
     def get(self, key: str, codec: Codec[T]) -> T | None:
         """The artefact under a key, or None."""
         return self.get_many([key], codec).get(key)
