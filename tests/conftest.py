@@ -29,6 +29,18 @@ _scratch = tempfile.TemporaryDirectory(prefix="raytuner-tests-")
 os.environ["RAYTUNER_CACHE"] = str(cache_with_weights(Path(_scratch.name) / "cache", cache_folder()))
 
 
+MOST_PROCESSES = 4  # each loads the models for itself
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes ``-n auto`` means: several for the whole of what needs no Ray, else this one only.
+
+    Ray takes all CPUs for itself, and for a few tests the start of more processes is not worth it.
+    """
+    whole = not config.option.file_or_dir and "not ray" in config.option.markexpr
+    return min(os.cpu_count() or 1, MOST_PROCESSES) if whole else 0
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of public evaluation data, which is not part of the project."""
