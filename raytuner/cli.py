@@ -242,6 +242,7 @@ def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: boo
 @cli.command()
 @click.argument("config", type=CONFIG)
 @search_options
+@click.option("--keys", is_flag=True, help="Show what the default configuration would use again, and why not.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
 def plan(
     config: Path,
@@ -249,6 +250,7 @@ def plan(
     trials: int | None,
     seed: int | None,
     overrides: tuple[str, ...],
+    keys: bool,
     verbose: bool,
 ) -> None:
     """Check CONFIG and say what would be run; runs nothing and does not need Ray."""
@@ -258,11 +260,13 @@ def plan(
     loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
     from raytuner.documents.load import progress_bar
     from raytuner.plan import make_plan
-    from raytuner.plan_text import describe
+    from raytuner.plan_text import describe, describe_keys
 
     with progress_bar() as reading:
         made = make_plan(loaded, progress=reading)
     click.echo(describe(made))
+    if keys:
+        click.echo(describe_keys(made))
 
 
 @cli.command()

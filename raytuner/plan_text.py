@@ -10,6 +10,7 @@ from raytuner.estimate import estimate
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline.parameters import COMPONENTS
 from raytuner.plan import Plan
+from raytuner.reuse import MADE_FROM, Reuse, reuse
 from raytuner.space import MAX_COUNTED, Choice, Normal, Parameter, Range
 
 MAX_SHOWN = 30
@@ -23,6 +24,30 @@ def describe(plan: Plan) -> str:
         plan: From `make_plan`.
     """
     return "\n".join(_lines(plan))
+
+
+def describe_keys(plan: Plan) -> str:
+    """What the default configuration would use again from the cache and, where nothing, which part differs.
+
+    Args:
+        plan: From `make_plan`, of a pipeline whose documents were read.
+    """
+    if isinstance(plan.objective, OwnObjective) or not plan.complete:
+        return "keys        are known for raytuner's own pipeline, when its documents are read"
+    lines = ["keys        of the default configuration"]
+    for found in reuse(plan.objective, plan.default):
+        lines.append(f"  {found.stage:15} {found.key}  {'on disk' if found.there else _why(found)}")
+    return "\n".join(lines)
+
+
+def _why(found: Reuse) -> str:
+    if not found.differs:
+        return "not there, and none of this stage is"
+    parts = [
+        "other documents or chunks" if name == MADE_FROM else f"{name} {quoted(new)} instead of {quoted(old)}"
+        for name, (old, new) in found.differs.items()
+    ]
+    return f"not there; differs from the nearest by {', '.join(parts)}"
 
 
 def _lines(plan: Plan) -> Iterator[str]:

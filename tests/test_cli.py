@@ -84,6 +84,17 @@ def test_version_names_what_matters() -> None:
     assert f"Python {sys.version.split()[0]}" in text
 
 
+@pytest.mark.usefixtures("empty_cache")
+def test_plan_shows_what_is_used_again_and_why_not(config: Path) -> None:
+    lines = invoke("plan", str(config), "--keys").output.splitlines()
+    start = lines.index("keys        of the default configuration")
+    shown = [line.split(maxsplit=2) for line in lines[start + 1 :]]
+    assert [(stage, len(key), said) for stage, key, said in shown] == [
+        ("sentence", 32, "not there, and none of this stage is"),
+        ("bm25_index", 32, "not there, and none of this stage is"),
+    ]
+
+
 def test_plan_says_what_would_run(config: Path) -> None:
     text = invoke("plan", str(config)).output
     assert "chunk_size: 16, 32" in text

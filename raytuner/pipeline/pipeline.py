@@ -14,6 +14,7 @@ from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder
 from raytuner.pipeline.generate import EXTRACTIVE, Answer, extract, generate
+from raytuner.pipeline.link import LINKS, Link
 from raytuner.pipeline.own_retriever import make_retriever, own_search
 from raytuner.pipeline.parameters import route
 from raytuner.pipeline.rerank import rerank
@@ -32,6 +33,7 @@ from raytuner.pipeline.splitters import (
     splitter_stage,
 )
 from raytuner.pipeline.stage import Stage, digest
+from raytuner.store import JSON
 
 _waiting = ThreadPoolExecutor(32, thread_name_prefix="raytuner-answers")
 """Threads that wait for answers; as many may be in flight."""
@@ -73,8 +75,26 @@ class Pipeline:
     def chunks(self, params: Mapping[str, Any]) -> list[Chunk]:
         """The chunks of the whole collection."""
         part = splitter_stage(params)
-        chunks: list[Chunk] = self._built(part, self.split_key(params), lambda: part(params, self.documents))
+        chunks: list[Chunk] = self._linked(part, params, self._fingerprint, lambda: part(params, self.documents))
         return chunks
+
+    def links(self, params: Mapping[str, Any]) -> list[Link]:
+        """The artefacts that a configuration needs of the whole collection, in the order in which they are made."""
+        split = Link.of(splitter_stage(params), params, self._fingerprint)
+        way = str(route(params))
+        indexes = ((embed_chunks, ("vector", "hybrid")), (bm25_index, ("bm25", "hybrid")))
+        return [split, *(Link.of(part, params, split.key) for part, ways in indexes if way in ways)]
+
+    def _linked(self, part: Stage, params: Mapping[str, Any], upstream: str, build: Callable[[], Any]) -> Any:
+        """The one artefact of a stage for the whole collection; what is in its key is noted beside it."""
+        link = Link.of(part, params, upstream)
+
+        def noted() -> Any:
+            made = build()
+            self._cache.get_or_build(digest(["link", link.key]), lambda: link.described, codec=JSON, stage=LINKS)
+            return made
+
+        return self._built(part, link.key, noted)
 
     def contexts(self, params: Mapping[str, Any], ranking: Ranking) -> list[Chunk]:
         """What is answered from: the retrieved chunks, those of a sentence window widened."""
@@ -175,7 +195,10 @@ class Pipeline:
         key = vector_search.key(params, embed_key)
 
         def search(needed: list[str]) -> list[Ranking]:
-            vectors: Vectors = self._built(embed_chunks, embed_key, lambda: embed_chunks(params, self.chunks(params)))
+            split_key = self.split_key(params)
+            vectors: Vectors = self._linked(
+                embed_chunks, params, split_key, lambda: embed_chunks(params, self.chunks(params))
+            )
             own = embed_chunks.own(params)
             queries = embedder(own["embedding"], own["long_text"]).queries(needed)
             found: list[Ranking] = vector_search(params, vectors, queries, depth)
@@ -188,7 +211,8 @@ class Pipeline:
         key = bm25_search.key(params, index_key)
 
         def search(needed: list[str]) -> list[Ranking]:
-            index = self._built(bm25_index, index_key, lambda: bm25_index(params, self.chunks(params)))
+            split_key = self.split_key(params)
+            index = self._linked(bm25_index, params, split_key, lambda: bm25_index(params, self.chunks(params)))
             found: list[Ranking] = bm25_search(params, index, needed, depth)
             return found
 

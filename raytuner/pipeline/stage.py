@@ -65,9 +65,12 @@ class Stage:
 
     def key(self, params: Mapping[str, Any], *upstream: str) -> str:
         """The content key of the artefact for these parameters and the keys it is computed from."""
+        return digest([self.name, self.version, self.parts(params), list(upstream)])
+
+    def parts(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a configuration is in the key."""
         own = self.own(params)
-        identities = {name: identify(own) for name, identify in self.identify.items()}
-        return digest([self.name, self.version, {**own, **identities}, list(upstream)])
+        return {**own, **{name: identify(own) for name, identify in self.identify.items()}}
 
     def __call__(self, params: Mapping[str, Any], *upstream: Any) -> Any:
         """Run the stage on what comes from upstream with its own part of the parameters."""

@@ -83,6 +83,10 @@ class Disk:
         """The rows of those keys that are there."""
         return self._index.read(lambda connection: rows.find(connection, keys))
 
+    def of_stage(self, stage: str) -> list[str]:
+        """The keys of what a stage made, the last first."""
+        return self._index.read(lambda connection: rows.of_stage(connection, stage))
+
     def renew(self, found: list[Row]) -> list[Row]:
         """Take note that contents are used, where it is not known yet; gives the rows that are still there."""
         now = time.time()

@@ -86,6 +86,13 @@ def find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[Row]:
     return rows
 
 
+def of_stage(connection: sqlite3.Connection, stage: str) -> list[str]:
+    """The keys of what a stage made, the last first."""
+    return [
+        key for (key,) in connection.execute("SELECT key FROM artefact WHERE stage = ? ORDER BY made DESC", (stage,))
+    ]
+
+
 def least_recent(connection: sqlite3.Connection, before: float = float("inf")) -> Iterator[Row]:
     """The rows not used since a time, least recently used first, with an empty content where there is one."""
     query = f"SELECT {_LITTLE} FROM artefact WHERE used < ? ORDER BY used, rowid"  # noqa: S608

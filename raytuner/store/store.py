@@ -117,6 +117,16 @@ class Store:
         """Take note that artefacts are used that the caller has kept."""
         self._find(keys)
 
+    def of_stage(self, stage: str, codec: Codec[T]) -> list[T]:
+        """All artefacts of a stage, the last first.
+
+        Raises:
+            StoreError: The folder cannot be used.
+        """
+        keys = self._disk.of_stage(stage)
+        found = self.get_many(keys, codec)
+        return [found[key] for key in keys if key in found]
+
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of several keys under which there is an artefact; that counts as no use."""
         try:
