@@ -16,6 +16,7 @@ from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.parameters import route
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.splitters import custom, semantic, sentence_window, splitter_stage, whole
+from raytuner.pipeline.stage import digest
 from raytuner.rag import RagObjective
 from raytuner.space import Raw, SearchSpace
 
@@ -84,7 +85,7 @@ def estimate(objective: RagObjective, space: SearchSpace, trials: int | None) ->
     vectors: dict[str, tuple[str, _Chunking]] = {}
     answering = 0
     for own in _configurations(objective, space, trials):
-        key = pipeline.split_key(own)
+        key = _split_key(pipeline, own)
         chunking = chunkings.setdefault(key, _chunking(objective, own, key))
         if str(route(own)) in ("vector", "hybrid"):
             name = str(embed_chunks.own(own)["embedding"])
@@ -123,6 +124,14 @@ def _drawn(space: SearchSpace, count: int) -> Iterator[Raw]:
             yield raw
         if len(seen) == count:
             return
+
+
+def _split_key(pipeline: Pipeline, own: Mapping[str, Any]) -> str:
+    """The key of the chunks; for a splitter from outside another one, since its own is known when it is imported."""
+    if splitter_stage(own) is not custom:
+        return pipeline.split_key(own)
+    settings = custom.own(own)
+    return digest([str(settings["splitter"]), settings["chunk_size"], settings["chunk_overlap"]])
 
 
 def _chunking(objective: RagObjective, own: Mapping[str, Any], key: str) -> _Chunking:

@@ -9,6 +9,7 @@ from raytuner.errors import quoted
 from raytuner.estimate import estimate
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline.parameters import COMPONENTS
+from raytuner.pipeline.splitters import custom, splitter_stage
 from raytuner.plan import Plan
 from raytuner.reuse import MADE_FROM, Reuse, reuse
 from raytuner.space import MAX_COUNTED, Choice, Normal, Parameter, Range
@@ -34,6 +35,8 @@ def describe_keys(plan: Plan) -> str:
     """
     if isinstance(plan.objective, OwnObjective) or not plan.complete:
         return "keys        are known for raytuner's own pipeline, when its documents are read"
+    if splitter_stage(plan.objective.resolved(plan.default)) is custom:
+        return "keys        are not known: the splitter is not imported"
     lines = ["keys        of the default configuration"]
     for found in reuse(plan.objective, plan.default):
         lines.append(f"  {found.stage:15} {found.key}  {'on disk' if found.there else _why(found)}")

@@ -76,3 +76,10 @@ def test_an_endless_space_and_a_model_elsewhere(tmp_path: Path) -> None:
     assert 2 <= found.chunkings <= 12
     assert found.embeddings[0].model == "served"
     assert found.embeddings[0].seconds is None
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_nothing_that_a_config_names_is_imported() -> None:
+    space = SearchSpace.from_dict({"chunk_size": [64, 128], "splitter": ["no_such.module.Splitter", "sentence"]})
+    rag = objective(reranker="no_such.module.Reranker")
+    assert estimate(rag, space, None).chunkings == 4

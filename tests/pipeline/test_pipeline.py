@@ -11,6 +11,7 @@ import pytest
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, ModelError
 from raytuner.pipeline.cache import StageCache
+from raytuner.pipeline.link import LINKS
 from raytuner.pipeline.parameters import check, check_value, defaults
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import MIN_DEPTH, Ranking
@@ -31,7 +32,8 @@ class RecordingCache(StageCache):
 
     def get_or_build_many(self, keys: Any, build: Any, *, stage: str = "", **options: Any) -> Any:
         def recorded(needed: list[int]) -> Any:
-            self.built[stage] += len(needed)
+            if stage != LINKS:  # which only describe the others
+                self.built[stage] += len(needed)
             return build(needed)
 
         return super().get_or_build_many(keys, recorded, stage=stage, **options)
