@@ -119,7 +119,7 @@ def check_prompt(params: Mapping[str, Any]) -> None:
         )
 
 
-@stage(version=2, codec=ANSWER, llm=llm_identity)
+@stage(version=2, codec=ANSWER, libraries=("llama-index-core",), llm=llm_identity)
 async def generate(
     question: str,
     contexts: Sequence[str],

@@ -133,7 +133,7 @@ INDEX: Codec[BM25Index] = Adapted("bm25-1", ARRAYS, _pack_index, _unpack_index)
 """How BM25 indexes are stored."""
 
 
-@stage(version=3, codec=INDEX)
+@stage(version=3, codec=INDEX, libraries=("bm25s",))
 def bm25_index(
     chunks: Sequence[Chunk],
     *,
@@ -164,7 +164,7 @@ def bm25_index(
     )
 
 
-@stage(version=3, codec=RANKING)
+@stage(version=3, codec=RANKING, libraries=("bm25s",))
 def bm25_search(index: BM25Index, questions: Sequence[str], depth: int) -> list[Ranking]:
     """Rank by BM25; chunks that share no term with the question are not retrieved.
 

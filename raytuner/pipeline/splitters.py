@@ -19,6 +19,9 @@ from raytuner.pipeline.node_parser import node_parser, parsed, sizes
 from raytuner.pipeline.sentences import sentence_pieces, sentences
 from raytuner.pipeline.stage import Identify, Stage, stage
 
+LLAMA_INDEX = ("llama-index-core", "nltk", "tiktoken")
+"""What cuts texts and counts their tokens."""
+
 Splitter = Literal["sentence", "token", "markdown", "sentence_window", "semantic", "recursive", "whole"] | OwnComponent
 
 
@@ -32,7 +35,7 @@ def choose(*, splitter: Splitter = "sentence") -> str | Component:
     return splitter
 
 
-@stage(version=1, codec=CHUNKS)
+@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX)
 def sentence(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -53,7 +56,7 @@ def sentence(
     return _chunks(documents, ranges.by_sentences(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
 
 
-@stage(version=1, codec=CHUNKS)
+@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX)
 def token(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -61,7 +64,7 @@ def token(
     return _chunks(documents, ranges.by_words(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
 
 
-@stage(version=1, codec=CHUNKS)
+@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX)
 def markdown(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -70,7 +73,7 @@ def markdown(
     return _chunks(documents, lambda text: ranges.fitted(text, ranges.sections(text), chunk_size, cut))
 
 
-@stage(version=1, codec=CHUNKS)
+@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX)
 def recursive(
     documents: Sequence[Document], *, chunk_size: ChunkSize = 512, chunk_overlap: ChunkOverlap = 0.1
 ) -> list[Chunk]:
@@ -78,7 +81,7 @@ def recursive(
     return _chunks(documents, ranges.by_separators(chunk_size, overlap_tokens(chunk_size, chunk_overlap)))
 
 
-@stage(version=1, codec=CHUNKS)
+@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX)
 def sentence_window(documents: Sequence[Document]) -> list[Chunk]:
     """Make each sentence a chunk; see `expand`."""
     return _chunks(documents, sentences)
@@ -115,7 +118,7 @@ def expand(
     return windows
 
 
-@stage(version=1, codec=CHUNKS, embedding=model_identity)
+@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX, embedding=model_identity)
 def semantic(
     documents: Sequence[Document],
     *,
@@ -180,6 +183,7 @@ def _if_taken(name: str) -> Identify:
 @stage(
     version=1,
     codec=CHUNKS,
+    libraries=LLAMA_INDEX,
     splitter=lambda own: identity(own["splitter"]),
     chunk_size=_if_taken("chunk_size"),
     chunk_overlap=_if_taken("chunk_overlap"),

@@ -7,7 +7,8 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version as version_of
 from typing import Any, get_type_hints
 
 from raytuner.store import Codec
@@ -28,6 +29,12 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+@cache
+def installed_version(package: str) -> str:
+    """The version of a package that is installed."""
+    return version_of(package)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of the pipeline.
@@ -40,6 +47,7 @@ class Stage:
         identify: For a parameter that names something outside (a model), the function that maps the
             stage's own parameters to what stands for it in the key (the hash of its weights).
         codec: How its artefacts are stored on disk. None keeps them in the process: they cost less to make.
+        libraries: The packages that decide what it makes; their versions are in its keys.
     """
 
     name: str
@@ -47,6 +55,7 @@ class Stage:
     run: Callable[..., Any]
     identify: Mapping[str, Identify] = field(default_factory=dict)
     codec: Codec[Any] | None = None
+    libraries: tuple[str, ...] = ()
 
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -70,7 +79,8 @@ class Stage:
     def parts(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What of a configuration is in the key."""
         own = self.own(params)
-        return {**own, **{name: identify(own) for name, identify in self.identify.items()}}
+        identities = {name: identify(own) for name, identify in self.identify.items()}
+        return {**own, **identities, **{name: installed_version(name) for name in self.libraries}}
 
     def __call__(self, params: Mapping[str, Any], *upstream: Any) -> Any:
         """Run the stage on what comes from upstream with its own part of the parameters."""
@@ -78,17 +88,18 @@ class Stage:
 
 
 def stage(
-    *, version: int, codec: Codec[Any] | None = None, **identify: Identify
+    *, version: int, codec: Codec[Any] | None = None, libraries: tuple[str, ...] = (), **identify: Identify
 ) -> Callable[[Callable[..., Any]], Stage]:
     """Make a stage of a function.
 
     Args:
         version: See `Stage`.
         codec: See `Stage`.
+        libraries: See `Stage`.
         **identify: See `Stage`.
     """
 
     def decorate(run: Callable[..., Any]) -> Stage:
-        return Stage(run.__name__, version, run, identify, codec)
+        return Stage(run.__name__, version, run, identify, codec, libraries)
 
     return decorate

@@ -143,6 +143,16 @@ def test_a_model_is_known_by_its_identity(monkeypatch: pytest.MonkeyPatch, kind:
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+def test_a_library_of_another_version_changes_the_keys_of_the_stages_that_it_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {part.name: part.key({}, "up") for part in stages.STAGES}
+    monkeypatch.setattr("raytuner.pipeline.stage.installed_version", lambda package: f"{package} of tomorrow")
+    changed = {part.name for part in stages.STAGES if part.key({}, "up") != before[part.name]}
+    splitters = {"sentence", "token", "markdown", "recursive", "sentence_window", "semantic", "custom"}
+    assert changed == {*splitters, "bm25_index", "bm25_search", "generate"}
+
+
 def test_keys_are_the_same_in_another_process() -> None:
     params = {"embedding": "wordllama", "chunk_size": 64, "llm": "mock", "prompt": "ü {context_str} {query_str}"}
     code = (
