@@ -89,7 +89,7 @@ class StageCache:
         codec: Codec[T] | None = None,
         stage: str = "",
         usable: Callable[[T], bool] = lambda _: True,
-        together: bool = False,
+        batch: int | None = None,
     ) -> list[T]:
         """The artefacts under several keys; those missing or not usable are built in one call.
 
@@ -99,7 +99,8 @@ class StageCache:
             codec: How they are stored on disk; without one they are not.
             stage: The name of what makes them.
             usable: Whether a stored artefact serves, e.g. a ranking that is deep enough.
-            together: Whether they are many that other processes need as well, which then share the work.
+            batch: The fewest that are worth a call, where others that need the same share the work, a batch each;
+                None makes them all at once.
 
         Returns:
             The artefacts in the order of the keys.
@@ -114,8 +115,8 @@ class StageCache:
 
             if codec is None or self.store is None:
                 made = self._made(wanted, make, usable)
-            elif together:
-                made = self.store.build_together(wanted, make, codec, stage=stage)
+            elif batch is not None:
+                made = self.store.build_together(wanted, make, codec, stage=stage, at_least=batch)
             else:
                 made = self.store.get_or_build_many(wanted, make, codec, stage=stage, usable=usable)
             found |= dict(zip(wanted, made, strict=True))

@@ -94,13 +94,14 @@ class Embedder:
         return float(share(texts)) if share is not None else 0.0
 
     def _remembered(self, kind: str, texts: Sequence[str], embed: Callable[[list[str]], Vectors]) -> Vectors:
-        distinct = list(dict.fromkeys(texts))
+        # The longest first: in a batch of a model that pads they are alike, and the last batches are short.
+        distinct = sorted(dict.fromkeys(texts), key=len, reverse=True)
         rows = (self._own_artefacts or shared_cache()).get_or_build_many(
             [digest([f"embed_{kind}", 1, self._identity, text]) for text in distinct],
             lambda needed: list(_unit_length(embed([distinct[i] for i in needed]))),
             codec=VECTOR,
             stage=f"embed_{kind}",
-            together=True,
+            batch=self._batch,
         )
         self._check_lengths([len(row) for row in rows])
         found = dict(zip(distinct, rows, strict=True))
@@ -115,6 +116,11 @@ class Embedder:
         if self._is_local:
             return np.asarray(self._model.encode(queries), dtype=np.float32)
         return self._array(lambda: [self._model.get_query_embedding(query) for query in queries], len(queries))
+
+    @property
+    def _batch(self) -> int:
+        """The fewest texts that are worth a call; a call of one of raytuner's own costs nothing beside its texts."""
+        return 4 if self._is_local else int(self._model.embed_batch_size)
 
     @property
     def _is_local(self) -> bool:
@@ -171,7 +177,7 @@ def embedder(model: Model, long_text: str = "windows") -> Embedder:
     return _embedders[identity]
 
 
-@stage(version=1, codec=VECTORS, embedding=model_identity)
+@stage(version=1, codec=VECTORS, shares_work=True, embedding=model_identity)
 def embed_chunks(chunks: Sequence[Chunk], *, embedding: Model = "minilm", long_text: LongText = "windows") -> Vectors:
     """Embed every chunk.
 

@@ -88,11 +88,14 @@ class Pipeline:
     def _linked(self, part: Stage, params: Mapping[str, Any], upstream: str, build: Callable[[], Any]) -> Any:
         """The one artefact of a stage for the whole collection; what is in its key is noted beside it."""
         link = Link.of(part, params, upstream)
+        made = None
+        if part.shares_work and self._cache.get(link.key, part.codec) is None:
+            made = build()  # without a lock, so that whoever needs the same takes part in the work
 
         def noted() -> Any:
-            made = build()
+            artefact = build() if made is None else made
             self._cache.get_or_build(digest(["link", link.key]), lambda: link.described, codec=JSON, stage=LINKS)
-            return made
+            return artefact
 
         return self._built(part, link.key, noted)
 
@@ -194,17 +197,24 @@ class Pipeline:
         embed_key = embed_chunks.key(params, self.split_key(params))
         key = vector_search.key(params, embed_key)
 
+        own = embed_chunks.own(params)
+
         def search(needed: list[str]) -> list[Ranking]:
-            split_key = self.split_key(params)
-            vectors: Vectors = self._linked(
-                embed_chunks, params, split_key, lambda: embed_chunks(params, self.chunks(params))
-            )
-            own = embed_chunks.own(params)
             queries = embedder(own["embedding"], own["long_text"]).queries(needed)
-            found: list[Ranking] = vector_search(params, vectors, queries, depth)
+            found: list[Ranking] = vector_search(params, self._vectors(params), queries, depth)
             return found
 
-        return key, self._at_once(vector_search, key, questions, depth, search)
+        def ahead(needed: list[str]) -> None:
+            self._vectors(params)
+            embedder(own["embedding"], own["long_text"]).queries(needed)
+
+        return key, self._at_once(vector_search, key, questions, depth, search, ahead)
+
+    def _vectors(self, params: Mapping[str, Any]) -> Vectors:
+        vectors: Vectors = self._linked(
+            embed_chunks, params, self.split_key(params), lambda: embed_chunks(params, self.chunks(params))
+        )
+        return vectors
 
     def _by_bm25(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
         index_key = bm25_index.key(params, self.split_key(params))
@@ -231,12 +241,23 @@ class Pipeline:
         return key, self._each(fuse, key, questions, depth, search)
 
     def _at_once(
-        self, part: Stage, key: str, questions: Sequence[str], depth: int, search: Callable[[list[str]], list[Ranking]]
+        self,
+        part: Stage,
+        key: str,
+        questions: Sequence[str],
+        depth: int,
+        search: Callable[[list[str]], list[Ranking]],
+        ahead: Callable[[list[str]], object] = lambda _: None,
     ) -> list[Ranking]:
-        """As `_each`, for a search that costs hardly more for all questions than for a few."""
+        """As `_each`, for a search that costs hardly more for all questions than for a few.
+
+        What it needs is made `ahead` of it, where workers that need the same do not wait for one of them.
+        """
         known = self._cache.get(digest([key, questions[0]]), part.codec) if questions else None
         others = self._questions if known is None or known.depth < depth else []
         together = list(dict.fromkeys([*questions, *others]))
+        if others:
+            ahead(together)
         found = self._each(part, key, together, depth, lambda needed: search([together[i] for i in needed]))
         by_question = dict(zip(together, found, strict=True))
         return [by_question[question] for question in questions]

@@ -118,7 +118,7 @@ def expand(
     return windows
 
 
-@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX, embedding=model_identity)
+@stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX, shares_work=True, embedding=model_identity)
 def semantic(
     documents: Sequence[Document],
     *,

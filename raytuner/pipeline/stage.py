@@ -48,6 +48,7 @@ class Stage:
             stage's own parameters to what stands for it in the key (the hash of its weights).
         codec: How its artefacts are stored on disk. None keeps them in the process: they cost less to make.
         libraries: The packages that decide what it makes; their versions are in its keys.
+        shares_work: Whether what takes long in it are artefacts that it shares out among all who need them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Stage:
     identify: Mapping[str, Identify] = field(default_factory=dict)
     codec: Codec[Any] | None = None
     libraries: tuple[str, ...] = ()
+    shares_work: bool = False
 
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -88,7 +90,12 @@ class Stage:
 
 
 def stage(
-    *, version: int, codec: Codec[Any] | None = None, libraries: tuple[str, ...] = (), **identify: Identify
+    *,
+    version: int,
+    codec: Codec[Any] | None = None,
+    libraries: tuple[str, ...] = (),
+    shares_work: bool = False,
+    **identify: Identify,
 ) -> Callable[[Callable[..., Any]], Stage]:
     """Make a stage of a function.
 
@@ -96,10 +103,11 @@ def stage(
         version: See `Stage`.
         codec: See `Stage`.
         libraries: See `Stage`.
+        shares_work: See `Stage`.
         **identify: See `Stage`.
     """
 
     def decorate(run: Callable[..., Any]) -> Stage:
-        return Stage(run.__name__, version, run, identify, codec, libraries)
+        return Stage(run.__name__, version, run, identify, codec, libraries, shares_work)
 
     return decorate

@@ -11,6 +11,7 @@ import uuid
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 
 INDEX = 1 << 60
@@ -53,20 +54,23 @@ class KeyLocks:
             yield
 
     @contextmanager
-    def trying(self, keys: Iterable[str]) -> Iterator[bool]:
-        """Hold the locks of keys if nobody else holds any of them; says whether it is so, and never waits."""
+    def free(self, keys: Iterable[str], count: int) -> Iterator[list[str]]:
+        """Hold the locks of the first so many of several keys that nobody else holds; gives these keys, never waits."""
         with ExitStack() as held:
-            yield all(self._try(offset, held) for offset in {int(key[:15], 16) for key in keys})
+            yield list(islice((key for key in keys if self._try(int(key[:15], 16), held)), count))
 
     def _try(self, offset: int, held: ExitStack) -> bool:
         thread_lock = self._thread_lock(offset)
         if not thread_lock.acquire(blocking=False):
             return False
-        held.callback(thread_lock.release)
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
-        except BlockingIOError:
-            return False
+        except BaseException as error:
+            thread_lock.release()
+            if isinstance(error, BlockingIOError):
+                return False
+            raise
+        held.callback(thread_lock.release)
         held.callback(fcntl.lockf, self._file, fcntl.LOCK_UN, 1, offset)
         return True
 

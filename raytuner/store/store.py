@@ -60,9 +60,8 @@ class Info:
         return max((count.newest for count in self.stages.values()), default=None)
 
 
-FIRST_BATCH = 16
-BATCH_S = 0.5
-"""What is built together is cut into batches that take about so long."""
+BATCH_S = 0.3
+"""What is built together is cut into batches that take about so many seconds."""
 
 
 class _Task(Generic[T]):
@@ -218,7 +217,13 @@ class Store:
         return [found[key] for key in keys]
 
     def build_together(
-        self, keys: Sequence[str], build: Callable[[list[int]], Sequence[T]], codec: Codec[T], *, stage: str
+        self,
+        keys: Sequence[str],
+        build: Callable[[list[int]], Sequence[T]],
+        codec: Codec[T],
+        *,
+        stage: str,
+        at_least: int = 1,
     ) -> list[T]:
         """As `get_or_build_many`, in batches: processes that ask for the same at once share the work among them.
 
@@ -227,6 +232,7 @@ class Store:
             build: Makes the artefacts of several positions; what it makes must not depend on which are together.
             codec: How they are stored.
             stage: The name of what makes them.
+            at_least: How many are in the first batch, and in the others too but for the last one.
 
         Returns:
             The artefacts in the order of the keys.
@@ -234,21 +240,16 @@ class Store:
         task = _Task(keys, build, codec, stage)
         found = self._usable(task, task.keys)
         todo = [key for key in task.keys if key not in found]
-        busy: list[list[str]] = []  # what others work on
-        size = FIRST_BATCH
+        size = at_least
         while todo:
-            batch, todo = todo[:size], todo[size:]
-            started = time.perf_counter()
-            with self._trying(batch) as free:
-                if free:
-                    found |= self._complete(task, batch)
-                else:
-                    busy.append(batch)
-            if free and time.perf_counter() - started < BATCH_S / 2:
-                size *= 2
-        for batch in busy:
-            with self._holding(batch):
-                found |= self._complete(task, batch)
+            with self._claiming(todo, size) as batch:
+                known = self._usable(task, batch)
+                fresh = [key for key in batch if key not in known]
+                started = time.perf_counter()
+                found |= known | self._made(task, fresh)
+                if fresh:
+                    size = max(at_least, min(2 * size, int(len(fresh) * BATCH_S / (time.perf_counter() - started))))
+            todo = [key for key in todo if key not in found]
         return [found[key] for key in keys]
 
     def _usable(self, task: _Task[T], keys: Iterable[str]) -> dict[str, T]:
@@ -260,10 +261,14 @@ class Store:
     def _complete(self, task: _Task[T], keys: Sequence[str]) -> dict[str, T]:
         """The artefacts of keys that are held: what others have built meanwhile, the rest built now."""
         found = self._usable(task, keys)
-        if missing := [key for key in keys if key not in found]:
-            built = dict(zip(missing, task.build([task.keys[key] for key in missing]), strict=True))
-            found |= built | self._kept(built, task.codec, task.stage)
-        return found
+        return found | self._made(task, [key for key in keys if key not in found])
+
+    def _made(self, task: _Task[T], keys: Sequence[str]) -> dict[str, T]:
+        """The artefacts of keys that are held, built now."""
+        if not keys:
+            return {}
+        built = dict(zip(keys, task.build([task.keys[key] for key in keys]), strict=True))
+        return built | self._kept(built, task.codec, task.stage)
 
     def info(self) -> Info:
         """What is in the store.
@@ -337,14 +342,16 @@ class Store:
             yield
 
     @contextmanager
-    def _trying(self, keys: Sequence[str]) -> Iterator[bool]:
-        """Hold the locks of keys if they are free, as far as there are locks."""
+    def _claiming(self, keys: Sequence[str], count: int) -> Iterator[Sequence[str]]:
+        """Hold the locks of the first so many of several keys that are free; if none is, wait for the first one."""
         with ExitStack() as held:
             try:
-                free = held.enter_context(self._disk.locks.trying(keys))
-            except OSError:  # which is said when they are waited for
-                free = False
-            yield free
+                free = held.enter_context(self._disk.locks.free(keys, count))
+            except OSError:  # which is said when one is waited for
+                free = []
+            if not free:
+                held.enter_context(self._holding(keys[:1]))
+            yield free or keys[:1]
 
     def _store_no_more(self, error: StoreError) -> None:
         self._writes = False

@@ -22,7 +22,7 @@ QUESTIONS = ["What is a chunk?", "How does BM25 weigh a repeated term?", "Why em
 PARAMS: dict[str, Any] = {"embedding": "wordllama", "chunk_size": 64, "retriever": "hybrid"}
 
 RUN = """
-import json, sys
+import json, sys, time
 from raytuner.documents.load import load_documents
 from raytuner.models.wordllama import WordLlama
 from raytuner.pipeline.pipeline import Pipeline
@@ -30,14 +30,18 @@ embedded = []
 encode = WordLlama.encode
 def counted(self, texts):
     embedded.extend(texts)
+    time.sleep(SLOW * len(texts))
     return encode(self, texts)
 WordLlama.encode = counted
 documents = load_documents("builtin:quickstart")[:3]
-if len(sys.argv) > 1:
+if len(sys.argv) > 1 and sys.argv[1] != "wait":
     first = documents[0]
     documents[0] = type(first)(first.id, first.text + sys.argv[1], first.source)
 params = {"embedding": "wordllama", "chunk_size": 64, "retriever": "hybrid"}
 questions = ["What is a chunk?", "How does BM25 weigh a repeated term?", "Why embed in windows?"]
+if "wait" in sys.argv:
+    print("ready", file=sys.stderr, flush=True)
+    sys.stdin.readline()
 found = Pipeline(documents, questions=questions).rankings(params, questions)
 print(json.dumps([len(embedded), [[r.chunks.tolist(), r.scores.tolist()] for r in found]]))
 """
@@ -45,7 +49,11 @@ print(json.dumps([len(embedded), [[r.chunks.tolist(), r.scores.tolist()] for r i
 
 def run(*arguments: str) -> list[Any]:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, check=True, env=dict(os.environ)
+        [sys.executable, "-c", f"SLOW = 0\n{RUN}", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
     )
     found: list[Any] = json.loads(done.stdout)
     return found
@@ -56,6 +64,26 @@ def test_another_process_embeds_nothing_again_and_finds_the_same() -> None:
     first, second = run(), run()
     assert first[0] > 50
     assert second == [0, first[1]]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_who_needs_the_same_vectors_takes_part_in_making_them() -> None:
+    alone, expected = run()
+    store = open_store(artefacts_folder(), None)
+    assert store is not None
+    store.clear()
+    command = [sys.executable, "-c", f"SLOW = 0.01\n{RUN}", "wait"]
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    both = [subprocess.Popen(command, text=True, **streams) for _ in range(2)]
+    for process in both:
+        assert "ready" in process.stderr.readline()
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    (first, found), (second, same) = (json.loads(process.communicate(timeout=60)[0]) for process in both)
+    assert found == same == expected
+    assert min(first, second) > (first + second) / 4
+    assert first + second == alone
 
 
 @pytest.mark.usefixtures("empty_cache")

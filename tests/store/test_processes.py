@@ -109,6 +109,40 @@ def test_overlapping_batches_build_each_once(tmp_path: Path) -> None:
     assert sorted(begun(tmp_path)) == list(range(60))
 
 
+def build_together(folder: Path, numbers: list[int], seconds: float) -> None:
+    def build(needed: list[int]) -> list[Any]:
+        for i in needed:
+            note(folder, f"begin {numbers[i]} {os.getpid()}")
+        time.sleep(seconds * len(needed))
+        return [f"value {numbers[i]}" for i in needed]
+
+    store = Store(folder / "cache")
+    note(folder, "asks")
+    wait_for(lambda: notes(folder).count("asks") >= 2)
+    found = store.build_together([digest(number) for number in numbers], build, JSON, stage="many")
+    assert found == [f"value {number}" for number in numbers]
+
+
+def test_what_is_built_together_is_shared_out(tmp_path: Path) -> None:
+    orders = [list(range(60)), list(range(40, -1, -1)) + list(range(41, 60))]
+    processes = [start(build_together, tmp_path, order, 0.02) for order in orders]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert sorted(begun(tmp_path)) == list(range(60))
+    builders = [int(line.split()[2]) for line in notes(tmp_path) if line.startswith("begin")]
+    assert all(builders.count(process.pid) >= 15 for process in processes)
+
+
+def test_what_a_killed_process_had_claimed_is_built_by_another(tmp_path: Path) -> None:
+    first, second = (start(build_together, tmp_path, list(range(20)), seconds) for seconds in (600, 0.01))
+    wait_for(lambda: len(begun(tmp_path)) >= 20)
+    os.kill(first.pid, signal.SIGKILL)
+    second.join(60)
+    assert second.exitcode == 0
+    assert set(begun(tmp_path)) == set(range(20))
+
+
 def put_for_ever(folder: Path, seed: int) -> None:
     store = Store(folder / "cache")
     number = 0
