@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from raytuner.documents.document import Document
 from raytuner.documents.html import read_html
@@ -14,18 +15,35 @@ from raytuner.documents.table import read_table
 from raytuner.documents.text import NotDocumentsError, read_text
 from raytuner.documents.word import read_word
 
-# What is quick, and what is worth a process of its own; a PDF is read apart, page by page.
-_QUICK: dict[str, Callable[[Path, str, str], list[Document]]] = {
+Read = Callable[[Path, str, str], list[Document]]
+
+
+class SlowFormat(NamedTuple):
+    """A format whose reading is worth a process of its own, and to be kept.
+
+    Attributes:
+        kind: Its name, the same for all its suffixes.
+        libraries: The packages that decide what is read.
+        read: Reads a whole file; None for PDFs, which are read page by page.
+    """
+
+    kind: str
+    libraries: tuple[str, ...]
+    read: Read | None
+
+
+_QUICK: dict[str, Read] = {
     **dict.fromkeys((".txt", ".text", ".md", ".markdown", ".rst"), read_text),
     **dict.fromkeys((".csv", ".tsv", ".jsonl", ".parquet"), read_table),
     ".json": read_squad,
 }
-_SLOW: dict[str, Callable[[Path, str, str], list[Document]]] = {
-    **dict.fromkeys((".html", ".htm", ".xhtml"), read_html),
-    ".docx": read_word,
-}
 PDF = ".pdf"
-SUFFIXES = (*_QUICK, *_SLOW, PDF)
+SLOW: dict[str, SlowFormat] = {
+    **dict.fromkeys((".html", ".htm", ".xhtml"), SlowFormat("html", ("beautifulsoup4", "lxml"), read_html)),
+    ".docx": SlowFormat("word", ("python-docx", "lxml"), read_word),
+    PDF: SlowFormat("pdf", ("pypdf",), None),
+}
+SUFFIXES = (*_QUICK, *SLOW)
 COLLECTIONS = (".csv", ".tsv", ".jsonl", ".parquet", ".json")  # of many documents each, with ids of their own
 
 PAGES = 25  # of a PDF that are read together
@@ -71,15 +89,16 @@ class Job:
         """How long it takes, in pages of a PDF."""
         if self.pages is not None:
             return len(self.pages)
-        return self.file.path.stat().st_size / BYTES_A_PAGE if self.file.suffix in _SLOW else 0
+        return self.file.path.stat().st_size / BYTES_A_PAGE if self.file.suffix in SLOW else 0
 
     def __call__(self) -> list[Document]:
         """Read it; nothing comes of a file in a folder that turns out to hold no documents."""
         file = self.file
-        if file.suffix == PDF:
+        read = SLOW[file.suffix].read if file.suffix in SLOW else _QUICK[file.suffix]
+        if read is None:
             return [read_pdf(file.path, file.name, self.pages)]
         try:
-            return {**_QUICK, **_SLOW}[file.suffix](file.path, file.name, self.encoding)
+            return read(file.path, file.name, self.encoding)
         except NotDocumentsError:
             if file.named:
                 raise

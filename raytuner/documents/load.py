@@ -8,13 +8,13 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from raytuner.documents.document import Document
 from raytuner.documents.find import find_files
-from raytuner.documents.formats import COLLECTIONS, PDF, File, Job, jobs
+from raytuner.documents.formats import COLLECTIONS, PDF, SLOW, File, Job, jobs
+from raytuner.documents.kept import FileText, texts
 from raytuner.documents.pdf import check_pdf, join
 from raytuner.documents.reader import read_with
 from raytuner.errors import DataError
@@ -62,7 +62,7 @@ def load_documents(
     if options:
         raise DataError("documents.options are for a `reader`, but there is none; name one or remove them")
     files = find_files(entries, exclude)
-    documents = _read(files, jobs(files, encoding), progress)
+    documents = _read(files, encoding, progress)
     _say_what_is_damaged(documents)
     return documents
 
@@ -86,16 +86,14 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
         yield show
 
 
-def _read(files: Sequence[File], parts: Sequence[Job], progress: Progress | None) -> list[Document]:
-    results = []
-    for done, (job, documents) in enumerate(zip(parts, _results(parts), strict=True), 1):
-        results.append((job.file, documents))
-        if progress is not None:
-            progress(done, len(parts))
-    found = [
-        (file, _of_file(file, [document for _, documents in group for document in documents]))
-        for file, group in groupby(results, key=lambda result: result[0])
-    ]
+def _read(files: Sequence[File], encoding: str, progress: Progress | None) -> list[Document]:
+    read = _Reading(encoding, progress)
+    slow = [file for file in files if file.suffix in SLOW]
+    quick = [file for file in files if file.suffix not in SLOW]
+    kept = zip(slow, texts(slow, encoding, lambda needed: [_text(own) for own in read(needed)]), strict=True)
+    parts = {file: [Document(file.name, own.text, str(file.path), own.pages)] for file, own in kept}
+    parts |= zip(quick, read(quick), strict=True)
+    found = [(file, _of_file(file, parts[file])) for file in files]
     without = [file.path.name for file, documents in found if not documents]
     if len(without) == len(files):
         raise DataError(
@@ -104,6 +102,40 @@ def _read(files: Sequence[File], parts: Sequence[Job], progress: Progress | None
     if without:
         logger.warning("skipped, as they hold no documents: %s", _some(without))
     return _unique_ids(found)
+
+
+class _Reading:
+    """Reads files and tells how far it is.
+
+    Args:
+        encoding: Of text.
+        progress: See `load_documents`.
+    """
+
+    def __init__(self, encoding: str, progress: Progress | None) -> None:
+        self._encoding = encoding
+        self._progress = progress
+        self._done = self._total = 0
+
+    def __call__(self, files: Sequence[File]) -> list[list[Document]]:
+        """The documents of each file; those of the parts of a PDF are still apart."""
+        parts = jobs(files, self._encoding)
+        self._total += len(parts)
+        found: dict[File, list[Document]] = {file: [] for file in files}
+        for job, documents in zip(parts, _results(parts), strict=True):
+            found[job.file] += documents
+            self._done += 1
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+        return list(found.values())
+
+
+def _text(documents: list[Document]) -> FileText:
+    """What a file of a slow format holds, which is one document at the most."""
+    if not documents:
+        return FileText("")
+    whole = join(documents)
+    return FileText(whole.text, whole.pages)
 
 
 def _results(parts: Sequence[Job]) -> Iterator[list[Document]]:
@@ -120,7 +152,7 @@ def _results(parts: Sequence[Job]) -> Iterator[list[Document]]:
 def _of_file(file: File, documents: list[Document]) -> list[Document]:
     """The documents of one file from those of its parts, without empty ones."""
     if file.suffix == PDF:
-        return [check_pdf(join(documents))]
+        return [check_pdf(document) for document in documents]
     filled = [document for document in documents if document.text.strip()]
     if documents and not filled:
         if file.named:

@@ -179,6 +179,7 @@ def test_an_error_in_another_process_is_the_same_error(site: Path, monkeypatch: 
         load_documents(site)
 
 
+@pytest.mark.usefixtures("empty_cache")
 def test_progress_counts_what_is_read(site: Path) -> None:
     calls: list[tuple[int, int]] = []
     load_documents(site, progress=lambda done, total: calls.append((done, total)))

@@ -68,8 +68,10 @@ def test_processes_read_the_same_pages(
 ) -> None:
     path, _ = report
     monkeypatch.setattr(load, "WORTH_A_POOL", 10**9)
+    monkeypatch.setenv("RAYTUNER_CACHE", str(tmp_path / "first"))
     here = load_documents(path)
     monkeypatch.setattr(load, "WORTH_A_POOL", 0)
+    monkeypatch.setenv("RAYTUNER_CACHE", str(tmp_path / "second"))
     calls: list[tuple[int, int]] = []
     assert load_documents(path, progress=lambda done, total: calls.append((done, total))) == here
     assert calls[-1] == (len(calls), len(calls))
