@@ -104,13 +104,11 @@ def _optuna(space: SearchSpace, metric: str, mode: str, seed: int, points: Seque
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
+    from raytuner.search.optuna import OptunaSearcher, tpe
     from raytuner.space_ray import to_ray
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = OptunaSearch.convert_search_space(to_ray(space))
-    return OptunaSearch(
-        distributions, metric=metric, mode=mode, seed=seed, points_to_evaluate=[dict(p) for p in points]
-    )
+    return OptunaSearcher(OptunaSearch.convert_search_space(to_ray(space)), tpe(seed), metric, mode, points)
 
 
 def _hyperopt(space: SearchSpace, metric: str, mode: str, seed: int, points: Sequence[Raw]) -> Searcher:

@@ -1,0 +1,113 @@
+"""Optuna's searcher: what it forgets, and what it must not."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from raytuner.search import optuna
+from raytuner.search.optuna import OptunaSearcher, tpe
+
+SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1), "n": IntDistribution(0, 20)}
+
+
+def score(point: dict[str, Any]) -> float:
+    return float(-((point["x"] - 0.3) ** 2) - ((point["n"] - 15) / 20) ** 2)
+
+
+def searcher(seed: int = 0, mode: str = "max", points: Any = ()) -> OptunaSearcher:
+    return OptunaSearcher(SPACE, tpe(seed), "score", mode, points)
+
+
+def tell(made: OptunaSearcher, name: str, value: float) -> None:
+    made.on_trial_complete(name, {"score": value})
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MOST": 30, "KEPT": 20, "BEST": 8}.items():
+        monkeypatch.setattr(optuna, name, value)
+
+
+def trials(made: OptunaSearcher) -> list[Any]:
+    return made._study.get_trials(deepcopy=False)
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_best_are_kept_and_some_of_the_others(mode: str) -> None:
+    made = searcher(mode=mode)
+    values = [float((7 * i) % 31) for i in range(31)]
+    for i, value in enumerate(values):
+        made.suggest(f"t{i}")
+        tell(made, f"t{i}", value)
+    best = sorted(values, reverse=mode == "max")[:8]
+    kept = [trial.values[0] for trial in trials(made)]
+    assert sorted(kept, reverse=mode == "max")[:8] == best
+    assert len(set(kept)) == len(kept) == 20
+    assert len(set(kept) - set(best) - set(values[-12:])) >= 3  # not only the last ones
+    assert {trial.state for trial in trials(made)} == {TrialState.COMPLETE}
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_the_number_of_trials_stays_bounded() -> None:
+    made = searcher()
+    most = 0
+    for i in range(120):
+        point = made.suggest(f"t{i}")
+        made.on_trial_complete(f"t{i}", {"score": score(point)} if i % 5 else None, error=i % 5 == 0)
+        most = max(most, len(trials(made)))
+    assert 20 <= most <= 31
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_trials_in_flight_outlive_what_is_forgotten() -> None:
+    made = searcher()
+    early = [made.suggest(f"early{i}") for i in range(3)]
+    for i in range(31):
+        made.suggest(f"t{i}")
+        tell(made, f"t{i}", 0.0)
+    running = [trial.params for trial in trials(made) if trial.state == TrialState.RUNNING]
+    assert running == early
+    tell(made, "early1", 5.0)
+    made.on_trial_complete("early0", error=True)
+    states = {tuple(trial.params.values()): (trial.state, trial.values) for trial in trials(made)}
+    assert [states[tuple(point.values())] for point in early] == [
+        (TrialState.FAIL, None),
+        (TrialState.COMPLETE, [5.0]),
+        (TrialState.RUNNING, None),
+    ]
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_points_that_wait_outlive_what_is_forgotten() -> None:
+    points = [{"x": i / 64, "n": 3} for i in range(40)]
+    made = searcher(points=points)
+    suggested = []
+    for i in range(40):
+        suggested.append(made.suggest(f"t{i}"))
+        tell(made, f"t{i}", 0.0)
+    assert suggested == points
+
+
+def test_a_forgetful_search_still_learns_and_its_seed_fixes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MOST": 60, "KEPT": 40, "BEST": 12}.items():
+        monkeypatch.setattr(optuna, name, value)
+    gained = []
+    for seed in range(5):
+        runs = []
+        for _ in range(2):
+            made, scores = searcher(seed), []
+            for i in range(120):
+                point = made.suggest(f"t{i}")
+                scores.append(score(point))
+                tell(made, f"t{i}", scores[-1])
+            runs.append(scores)
+        assert runs[0] == runs[1]
+        gained.append(statistics.mean(runs[0][80:]) - statistics.mean(runs[0][:10]))
+        assert max(runs[0]) > -0.01
+    assert statistics.median(gained) > 0.1
