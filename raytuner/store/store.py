@@ -108,13 +108,9 @@ class Store:
     def lease(self) -> AbstractContextManager[None]:
         """Keep what is used from now on from being evicted, until the context or the process ends.
 
-        Hold one while a trial runs. What a caller keeps in memory from before must be `touch`-ed to be among it.
+        Hold one while a trial runs. What a caller keeps in memory from before is not among it: it needs no file.
         """
         return self._disk.leases.hold()
-
-    def touch(self, keys: Sequence[str]) -> None:
-        """Take note that artefacts are used that the caller has kept."""
-        self._find(keys)
 
     def of_stage(self, stage: str, codec: Codec[T]) -> list[T]:
         """All artefacts of a stage, the last first.

@@ -71,6 +71,17 @@ def check(folder: Path, lost: int = 0) -> None:
     again.close()
 
 
+def damage(path: Path, at: float, bit: int) -> None:
+    """Flip a bit of a file, or with -1 cut it off."""
+    content = bytearray(path.read_bytes())
+    place = int(at * len(content))
+    if bit < 0:
+        del content[place:]
+    else:
+        content[place] ^= 1 << bit
+    path.write_bytes(content)
+
+
 @settings(max_examples=150, deadline=None)
 @example(which=1, at=0.36477562821638276, bit=0, is_open=False)  # a key in SQLite's own index of keys
 @given(which=st.integers(0, 9), at=st.floats(0, 1, exclude_max=True), bit=st.integers(-1, 7), is_open=st.booleans())
@@ -81,13 +92,7 @@ def test_any_flip_or_cut_is_noticed(
     shutil.copytree(templates[is_open], folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
     path = files[which % len(files)]
-    content = bytearray(path.read_bytes())
-    place = int(at * len(content))
-    if bit < 0:
-        del content[place:]
-    else:
-        content[place] ^= 1 << bit
-    path.write_bytes(content)
+    damage(path, at, bit)
     # A key out of order in a tree of SQLite may hide its neighbours, which then are built again each time.
     check(folder, lost=3)
     shutil.rmtree(folder)
@@ -101,13 +106,7 @@ def test_a_damaged_file_is_not_used(
     folder = tmp_path_factory.mktemp("damaged") / "cache"
     shutil.copytree(templates[0], folder)
     (path,) = (folder / "files" / "matrix").iterdir()
-    content = bytearray(path.read_bytes())
-    place = int(at * len(content))
-    if bit < 0:
-        del content[place:]
-    else:
-        content[place] ^= 1 << bit
-    path.write_bytes(content)
+    damage(path, at, bit)
     store = Store(folder)
     assert store.get(LARGE, ARRAYS) is None
     assert not path.exists()
