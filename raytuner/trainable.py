@@ -27,6 +27,9 @@ from raytuner.worker_log import Line, WorkerLog
 PAYLOAD = "raytuner"
 """The key of the `Payload` in what a trial tells Tune."""
 
+AT_ONCE_S = 0.1
+"""Blocks that end within so many seconds are told at once: telling takes some milliseconds each time."""
+
 
 @dataclass
 class Payload:
@@ -37,7 +40,7 @@ class Payload:
 
     Attributes:
         number: That of the trial.
-        report: What the objective has reported, if it did.
+        reports: What the objective has reported since the last time.
         seconds: The age of the trial.
         error: The traceback of a failed trial.
         fatal: Why the search as a whole has to end.
@@ -46,7 +49,7 @@ class Payload:
     """
 
     number: int
-    report: Report | None
+    reports: list[Report]
     seconds: float
     error: str | None = None
     fatal: str | None = None
@@ -55,7 +58,7 @@ class Payload:
 
     def clear(self) -> None:
         """Forget everything that must not reach the disk."""
-        self.report, self.error, self.lines = None, None, []
+        self.reports, self.error, self.lines = [], None, []
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Evaluate the next block of questions.
+        """Evaluate the next block of questions, or as many as end at once.
 
         An exception of the objective ends the trial, not the worker, and never reaches Tune, which
         would write it to files of its own.
@@ -167,15 +170,20 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
             self._gate.enter()
             self._gate = None
             self._started = time.perf_counter()
+        reports: list[Report] = []
+        end, done = time.perf_counter() + AT_ONCE_S, False
         try:
-            report = next(self._reports, None)
+            while not done and (not reports or time.perf_counter() < end):
+                report = next(self._reports, None)
+                reports += [] if report is None else [report]
+                done = report is None or report.block is None
         except (Exception, SystemExit) as raised:  # whatever an objective raises is a failed trial
             error = self._objective.without_documents(redact(traceback.format_exc()))
             fatal = str(raised) if isinstance(raised, ModelChangedError) else None
-            return self._told(None, error=error, fatal=fatal, done=True)
-        if report is not None:
-            self._last = report
-        return self._told(report, done=report is None or report.block is None)
+            return self._told(reports, error=error, fatal=fatal, done=True)
+        if reports:
+            self._last = reports[-1]
+        return self._told(reports, done=done)
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """There is no state worth keeping: finished blocks are in the driver's log."""
@@ -196,12 +204,12 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         self._started = time.perf_counter()
 
     def _told(
-        self, report: Report | None, error: str | None = None, fatal: str | None = None, done: bool = False
+        self, reports: list[Report], error: str | None = None, fatal: str | None = None, done: bool = False
     ) -> dict[str, Any]:
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
         lines = self._log.take(self._objective.without_documents)
-        payload = Payload(self._number, report, seconds, error, fatal, str(os.getpid()), lines)
+        payload = Payload(self._number, reports, seconds, error, fatal, str(os.getpid()), lines)
         return {
             self._objective.metric: metrics.get(self._objective.metric, float("nan")),
             "done": done,
@@ -243,8 +251,8 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
             self._log.once(line.text, line.level)
             if line.ours and line.level >= logging.WARNING:
                 self._study.note(line.text)
-        if payload.report is not None:
-            self._study.report(payload.number, payload.report)
+        for report in payload.reports:
+            self._study.report(payload.number, report)
         if result.get("done"):
             self._study.finish(payload.number, payload.seconds, payload.error, payload.worker)
         fatal = payload.fatal

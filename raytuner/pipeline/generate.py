@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from array import array
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
@@ -163,6 +164,7 @@ def _synthesizer(
 ) -> Any:
     # One for each event loop: a model keeps an asynchronous client, whose connections belong to the loop.
     from llama_index.core import PromptTemplate
+    from llama_index.core.indices.prompt_helper import PromptHelper
     from llama_index.core.response_synthesizers import ResponseMode as Modes
     from llama_index.core.response_synthesizers import get_response_synthesizer
 
@@ -171,4 +173,15 @@ def _synthesizer(
         name = "summary_template" if response_mode == "tree_summarize" else "text_qa_template"
         templates[name] = PromptTemplate(prompt)
     model = models.llm(llm, temperature=temperature)
-    return get_response_synthesizer(llm=model, response_mode=Modes(response_mode), use_async=True, **templates)
+    helper = PromptHelper.from_llm_metadata(model.metadata, tokenizer=_tokens)
+    return get_response_synthesizer(
+        llm=model, response_mode=Modes(response_mode), use_async=True, prompt_helper=helper, **templates
+    )
+
+
+@lru_cache(maxsize=32)
+def _tokens(text: str) -> Sequence[int]:
+    """LlamaIndex's default tokenizer; for one answer its synthesizers count the same contexts four times."""
+    from llama_index.core.utils import get_tokenizer
+
+    return array("L", get_tokenizer()(text))
