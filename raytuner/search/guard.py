@@ -12,7 +12,9 @@ from raytuner.space import Raw, SearchSpace
 from raytuner.space_parameters import plain_value
 
 MAX_REJECTED = 10
-"""After so many suggestions in a row that cannot be used, a configuration is drawn instead."""
+"""After so many suggestions in a row that cannot be used, a configuration near the last one is drawn instead."""
+NEIGHBOURS = 30
+"""So often one parameter of the suggestion is drawn anew, and as often two, before all are."""
 MAX_DRAWN = 1000
 """After so many draws that cannot be used, the rest of a finite space is looked through."""
 
@@ -36,15 +38,25 @@ class Guard(Searcher):  # type: ignore[misc]
         mode: ``max`` or ``min``.
         trials: The most configurations to evaluate.
         seed: For the configurations that are drawn when the algorithm only repeats itself.
+        patience: See `MAX_REJECTED`; less for an algorithm that takes long for a suggestion.
     """
 
     def __init__(
-        self, space: SearchSpace, inner: Searcher, metric: str, mode: str, *, trials: int | None = None, seed: int = 0
+        self,
+        space: SearchSpace,
+        inner: Searcher,
+        metric: str,
+        mode: str,
+        *,
+        trials: int | None = None,
+        seed: int = 0,
+        patience: int = MAX_REJECTED,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
         self._space = space
         self._inner = inner
         self._trials = trials
+        self._patience = patience
         self._size = space.size()
         self._rng = random.Random(f"guard {seed}")  # not the draws of random search once more
         self._asked = 0
@@ -77,7 +89,7 @@ class Guard(Searcher):  # type: ignore[misc]
         if self._size is not None and self.started >= self._size:
             self.ended = f"the space is exhausted: all {self._size} configurations were tried"
             return Searcher.FINISHED
-        for _ in range(MAX_REJECTED):
+        for _ in range(self._patience):
             inner_id = self._next_id()
             raw = self._inner.suggest(inner_id)
             if raw is None:
@@ -88,9 +100,9 @@ class Guard(Searcher):  # type: ignore[misc]
                 self._inner_ids[trial_id] = inner_id
                 return self._hand_out(trial_id, raw)
         else:
-            raw = self._draw_unseen()
-            if raw is not None:
-                return self._hand_out(trial_id, raw)
+            unseen = self._draw_unseen(raw)
+            if unseen is not None:
+                return self._hand_out(trial_id, unseen)
         self.ended = f"the search has nothing new to suggest after {self.started} configurations"
         return Searcher.FINISHED
 
@@ -151,10 +163,12 @@ class Guard(Searcher):  # type: ignore[misc]
             result = {self.metric: score, "training_iteration": 1}
             self._inner.on_trial_complete(inner_id, result=result)
 
-    def _draw_unseen(self) -> Raw | None:
-        """A new valid configuration at random, or None if there seems to be none."""
-        for _ in range(MAX_DRAWN):
-            raw = self._space.draw(self._rng)
+    def _draw_unseen(self, near: Raw) -> Raw | None:
+        """A new valid configuration at random, if possible near a given one; None if there seems to be none."""
+        names = list(self._space.parameters)
+        for count in (*[1] * NEIGHBOURS, *[2] * NEIGHBOURS, *[len(names)] * MAX_DRAWN):
+            drawn = self._space.draw(self._rng)
+            raw = {**near, **{name: drawn[name] for name in self._rng.sample(names, min(count, len(names)))}}
             if self._is_unseen(raw) and self._is_valid(raw, self._space.key(raw)):
                 return raw
         if self._size is None:

@@ -14,12 +14,12 @@ from ray.tune.search import Searcher
 
 from raytuner.space import Raw
 
-MOST = 300
+MOST = 200
 """So many finished trials are modelled; each suggestion takes the longer the more there are."""
-KEPT = 200
+KEPT = 120
 """So many stay when there are more: the best and some of the others."""
-BEST = 50
-"""Twice the number of those that the estimator ever takes for good."""
+BEST = 40
+"""Twice the number of those that the estimator takes for good, a tenth."""
 
 
 class OptunaSearcher(Searcher):  # type: ignore[misc]

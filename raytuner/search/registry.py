@@ -29,6 +29,7 @@ class Algorithm:
         library: The package that it needs beyond raytuner's own code, if any.
         make: Makes Ray's ``Searcher`` over the raw space.
         refuses: Why it cannot take a parameter, with the fix; None if it can.
+        models: Whether it makes a model of the results, which takes some milliseconds for each suggestion.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Algorithm:
     library: str | None
     make: Make
     refuses: Callable[[str, Parameter], str | None] = lambda name, parameter: None
+    models: bool = False
 
     def check(self, space: SearchSpace) -> None:
         """Check that this algorithm can search a space; imports nothing.
@@ -133,13 +135,21 @@ ALGORITHMS: dict[str, Algorithm] = {
     for found in (
         Algorithm("grid", "every configuration, the first parameter varying slowest", None, _grid, _grid_refuses),
         Algorithm("random", "configurations drawn at random, none twice", None, _random),
-        Algorithm("optuna", "Bayesian: tree-structured Parzen estimator of Optuna", "optuna", _optuna, _optuna_refuses),
+        Algorithm(
+            "optuna",
+            "Bayesian: tree-structured Parzen estimator of Optuna",
+            "optuna",
+            _optuna,
+            _optuna_refuses,
+            models=True,
+        ),
         Algorithm(
             "hyperopt",
             "Bayesian: tree-structured Parzen estimator of HyperOpt",
             "hyperopt",
             _hyperopt,
             _hyperopt_refuses,
+            models=True,
         ),
     )
 }
@@ -198,7 +208,7 @@ def make_searcher(
         SearchError: An unknown algorithm or option, or a wrong mode.
         SpaceError: The algorithm cannot express the space.
     """
-    from raytuner.search.guard import Guard
+    from raytuner.search.guard import MAX_REJECTED, Guard
 
     found = algorithm(name)
     if options:
@@ -211,4 +221,6 @@ def make_searcher(
     if space.size() == 0:
         space.default()  # says which rule no configuration keeps
     make = _grid if space.size() == 1 else found.make  # there is nothing to model in a single point
-    return Guard(space, make(space, metric, mode, seed, points), metric, mode, trials=trials, seed=seed)
+    patience = 2 if found.models else MAX_REJECTED
+    inner = make(space, metric, mode, seed, points)
+    return Guard(space, inner, metric, mode, trials=trials, seed=seed, patience=patience)

@@ -195,3 +195,17 @@ def test_nothing_is_pickled() -> None:
     searcher = guard(Script(X), trials=3)
     searcher.suggest("t1")
     assert b"score" not in pickle.dumps(searcher)
+
+
+def test_what_is_drawn_in_place_of_repeats_is_near_them() -> None:
+    space = SearchSpace.from_dict({name: list(range(6)) for name in "abcd"})
+    point = {"a": 1, "b": 2, "c": 3, "d": 4}
+    searcher = guard(Script(*[point] * 100), space, patience=2)
+    searcher.suggest("t1")
+    distances = []
+    for number in range(20):
+        drawn = searcher.suggest(f"t{number + 2}")["point"]
+        distances.append(sum(drawn[name] != point[name] for name in point))
+    assert distances == [1] * 15 + distances[15:]  # of 20 neighbours
+    assert max(distances) <= 2
+    assert len(searcher._inner.asked) == 1 + 2 * 20
