@@ -73,6 +73,29 @@ def test_one_trial_at_a_time(tmp_path: Path) -> None:
     assert {run.metrics["threads"] for run in result.run_results} == {float(os.cpu_count() or 1)}
 
 
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_trial_computes_on_no_more_cores_than_it_has(tmp_path: Path, cpus: int) -> None:
+    def objective(params: dict[str, Any]) -> dict[str, float]:
+        import numpy as np
+
+        from raytuner.models.minilm import MiniLM
+
+        model, matrix = MiniLM(), np.ones((2000, 2000))
+        texts = [f"text {i} of some words " * 20 for i in range(20)]
+        model.encode(texts[:1])  # the weights are loaded
+        cores = {"score": 1.0}
+        for name, work in {"blas": lambda: matrix @ matrix, "onnx": lambda: model.encode(texts)}.items():
+            work()
+            wall, processor = time.perf_counter(), time.process_time()
+            work()
+            cores[name] = (time.process_time() - processor) / (time.perf_counter() - wall)
+        return cores
+
+    options = {"max_concurrent_trials": 1, "resources_per_trial": {"cpu": cpus}}
+    found = tuner(tmp_path, objective, {"a": [1]}, **options).tune().best_run_result.metrics
+    assert max(found["blas"], found["onnx"]) < cpus + 0.2
+
+
 @pytest.mark.parametrize("search", ["grid", "random", "optuna", "hyperopt"])
 def test_a_seed_fixes_the_trials_at_concurrency_1(tmp_path: Path, search: str) -> None:
     space = {"a": list(range(12)), "b": {"float": [0, 1], "step": 0.25}}
