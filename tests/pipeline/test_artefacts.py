@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,57 @@ def test_who_needs_the_same_vectors_takes_part_in_making_them() -> None:
     assert found == same == expected
     assert min(first, second) > (first + second) / 4
     assert first + second == alone
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_what_a_killed_process_had_made_is_kept_and_nothing_half_written() -> None:
+    alone, expected = run()
+    store = open_store(artefacts_folder(), None)
+    assert store is not None
+    store.clear()
+    streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", f"SLOW = 0.02\n{RUN}", "wait"], text=True, **streams) as process:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        end = time.monotonic() + 60
+        while "embed_text" not in store.info().stages or store.info().stages["embed_text"].artefacts < alone / 3:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        process.kill()
+    again, found = run()
+    assert found == expected
+    assert 0 < again < alone * 3 / 4
+    assert list((store.folder / "tmp").iterdir()) == []
+
+
+def test_a_full_disk_costs_no_result(
+    small_disk: Callable[[str], Path], empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, expected = run()
+    folder = small_disk("200k")
+    (folder / "models").symlink_to(empty_cache / "models")
+    monkeypatch.setenv("RAYTUNER_CACHE", str(folder))
+    command = [sys.executable, "-c", f"import logging; logging.basicConfig()\nSLOW = 0\n{RUN}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)[1] == expected
+    assert done.stderr.count("no space left") == 1
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize("at", [0, 0.5, 1])
+def test_damage_on_disk_changes_no_result(at: float) -> None:
+    _, expected = run()
+    store = open_store(artefacts_folder(), None)
+    assert store is not None
+    store.clear(["vector_search"])  # else nobody needs the vectors
+    (path,) = (store.folder / "files" / "embed_chunks").iterdir()
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[int(at * (len(whole) - 1))] ^= 4
+    path.write_bytes(damaged)
+    assert run() == [0, expected]  # the texts' own vectors are stored beside the index
+    (mended,) = (store.folder / "files" / "embed_chunks").iterdir()
+    assert mended.read_bytes() == whole
 
 
 @pytest.mark.usefixtures("empty_cache")

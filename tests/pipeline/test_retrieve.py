@@ -71,6 +71,7 @@ def test_vector_search_is_brute_force() -> None:
 
 def test_grouping_questions_changes_nothing() -> None:
     vectors, questions = unit(300, seed=3), unit(10, seed=4)
+    vectors[50:60] = vectors[200:210] = vectors[3]  # ties
     together = [pairs(found) for found in vector_search.run(vectors, questions, 300)]
     assert together == [pairs(vector_search.run(vectors, questions[i : i + 1], 300)[0]) for i in range(10)]
 
