@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any
 
 from raytuner.components import load
@@ -52,6 +54,15 @@ def llm(spec: ModelSpec, temperature: float) -> Any:
 
         return _called(spec, HuggingFaceLLM, {**_generation(spec, temperature), **spec.arguments})
     return _made(spec, "llm", LLM)
+
+
+def folder_identity(folder: Path) -> str:
+    """What stands for weights that lie in a folder: the names, sizes and times of its files; empty if there is none."""
+    if not folder.is_dir():
+        return ""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return f"@{hashlib.sha256(repr(found).encode()).hexdigest()[:16]}"
 
 
 def missing_huggingface(role: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytuner.components import run_token
@@ -164,6 +165,8 @@ def _identity(spec: ModelSpec) -> str:
     if spec.kind == "object":
         return f"object:{spec.token}"
     where = f"@{endpoint.public_url(spec)}" if spec.kind in SERVICES else ""
+    if spec.kind == "huggingface":
+        where = external.folder_identity(Path(spec.served_name).expanduser())
     code = f"@{run_token()}" if spec.kind == "dotted" and not spec.version else ""
     return f"{spec.model}{where}{code}{spec.settings('context_window', 'max_tokens', 'options', 'version')}"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,3 +179,19 @@ def test_places() -> None:
         "mock": None,
     }
     assert models.describe(spec(MockLLM())) == "a Python object"
+
+
+def test_a_folder_with_a_model_is_known_by_its_files(tmp_path: Path) -> None:
+    def identity() -> str:
+        return models.embedding_identity(f"huggingface:{tmp_path}", "windows")
+
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"weights")
+    first = identity()
+    assert identity() == first
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"weights 2")
+    second = identity()
+    os.utime(tmp_path / "config.json", (1, 1))
+    assert len({first, second, identity()}) == 3
+    assert models.embedding_identity("huggingface:none/such", "windows") == "huggingface:none/such"
