@@ -342,12 +342,14 @@ class Store:
         """Hold the locks of the first so many of several keys that are free; if none is, wait for the first one."""
         with ExitStack() as held:
             try:
-                free = held.enter_context(self._disk.locks.free(keys, count))
-            except OSError:  # which is said when one is waited for
-                free = []
-            if not free:
-                held.enter_context(self._holding(keys[:1]))
-            yield free or keys[:1]
+                claimed: Sequence[str] = held.enter_context(self._disk.locks.free(keys, count))
+            except OSError:  # no locks here, which is said when they are waited for
+                claimed = keys[:count]
+                held.enter_context(self._holding(claimed))
+            if not claimed:
+                claimed = keys[:1]
+                held.enter_context(self._holding(claimed))
+            yield claimed
 
     def _store_no_more(self, error: StoreError) -> None:
         self._writes = False

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from raytuner.pipeline.stage import digest
 from raytuner.store import ARRAYS, JSON, Store
+from raytuner.store.locks import KeyLocks
 
 LARGE = 3 * 2**20
 """Enough to be mapped."""
@@ -192,3 +193,23 @@ def test_info_and_clear(store: Store) -> None:
     assert store.clear(unused_s=60).artefacts == 4
     assert store.clear(stages=["large"]).artefacts == 3
     assert store.clear().artefacts == 0
+
+
+def test_what_is_built_together_is_built_in_batches_also_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError("no locks")
+
+    for name in ("free", "holding"):
+        monkeypatch.setattr(KeyLocks, name, none)
+    batches: list[list[int]] = []
+
+    def build(needed: list[int]) -> list[int]:
+        batches.append(needed)
+        return needed
+
+    keys = [digest(number) for number in range(100)]
+    assert Store(tmp_path / "cache").build_together(keys, build, JSON, stage="any", at_least=10) == list(range(100))
+    assert [number for batch in batches for number in batch] == list(range(100))
+    assert min(map(len, batches[:-1])) >= 10
