@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,9 @@ from raytuner.cli_parts import Commands
 
 if TYPE_CHECKING:
     from raytuner.store import Info
+
+ROOM = 2**20
+"""Bytes that the index needs to forget what is in it."""
 
 
 @click.group(cls=Commands)
@@ -33,8 +38,12 @@ def info() -> None:
 def clear(stages: tuple[str, ...], unused_days: float | None) -> None:
     """Remove artefacts; what running searches need stays."""
     from raytuner.pipeline.cache import artefacts_folder
-    from raytuner.store import Store
+    from raytuner.store import Store, empty
 
+    if not stages and unused_days is None and _is_full(artefacts_folder()):
+        empty(artefacts_folder())  # nothing can be written there, so nothing smaller can be done
+        click.echo("removed: everything, since the disk is full")
+        return
     store = Store(artefacts_folder())
     before = store.info()
     if unknown := sorted(set(stages) - set(before.stages)):
@@ -45,6 +54,11 @@ def clear(stages: tuple[str, ...], unused_days: float | None) -> None:
     click.echo(f"removed: {before.artefacts - after.artefacts:,} artefacts, {_size(before.bytes - after.bytes)}")
     if after.artefacts:
         click.echo(f"left: {after.artefacts:,} artefacts, {_size(after.bytes)}")
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether there is no room for a change of the index."""
+    return folder.is_dir() and shutil.disk_usage(folder).free < ROOM
 
 
 def _table(found: Info) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from raytuner import aio
+from raytuner.components import begin_run
 from raytuner.errors import ConfigError
 from raytuner.objective import Objective
 from raytuner.progress import bar
@@ -82,6 +83,7 @@ class ParamTuner(BaseParamTuner):
             SpaceError: The space cannot be written as a grid.
             AllTrialsFailedError: No configuration could be scored.
         """
+        begin_run()
         objective = Objective(self.param_fn, self.fixed_param_dict, self.metric)
         space = self._space()
         configurations = self._configurations(space)
@@ -143,6 +145,7 @@ class AsyncParamTuner(BaseParamTuner):
         return study.result(self.fixed_param_dict)
 
     def _prepared(self) -> tuple[list[Params], Objective, Study]:
+        begin_run()
         objective = Objective(self.aparam_fn, self.fixed_param_dict, self.metric)
         space = self._space()
         configurations = self._configurations(space)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from raytuner.cli import cli
+from raytuner.errors import StoreError
 from raytuner.pipeline.cache import shared_cache
 from raytuner.store import JSON
 
@@ -47,3 +49,18 @@ def test_an_unknown_stage_is_refused_with_those_that_there_are() -> None:
     refused = invoke("clear", "--stage", "fusion")
     assert refused.exit_code == 2
     assert "--stage 'fusion': there are fuse, generate" in refused.output
+
+
+def test_a_full_disk_can_be_cleared(small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTUNER_CACHE", str(small_disk("1m")))
+    monkeypatch.setenv("RAYTUNER_CACHE_LIMIT", "1GB")
+    store = shared_cache().store
+    assert store is not None
+    with pytest.raises(StoreError, match="raytuner cache clear"):
+        for number in range(1000):
+            store.put(f"{number:032x}", "x" * 10_000, JSON, stage="any")
+    store.close()  # an open file keeps its place on the disk
+    cleared = invoke("clear")
+    assert (cleared.exit_code, cleared.output) == (0, "removed: everything, since the disk is full\n")
+    assert "in all  0 artefacts" in invoke("info").output
+    store.put(KEYS[0], "x" * 10_000, JSON, stage="any")

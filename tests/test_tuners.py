@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from raytuner import AsyncParamTuner, ParamTuner, RagObjective, RayTuneParamTuner, RunResult, TunedResult
+from raytuner.components import run_token
 from raytuner.errors import AllTrialsFailedError, ConfigError, ModelError, SpaceError
 
 
@@ -311,3 +312,19 @@ def test_ray_tuner_wants_exactly_one_objective(functions: dict[str, Any]) -> Non
 def test_defaults_of_the_python_tuners() -> None:
     tuner = RayTuneParamTuner(param_fn=product, param_dict={"a": [1]})
     assert (tuner.search, tuner.scheduler, tuner.metric, tuner.mode) == ("grid", "fifo", "score", "max")
+
+
+def test_each_search_is_a_run_of_its_own_for_code_without_a_version() -> None:
+    def token(params: dict[str, Any]) -> RunResult:
+        return RunResult(score=1.0, params=params, metadata={"run": run_token()})
+
+    async def atoken(params: dict[str, Any]) -> RunResult:
+        return token(params)
+
+    for tuner in (
+        ParamTuner(param_fn=token, param_dict={"a": [1, 2]}),
+        AsyncParamTuner(aparam_fn=atoken, param_dict={"a": [1, 2]}),
+    ):
+        runs = [{run.metadata["run"] for run in tuner.tune().run_results} for _ in range(2)]
+        assert [len(tokens) for tokens in runs] == [1, 1]
+        assert runs[0] != runs[1]

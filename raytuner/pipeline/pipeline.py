@@ -63,6 +63,8 @@ class Pipeline:
         self._cache = artefacts or shared_cache()
         self._cache_sampled = cache_sampled
         self._fingerprint = digest([[document.id, document.text] for document in documents])
+        # Beside their texts, own retrievers and rerankers are given these; of all else a moved folder changes nothing.
+        self._places = digest([[document.source, document.pages] for document in documents])
 
     def in_use(self) -> AbstractContextManager[None]:
         """While a trial runs: what it uses stays in the cache."""
@@ -142,14 +144,16 @@ class Pipeline:
             chunks = self.chunks(params)
             return [rerank(params, deep[i], questions[i], chunks, self.documents) for i in needed]
 
-        return self._each(rerank, rerank.key(params, upstream), questions, rerank.own(params)["rerank_depth"], search)
+        return self._each(
+            rerank, rerank.key(params, upstream, self._places), questions, rerank.own(params)["rerank_depth"], search
+        )
 
     def _by_component(
         self, params: Mapping[str, Any], questions: Sequence[str], depth: int
     ) -> tuple[str, list[Ranking]]:
         own: Component = component(route(params))
         # The depth is in the key: a retriever may rank otherwise when it is asked for more.
-        key = digest([route.key(params, self.split_key(params)), depth])
+        key = digest([route.key(params, self.split_key(params), self._places), depth])
 
         def search(needed: list[int]) -> list[Ranking]:
             chunks = self.chunks(params)

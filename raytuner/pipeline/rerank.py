@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from annotated_types import Gt
 
-from raytuner.components import Component, OwnComponent, component, identity
+from raytuner.components import Component, OwnComponent, component, identity, run_token
 from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.pipeline.chunk import Chunk
@@ -52,7 +52,7 @@ def rerank(
     positions, scores = ranking.chunks[:rerank_depth].tolist(), ranking.scores[:rerank_depth].tolist()
     nodes = as_nodes(chunks, documents, positions)
     given = [NodeWithScore(node=node, score=score) for node, score in zip(nodes, scores, strict=True)]
-    found = _made(component(reranker), rerank_depth).postprocess_nodes(given, query_str=question)
+    found = _made(component(reranker), rerank_depth, run_token()).postprocess_nodes(given, query_str=question)
     return as_ranking(found, chunks, rerank_depth, f"reranker {reranker}")
 
 
@@ -63,12 +63,12 @@ def prepare_reranker(reranker: Any, depth: int) -> None:
         ConfigError: It cannot be imported or made, or is none.
     """
     if reranker is not None:
-        _made(component(reranker), depth)
+        _made(component(reranker), depth, run_token())
 
 
 @lru_cache(maxsize=16)
-def _made(reranker: Component, depth: int) -> Any:
-    """The reranker, made once; one that keeps only a few (`top_n`) is told to keep all."""
+def _made(reranker: Component, depth: int, run: str) -> Any:
+    """The reranker, made once a run, since its code may change; one that keeps a few (`top_n`) is told to keep all."""
     made = reranker.make("reranker", top_n=depth)
     if not callable(getattr(made, "postprocess_nodes", None)):
         raise ConfigError(

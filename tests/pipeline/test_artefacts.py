@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,9 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raytuner.components import component
+from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
 from raytuner.pipeline.cache import StageCache, artefacts_folder, open_store, shared_cache
 from raytuner.pipeline.chunk import CHUNKS
+from raytuner.pipeline.parameters import component_table
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import INDEX, RANKING, bm25_index, bm25_scores
 
@@ -202,3 +206,40 @@ def test_a_folder_that_cannot_be_used_is_said_and_done_without(
     (tmp_path / "artefacts").write_text("a file")
     assert open_store(tmp_path / "artefacts", None) is None
     assert "what trials share is kept in each process only" in caplog.text
+
+
+@pytest.mark.parametrize("llm", ["extractive", "mock"])
+def test_two_questions_with_the_same_contexts_have_their_own_answers(llm: str) -> None:
+    contexts = ["Cats sleep a lot. Chunks are pieces of text. BM25 ranks by shared words."]
+    params = {"llm": llm, "embedding": "wordllama", "answer_tokens": 8, "prompt": "{query_str} {context_str}"}
+    questions = ["What are chunks?", "How does BM25 rank?"]
+
+    def answers(pipeline: Pipeline, *asked: str) -> list[str]:
+        return asyncio.run(pipeline.answers(params, asked, [contexts] * len(asked)))
+
+    together = answers(Pipeline([], StageCache()), *questions)
+    assert together[0] != together[1]
+    assert together == [answers(Pipeline([], StageCache()), question)[0] for question in questions]
+
+
+class ByFolder:
+    """A reranker that prefers a folder."""
+
+    def postprocess_nodes(self, nodes: list[Any], query_str: str) -> list[Any]:
+        return sorted(nodes, key=lambda found: "trusted" not in found.node.metadata["source"])
+
+
+def test_where_a_document_lies_is_in_the_keys_of_what_is_told() -> None:
+    components = component_table({"folder": {"path": f"{__name__}.ByFolder", "version": "1"}}, {})
+    params = {"retriever": "bm25", "reranker": component("folder", components), "top_k": 2}
+    cache = StageCache()
+
+    def first(*sources: str) -> int:
+        texts = ["chunks of text", "text in chunks"]
+        documents = [
+            Document(str(i), text, source) for i, (text, source) in enumerate(zip(texts, sources, strict=True))
+        ]
+        (ranking,) = Pipeline(documents, cache).rankings(params, ["chunks text"])
+        return int(ranking.chunks[0])
+
+    assert (first("/trusted/a", "/other/b"), first("/other/a", "/trusted/b")) == (0, 1)
