@@ -305,11 +305,9 @@ def convert(source: Path, target: Path, documents: str | None, form: str | None,
 @cli.command()
 def algorithms() -> None:
     """List the search algorithms."""
-    from raytuner.search.registry import ALGORITHMS
+    from raytuner.search.table import table
 
-    for found in ALGORITHMS.values():
-        needs = "" if found.library is None else f" [{found.library}: {'installed' if found.installed else 'missing'}]"
-        click.echo(f"{found.name:10} {found.summary}{needs}")
+    click.echo(table())
 
 
 @cli.group(cls=Commands)

@@ -59,9 +59,9 @@ PATH = AnyPath(path_type=Path)
 
 def algorithm_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """The values of --search, for the shell."""
-    from raytuner.search.registry import ALGORITHMS
+    from raytuner.search.registry import names
 
-    return [name for name in ALGORITHMS if name.startswith(incomplete)]
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def leave_no_escapes() -> None:

@@ -103,6 +103,7 @@ class SearchConfig(Section):
 
     Attributes:
         name: The algorithm; by default the grid up to 30 configurations, else optuna.
+        options: Options of the algorithm; see `raytuner algorithms`.
         trials: The most configurations; by default the whole grid, 30 for the others.
         seed: Fixes the order of questions and, where the algorithm allows it, of trials.
         scheduler: ``fifo`` lets every trial run to its end.
@@ -111,6 +112,7 @@ class SearchConfig(Section):
     """
 
     name: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
     trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     scheduler: Literal["fifo"] = "fifo"

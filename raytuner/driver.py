@@ -59,7 +59,14 @@ def search(
     begin_run()
     points = [space.encode(default)] if default is not None else []
     searcher = make_searcher(
-        options.algorithm, space, objective.metric, options.mode, options.seed, trials=options.trials, points=points
+        options.algorithm,
+        space,
+        objective.metric,
+        options.mode,
+        options.seed,
+        trials=options.trials,
+        points=points,
+        **options.algorithm_options,
     )
     objective.prepare(space)
     check_parent(parent)
@@ -96,6 +103,7 @@ def _description(name: str, metric: str, options: SearchOptions, default_trial: 
         "metric": metric,
         "mode": options.mode,
         "search": options.algorithm,
+        "options": dict(options.algorithm_options),
         "trials": options.trials,
         "seed": options.seed,
         "default_trial": default_trial,

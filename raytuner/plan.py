@@ -22,7 +22,7 @@ from raytuner.pipeline import parameters as stages
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 from raytuner.results import TunedResult
 from raytuner.search.options import SearchOptions
-from raytuner.search.registry import DEFAULT_TRIALS, algorithm, default_trials
+from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
 
@@ -97,7 +97,9 @@ def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress |
 def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> Plan:
     check_parameters(config)
     if config.search.name is not None:
-        algorithm(config.search.name)
+        algorithm(config.search.name).check_options(config.search.options)
+    elif config.search.options:
+        raise ConfigError("search.options are those of one algorithm; name it in search.name")
     documents = _read_documents(config, imports, progress)
     objective = (_own_objective if config.objective.function else _rag_objective)(config, documents)
     if isinstance(objective, RagObjective):
@@ -110,7 +112,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
     default = space.configuration(space.default())
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
-    algorithm(search).check(space)
+    check_search(search, space, config.search.options)
     objective.warn(embeddings)
     return Plan(
         config=config,
@@ -218,6 +220,7 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         config.search.concurrency,
         time_budget_s=None if config.budget.minutes is None else config.budget.minutes * 60,
         address=config.run.address,
+        algorithm_options=config.search.options,
     )
     with config.named_in_errors():
         result = search(
@@ -380,7 +383,6 @@ def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, st
     if size is not None and size <= DEFAULT_TRIALS:
         why = f"the space has {size} configurations, at most {DEFAULT_TRIALS}: all of them can be tried"
         return "grid", trials, why
-    algorithm("optuna")
     count = str(size) if size is not None else f"more than {MAX_COUNTED:,}"
     if any(parameter.size() is None for parameter in space.parameters.values()):
         count = "endless"

@@ -114,9 +114,35 @@ class SearchSpace:
 
     def key(self, raw: Mapping[str, Any]) -> str:
         """What two raw samples have in common exactly if they resolve to the same configuration."""
-        active = self._active(self.decode(raw))
-        canonical = {name: self._canonical(name, raw[name]) for name in active}
+        canonical = {name: self._canonical(name, raw[name]) for name in self.active(raw)}
         return json.dumps(canonical, sort_keys=True)
+
+    def sample(self, pick: Callable[[str], Any]) -> Raw:
+        """A raw sample whose active parameters are picked, parents first; inactive ones have their default.
+
+        Args:
+            pick: From the name of an active parameter to a raw value.
+        """
+        raw: Raw = {}
+        values: Params = {}
+        active: set[str] = set()
+        for name in self._order:
+            parameter = self.parameters[name]
+            if self._holds(parameter, active, values):
+                active.add(name)
+                raw[name] = pick(name)
+            else:
+                raw[name] = parameter.first()
+            values[name] = parameter.decode(raw[name])
+        return {name: raw[name] for name in self.parameters}
+
+    def canonical(self, raw: Mapping[str, Any]) -> Raw:
+        """The same configuration with every inactive parameter at its default: one sample for each configuration."""
+        return self.sample(raw.__getitem__)
+
+    def active(self, raw: Mapping[str, Any]) -> set[str]:
+        """The names of the parameters that are active in a raw sample."""
+        return self._active(self.decode(raw))
 
     def is_valid(self, raw: Mapping[str, Any]) -> bool:
         """Whether the configuration behind a raw sample keeps the rule of the space."""
@@ -233,10 +259,14 @@ class SearchSpace:
         """The names whose conditions hold; a condition on an inactive parameter never does."""
         active: set[str] = set()
         for name in self._order:
-            when = self.parameters[name].when
-            if all(parent in active and _among(values[parent], allowed) for parent, allowed in when.items()):
+            if self._holds(self.parameters[name], active, values):
                 active.add(name)
         return active
+
+    @staticmethod
+    def _holds(parameter: Parameter, active: set[str], values: Mapping[str, Any]) -> bool:
+        """Whether the conditions of a parameter hold, its parents being decided."""
+        return all(parent in active and _among(values[parent], allowed) for parent, allowed in parameter.when.items())
 
     def _canonical(self, name: str, raw: Any) -> Any:
         parameter = self.parameters[name]

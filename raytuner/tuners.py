@@ -179,7 +179,8 @@ class RayTuneParamTuner(BaseParamTuner):
     Attributes:
         param_fn: The objective, as for `ParamTuner`; it runs in Ray's worker processes.
         aparam_fn: The same as a coroutine function; one of the two is given.
-        search: ``grid``, ``random``, ``optuna`` or ``hyperopt``.
+        search: The name of a search algorithm; `raytuner algorithms` lists them.
+        search_options: Options of the algorithm.
         scheduler: ``fifo`` lets every trial run to its end.
         num_samples: The most configurations to evaluate; by default the whole grid, or 30 for the others.
         seed: Fixes the sequence of configurations; always for grid and random, for the others with one
@@ -197,6 +198,7 @@ class RayTuneParamTuner(BaseParamTuner):
     param_fn: Callable[[dict[str, Any]], Any] | None = None
     aparam_fn: Callable[[dict[str, Any]], Any] | None = None
     search: str = "grid"
+    search_options: dict[str, Any] = Field(default_factory=dict)
     scheduler: Literal["fifo"] = "fifo"
     num_samples: int | None = Field(default=None, ge=1)
     seed: int = 0
@@ -238,6 +240,7 @@ class RayTuneParamTuner(BaseParamTuner):
             self.time_budget_s,
             self.address,
             run_config,
+            self.search_options,
         )
         with RunLog() as log:
             return search(

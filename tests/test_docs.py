@@ -26,6 +26,7 @@ from raytuner.models.factory import FORMS
 from raytuner.models.spec import ModelSettings
 from raytuner.models.wheels import REGISTRY
 from raytuner.pipeline import parameters as pipeline
+from raytuner.search.given_options import parameters
 from raytuner.search.registry import ALGORITHMS
 from raytuner.space import SearchSpace
 
@@ -281,7 +282,6 @@ def test_the_table_of_the_configs_keys_names_all_values(section: str) -> None:
     for key, choices in allowed.items():
         for value in filter(None, [value for choice in choices for value in choice]):
             assert f"`{value}`" in rows[f"{section}.{key}"][1], (key, value)
-    assert all(f"`{name}`" in rows["search.name"][1] for name in ALGORITHMS)
 
 
 def keys() -> Iterator[tuple[str, str]]:
@@ -306,7 +306,11 @@ def default(model: type[BaseModel], name: str) -> str:
     found = model.model_fields[name].get_default(call_default_factory=True)
     if found is PydanticUndefined:
         return "required"
-    return "null" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
+    return as_yaml(found)
+
+
+def as_yaml(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def test_the_table_of_a_models_keys_is_the_codes() -> None:
@@ -337,6 +341,17 @@ def test_the_table_of_metrics_is_the_codes() -> None:
 
 def test_the_table_of_algorithms_is_the_codes() -> None:
     assert list(table("search.md", "## Algorithms")) == list(ALGORITHMS)
+
+
+def test_the_table_of_the_algorithms_options_is_the_codes() -> None:
+    text = (ROOT / "docs/search.md").read_text(encoding="utf-8").partition("### Options of the algorithms\n")[2]
+    rows = re.findall(r"^\| `([\w-]+)` \| `(\w+)` \| `(.*?)` \|", text.partition("\n#")[0], re.MULTILINE)
+    options = {name: parameters(found.make) for name, found in ALGORITHMS.items()}
+    assert rows == [
+        (name, option, as_yaml(parameter.default))
+        for name, found in options.items()
+        for option, parameter in found.items()
+    ]
 
 
 def test_the_notice_names_all_weights() -> None:

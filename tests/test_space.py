@@ -418,3 +418,32 @@ def test_a_space_survives_pickling() -> None:
     assert space.parameters["retriever"].default is UNSET
     assert space.decode(space.default())["retriever"] == "bm25"
     assert space.size() == 10
+
+
+def test_the_canonical_sample_has_inactive_parameters_at_their_default() -> None:
+    space = SearchSpace.from_dict(
+        {
+            "weight": {"float": [0, 1], "default": 0.5, "when": {"fusion": "weighted"}},
+            "fusion": {"choice": ["rank", "weighted"], "when": {"retriever": "hybrid"}},
+            "retriever": ["bm25", "hybrid"],
+        }
+    )
+    raw = {"weight": 0.9, "fusion": "weighted", "retriever": "bm25"}
+    assert space.canonical(raw) == {"weight": 0.5, "fusion": "rank", "retriever": "bm25"}
+    assert list(space.canonical(raw)) == list(space.parameters)
+    assert space.active(raw) == {"retriever"}
+    hybrid = {**raw, "retriever": "hybrid"}
+    assert space.canonical(hybrid) == hybrid
+    assert space.active(hybrid) == {"weight", "fusion", "retriever"}
+
+
+def test_only_active_parameters_are_picked_parents_first() -> None:
+    space = SearchSpace.from_dict({"b": {"choice": [1, 2], "when": {"a": "y"}}, "a": ["x", "y"]})
+    picked: list[str] = []
+
+    def pick(name: str) -> Any:
+        picked.append(name)
+        return {"a": "y", "b": 2}[name]
+
+    assert space.sample(pick) == {"b": 2, "a": "y"}
+    assert picked == ["a", "b"]

@@ -1,13 +1,13 @@
-"""Grid and random search: Ray's own generator for them is no ``Searcher``."""
+"""Searchers whose points do not depend on results: Ray's own generator for them is no ``Searcher``."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from raytuner.search.task import Task
 from raytuner.space import Raw
 
 
@@ -15,15 +15,13 @@ class PointSearcher(Searcher):  # type: ignore[misc]
     """Suggests given points in their order, whatever the results are.
 
     Args:
-        first: Points to suggest before all others.
-        rest: The others; it may be endless.
-        metric: The value to optimise.
-        mode: ``max`` or ``min``.
+        points: The points; they may be endless.
+        task: What is searched.
     """
 
-    def __init__(self, first: Iterable[Raw], rest: Iterator[Raw], metric: str, mode: str) -> None:
-        super().__init__(metric=metric, mode=mode)
-        self._points = itertools.chain(first, rest)
+    def __init__(self, points: Iterator[Raw], task: Task) -> None:
+        super().__init__(metric=task.metric, mode=task.mode)
+        self._points = points
 
     def suggest(self, trial_id: str) -> Any:
         """The next point, or that there is none left."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from raytuner.errors import SearchError, quoted
 from raytuner.space import Raw, SearchSpace
 from raytuner.space_parameters import plain_value
 
@@ -17,6 +21,8 @@ NEIGHBOURS = 30
 """So often one parameter of the suggestion is drawn anew, and as often two, before all are."""
 MAX_DRAWN = 1000
 """After so many draws that cannot be used, the rest of a finite space is looked through."""
+MAX_WAITS = 20
+"""So often in a row an algorithm may have nothing to suggest while no trial is in flight."""
 
 
 class Guard(Searcher):  # type: ignore[misc]
@@ -26,8 +32,13 @@ class Guard(Searcher):  # type: ignore[misc]
       once, or, while the first is still in flight, when that one ends.
     - Configurations that break the rule of the space are told as failures.
     - Neither counts as a trial.
-    - A finite space ends when it is exhausted; `ended` says why a search has ended.
+    - Where an algorithm only repeats itself, a configuration near its suggestion is drawn, and told to it with its
+      score if it can be told of points that it did not suggest.
+    - A finite space ends when it is exhausted, and so does a search whose algorithm waits for nothing; `ended` says
+      why a search has ended.
     - Failed trials and scores that are not finite are told as failures.
+    - What is suggested has a value for each parameter, or it is an error.
+    - `save` and `restore` keep what was suggested and told, as JSON: a restored algorithm goes through it again.
 
     What goes to a trial is ``{"number": 1.., "point": raw sample}``.
 
@@ -64,7 +75,10 @@ class Guard(Searcher):  # type: ignore[misc]
         self._waiting: dict[str, list[str]] = {}  # key in flight -> ids of the inner algorithm's repeats
         self._keys: dict[str, str] = {}  # Ray's trial id -> key
         self._inner_ids: dict[str, str] = {}  # Ray's trial id -> id known to the inner algorithm
+        self._drawn: dict[str, Raw] = {}  # Ray's trial id -> a point that the algorithm has not suggested
         self._invalid: set[str] = set()
+        self._waits = 0
+        self._events: list[tuple[str, Any]] = []  # Ray's trial id with a point handed out, or with a score
         self.ended: str | None = None
 
     @property
@@ -93,15 +107,16 @@ class Guard(Searcher):  # type: ignore[misc]
             inner_id = self._next_id()
             raw = self._inner.suggest(inner_id)
             if raw is None:
-                return None
+                return self._wait()
             if isinstance(raw, str):  # Searcher.FINISHED
                 break
-            if self._is_usable(raw, inner_id):
+            if self._is_usable(self._checked(raw), inner_id):
                 self._inner_ids[trial_id] = inner_id
                 return self._hand_out(trial_id, raw)
         else:
             unseen = self._draw_unseen(raw)
             if unseen is not None:
+                self._drawn[trial_id] = unseen
                 return self._hand_out(trial_id, unseen)
         self.ended = f"the search has nothing new to suggest after {self.started} configurations"
         return Searcher.FINISHED
@@ -118,15 +133,29 @@ class Guard(Searcher):  # type: ignore[misc]
         if score is not None and not math.isfinite(score):
             score = None
         self._results[key] = score
+        self._events.append((trial_id, score))
+        if trial_id in self._drawn:
+            self._tell_drawn(self._drawn.pop(trial_id), score)
         inner_id = self._inner_ids.pop(trial_id, None)
         for known in [*([inner_id] if inner_id else []), *self._waiting.pop(key, [])]:
             self._tell(known, score)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing is saved: the run's own log is what resumes."""
+        """Write what was handed out and told, as JSON."""
+        Path(checkpoint_path).write_text(json.dumps(self._events), encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing is restored."""
+        """Go through what was handed out and told, with a searcher that has not been used.
+
+        An algorithm that suggests the same again stands where it stood; another one is told of the points instead.
+        Trials that were in flight stay so.
+        """
+        for trial_id, what in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
+            if isinstance(what, dict):
+                self._suggest_again(trial_id, what)
+            else:
+                error = what is None
+                self.on_trial_complete(trial_id, None if error else {self.metric: what}, error=error)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles the searcher to a file that nobody reads."""
@@ -150,11 +179,57 @@ class Guard(Searcher):  # type: ignore[misc]
             return False
         return True
 
+    def _wait(self) -> Any:
+        """The algorithm has nothing to suggest now."""
+        self._waits = 0 if self._keys else self._waits + 1
+        if self._waits <= MAX_WAITS:
+            return None
+        self.ended = f"the search suggests nothing after {self.started} configurations, of which none is in flight"
+        return Searcher.FINISHED
+
+    def _checked(self, raw: Raw) -> Raw:
+        """What was suggested, if all of it can be read.
+
+        Raises:
+            SearchError: A parameter has no value, or one that is none of its own.
+        """
+        for name, parameter in self._space.parameters.items():
+            try:
+                parameter.decode(raw[name])
+            except (KeyError, TypeError, ValueError, OverflowError):
+                value = quoted(raw[name]) if name in raw else "nothing"
+                raise SearchError(
+                    f"{name}: the search algorithm suggested {value}, which is none of its values; use another search"
+                ) from None
+        return raw
+
     def _hand_out(self, trial_id: str, raw: Raw) -> dict[str, Any]:
         key = self._space.key(raw)
+        point = {name: plain_value(raw[name]) for name in self._space.parameters}
+        self._waits = 0
         self._waiting[key] = []
         self._keys[trial_id] = key
-        return {"number": self.started, "point": {name: plain_value(raw[name]) for name in self._space.parameters}}
+        self._events.append((trial_id, point))
+        return {"number": self.started, "point": point}
+
+    def _suggest_again(self, trial_id: str, point: Raw) -> None:
+        """Have a point suggested as it was before, or take it for one that was drawn."""
+        again = self.suggest(trial_id)
+        if isinstance(again, dict) and self._space.key(again["point"]) == self._space.key(point):
+            return
+        if isinstance(again, dict):  # the algorithm went another way; this point is not evaluated
+            self._events.pop()
+            del self._waiting[self._keys.pop(trial_id)]
+            self._drawn.pop(trial_id, None)
+            if (inner_id := self._inner_ids.pop(trial_id, None)) is not None:
+                self._tell(inner_id, None)
+        self.ended = None
+        self._drawn[trial_id] = point
+        self._hand_out(trial_id, point)
+
+    def _tell_drawn(self, raw: Raw, score: float | None) -> None:
+        with contextlib.suppress(NotImplementedError):  # many of Ray's wrappers know only what they have suggested
+            self._inner.add_evaluated_point(raw, math.nan if score is None else score, error=score is None)
 
     def _tell(self, inner_id: str, score: float | None) -> None:
         if score is None:

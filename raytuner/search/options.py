@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -21,6 +21,7 @@ class SearchOptions:
         time_budget_s: Seconds after which no more is run, counted from the start of the workers.
         address: A Ray cluster; None and ``local`` start Ray on this machine.
         run_config: Further fields of Ray's ``RunConfig``.
+        algorithm_options: Options of the algorithm.
     """
 
     algorithm: str
@@ -32,3 +33,4 @@ class SearchOptions:
     time_budget_s: float | None = None
     address: str | None = None
     run_config: Mapping[str, Any] | None = None
+    algorithm_options: Mapping[str, Any] = field(default_factory=dict)

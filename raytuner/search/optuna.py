@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from ray.tune.search import Searcher
 
-from raytuner.space import Raw
+from raytuner.search.task import Task
+from raytuner.space import Choice, Parameter, Range, Raw
 
 MOST = 200
 """So many finished trials are modelled; each suggestion takes the longer the more there are."""
@@ -26,39 +26,32 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
     """Suggests what Optuna's sampler asks for, in a time that does not grow with the trials.
 
     Ray's own wrapper keeps all trials, of which the tree-structured Parzen estimator makes a kernel each, in Python.
+    Parameters are asked for one after the other, as in a function of Optuna's users, so that Optuna never sees those
+    that are not active.
 
     Args:
-        distributions: The domain of each parameter.
+        task: What is searched.
         sampler: Optuna's sampler.
-        metric: The value to optimise.
-        mode: ``max`` or ``min``.
-        points: Points to suggest before all others.
     """
 
-    def __init__(
-        self,
-        distributions: Mapping[str, BaseDistribution],
-        sampler: optuna.samplers.BaseSampler,
-        metric: str,
-        mode: str,
-        points: Sequence[Raw],
-    ) -> None:
-        super().__init__(metric=metric, mode=mode)
-        self._distributions = dict(distributions)
+    def __init__(self, task: Task, sampler: optuna.samplers.BaseSampler) -> None:
+        super().__init__(metric=task.metric, mode=task.mode)
+        self._space = task.space
+        self._distributions = {name: distribution(parameter) for name, parameter in task.space.parameters.items()}
         self._sampler = sampler
         self._rng = random.Random(0)
-        self._direction = "minimize" if mode == "min" else "maximize"
+        self._direction = "minimize" if task.mode == "min" else "maximize"
         self._study = self._new_study()
-        for point in points:
+        for point in task.points:
             self._study.enqueue_trial(dict(point))
         self._numbers: dict[str, int] = {}  # of trials in flight in the study
         self._finished = 0  # trials in the study
 
     def suggest(self, trial_id: str) -> Any:
         """The next point."""
-        trial = self._study.ask(self._distributions)
+        trial = self._study.ask()
         self._numbers[trial_id] = trial.number
-        return trial.params
+        return self._space.sample(lambda name: _suggest(trial, name, self._distributions[name]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell a score, or that there is none."""
@@ -67,6 +60,25 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
             self._study.tell(number, state=TrialState.FAIL)
         else:
             self._study.tell(number, result[self.metric])
+        self._count()
+
+    def add_evaluated_point(
+        self,
+        parameters: Raw,
+        value: float,
+        error: bool = False,
+        pruned: bool = False,
+        intermediate_values: list[float] | None = None,
+    ) -> None:
+        """Tell the score of a point that was not suggested here."""
+        distributions = {name: self._distributions[name] for name in self._space.active(parameters)}
+        params = {name: parameters[name] for name in distributions}
+        state = TrialState.FAIL if error else TrialState.COMPLETE
+        told = create_trial(state=state, value=None if error else value, params=params, distributions=distributions)
+        self._study.add_trial(told)
+        self._count()
+
+    def _count(self) -> None:
         self._finished += 1
         if self._finished > MOST:
             self._forget()
@@ -95,8 +107,43 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
         return len(self._study.get_trials(deepcopy=False)) - 1
 
 
-def tpe(seed: int) -> optuna.samplers.BaseSampler:
-    """The tree-structured Parzen estimator, over all parameters together, told of trials in flight."""
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """Optuna's domain of the raw values of a parameter."""
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.labels)
+    assert isinstance(parameter, Range)  # others are refused beforehand
+    if parameter.indexed:
+        return IntDistribution(0, (parameter.size() or 1) - 1)
+    if parameter.integer and parameter.step == 1:
+        return IntDistribution(int(parameter.low), int(parameter.high), log=True)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+
+
+def _suggest(trial: Trial, name: str, domain: BaseDistribution) -> Any:
+    """Ask Optuna for the raw value of a parameter."""
+    if isinstance(domain, CategoricalDistribution):
+        return trial.suggest_categorical(name, domain.choices)
+    if isinstance(domain, IntDistribution):
+        return trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+    assert isinstance(domain, FloatDistribution)
+    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
+
+
+def make_sampler(name: str, task: Task, n_startup_trials: int) -> optuna.samplers.BaseSampler:
+    """One of Optuna's samplers; see `raytuner.search.systems.optuna`."""
+    seed = task.seed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        if name == "gp":
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=n_startup_trials, deterministic_objective=True)
+        if name == "cmaes":
+            return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=max(1, n_startup_trials))
+        if name == "nsga2":
+            return optuna.samplers.NSGAIISampler(seed=seed, population_size=10)
+        if name == "brute_force":
+            return optuna.samplers.BruteForceSampler(seed=seed)
+        # Parameters that are active together are modelled together; told of trials in flight.
+        conditional = any(parameter.when for parameter in task.space.parameters.values())
+        return optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=conditional, constant_liar=True, n_startup_trials=n_startup_trials
+        )

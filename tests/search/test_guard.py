@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ray import tune
 from ray.tune.search import Searcher
 
-from raytuner.errors import ConfigError
-from raytuner.search.guard import MAX_REJECTED, Guard
-from raytuner.space import Params, SearchSpace
+from raytuner.errors import ConfigError, SearchError
+from raytuner.search.guard import MAX_REJECTED, MAX_WAITS, Guard
+from raytuner.space import Params, Raw, SearchSpace
 
 LETTERS = SearchSpace.from_dict({"a": ["x", "y", "z"], "b": {"choice": [1, 2], "when": {"a": "z"}}})
 X, X2, Y, Z1, Z2 = ({"a": a, "b": b} for a, b in [("x", 1), ("x", 2), ("y", 1), ("z", 1), ("z", 2)])
@@ -209,3 +212,103 @@ def test_what_is_drawn_in_place_of_repeats_is_near_them() -> None:
     assert distances == [1] * 15 + distances[15:]  # of 20 neighbours
     assert max(distances) <= 2
     assert len(searcher._inner.asked) == 1 + 2 * 20
+
+
+class Listening(Script):
+    """Can also be told of points that it has not suggested."""
+
+    def __init__(self, *script: Any) -> None:
+        super().__init__(*script)
+        self.others: list[tuple[Raw, Any]] = []
+
+    def add_evaluated_point(
+        self, parameters: Raw, value: float, error: bool = False, pruned: bool = False, intermediate_values: Any = None
+    ) -> None:
+        self.others.append((parameters, "failed" if error else value))
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_point_drawn_in_place_of_repeats_is_told_too(failed: bool) -> None:
+    inner = Listening(X, *[X2] * MAX_REJECTED)
+    searcher = guard(inner)
+    searcher.suggest("t1")
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    drawn = searcher.suggest("t2")["point"]
+    assert inner.others == []
+    searcher.on_trial_complete("t2", {"score": 0.75}, error=failed)
+    assert inner.others == [(drawn, "failed" if failed else 0.75)]
+
+
+def test_a_search_ends_that_waits_for_nothing() -> None:
+    searcher = guard(Script(X, *[None] * 100))
+    searcher.suggest("t1")
+    assert [searcher.suggest("t2") for _ in range(MAX_WAITS + 1)] == [None] * (MAX_WAITS + 1)  # for t1
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    assert [searcher.suggest("t2") for _ in range(MAX_WAITS)] == [None] * MAX_WAITS
+    assert searcher.ended is None
+    assert searcher.suggest("t2") == Searcher.FINISHED
+    assert searcher.ended == "the search suggests nothing after 1 configurations, of which none is in flight"
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ({"a": tune.choice(["x"]), "b": 1}, "a: the search algorithm suggested .*Categorical.*none of its values"),
+        ({"a": "x"}, "b: the search algorithm suggested nothing"),
+        ({"a": "w", "b": 1}, "a: the search algorithm suggested 'w'"),
+        ({"a": ["x"], "b": 1}, "a: the search algorithm suggested"),
+    ],
+)
+def test_what_is_no_sample_of_the_space_is_an_error(point: Any, words: str) -> None:
+    with pytest.raises(SearchError, match=words):
+        guard(Script(point)).suggest("t1")
+
+
+def test_a_number_that_is_none_is_an_error() -> None:
+    space = SearchSpace.from_dict({"n": {"int": [1, 9]}})
+    with pytest.raises(SearchError, match=r"n: .*suggested nan"):
+        guard(Script({"n": float("nan")}), space).suggest("t1")
+
+
+def test_restoring_goes_through_the_same_again(tmp_path: Path) -> None:
+    script = [X, X2, Y, Z1, Z2]
+    searcher = guard(Script(*script))
+    searcher.suggest("t1")
+    searcher.suggest("t2")
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    searcher.save(str(tmp_path / "state"))
+    inner = Script(*script)
+    restored = guard(inner)
+    restored.restore(str(tmp_path / "state"))
+    assert inner.told == [("000001", 0.5), ("000002", 0.5)]
+    assert restored.started == 2
+    restored.on_trial_complete("t2", {"score": 0.25})  # it was in flight
+    assert inner.told[-1] == ("000003", 0.25)
+    assert restored.suggest("t3") == searcher.suggest("t3") == {"number": 3, "point": Z1}
+
+
+def test_restoring_another_stream_tells_it_what_is_known(tmp_path: Path) -> None:
+    searcher = guard(Script(X, Y, Z1))
+    for name in ("t1", "t2", "t3"):
+        searcher.suggest(name)
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    searcher.on_trial_complete("t2", error=True)
+    searcher.save(str(tmp_path / "state"))
+    inner = Listening(Z2, Y, Z2)
+    restored = guard(inner)
+    restored.restore(str(tmp_path / "state"))
+    assert inner.others == [(X, 0.5)]
+    assert inner.told == [("000001", "failed"), ("000003", "failed"), ("000002", "failed")]
+    assert restored.started == 3
+    restored.on_trial_complete("t3", {"score": 0.25})
+    assert inner.others[-1] == (Z1, 0.25)
+    again = tmp_path / "again"
+    restored.save(str(again))
+    assert json.loads(again.read_text()) == [
+        ["t1", X],
+        ["t2", Y],
+        ["t3", Z1],
+        ["t1", 0.5],
+        ["t2", None],
+        ["t3", 0.25],
+    ]

@@ -6,13 +6,14 @@ import statistics
 from typing import Any
 
 import pytest
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from raytuner.search import optuna
-from raytuner.search.optuna import OptunaSearcher, tpe
+from raytuner.search.optuna import OptunaSearcher, make_sampler
+from raytuner.search.task import Task
+from raytuner.space import SearchSpace
 
-SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1), "n": IntDistribution(0, 20)}
+SPACE = SearchSpace.from_dict({"x": {"float": [0, 1]}, "n": {"int": [0, 20]}})
 
 
 def score(point: dict[str, Any]) -> float:
@@ -20,7 +21,8 @@ def score(point: dict[str, Any]) -> float:
 
 
 def searcher(seed: int = 0, mode: str = "max", points: Any = ()) -> OptunaSearcher:
-    return OptunaSearcher(SPACE, tpe(seed), "score", mode, points)
+    task = Task(SPACE, "score", mode, seed, points)
+    return OptunaSearcher(task, make_sampler("tpe", task, 10))
 
 
 def tell(made: OptunaSearcher, name: str, value: float) -> None:
@@ -111,3 +113,28 @@ def test_a_forgetful_search_still_learns_and_its_seed_fixes_it(monkeypatch: pyte
         gained.append(statistics.mean(runs[0][80:]) - statistics.mean(runs[0][:10]))
         assert max(runs[0]) > -0.01
     assert statistics.median(gained) > 0.1
+
+
+def test_a_point_that_was_not_suggested_can_be_told() -> None:
+    made = searcher(points=[{"x": 0.5, "n": 1}])
+    made.add_evaluated_point({"x": 0.25, "n": 7}, 0.75)
+    made.add_evaluated_point({"x": 0.5, "n": 8}, float("nan"), error=True)
+    found = [(trial.params, trial.values, trial.state) for trial in trials(made)[1:]]
+    assert found == [
+        ({"x": 0.25, "n": 7}, [0.75], TrialState.COMPLETE),
+        ({"x": 0.5, "n": 8}, None, TrialState.FAIL),
+    ]
+    assert made.suggest("first") == {"x": 0.5, "n": 1}  # what was told does not come before what was given
+
+
+def test_optuna_sees_only_active_parameters() -> None:
+    space = SearchSpace.from_dict({"a": ["x", "y"], "b": {"float": [0, 1], "default": 0.5, "when": {"a": "y"}}})
+    task = Task(space, "score", "max")
+    made = OptunaSearcher(task, make_sampler("tpe", task, 10))
+    for i in range(30):
+        point = made.suggest(f"t{i}")
+        tell(made, f"t{i}", point["b"])
+        assert point["a"] == "y" or point["b"] == 0.5
+    made.add_evaluated_point({"a": "x", "b": 0.9}, 1.0)
+    assert {frozenset(trial.params) for trial in trials(made)} == {frozenset({"a"}), frozenset({"a", "b"})}
+    assert all(("b" in trial.params) == (trial.params["a"] == "y") for trial in trials(made))

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from types import ModuleType
 from typing import Any
 
 import pytest
 from ray import tune
 
 from raytuner.errors import ConfigError, SearchError, SpaceError
-from raytuner.search import ALGORITHMS, Algorithm, algorithm, make_searcher, registry
+from raytuner.search import ALGORITHMS, Algorithm, Library, algorithm, check_search, make_searcher, registry, systems
 from raytuner.space import Params, SearchSpace
 
 SPACE = SearchSpace.from_dict({"a": [1, 2], "b": {"int": [1, 9]}})
 
 
-def test_the_four_algorithms() -> None:
-    assert list(ALGORITHMS) == ["grid", "random", "optuna", "hyperopt"]
-    assert all(found.installed and found.summary and name == found.name for name, found in ALGORITHMS.items())
+def test_the_algorithms_that_need_nothing_more() -> None:
+    for name in ("grid", "random", "optuna", "hyperopt"):
+        assert ALGORITHMS[name].problem() is None
+        assert ALGORITHMS[name].summary and ALGORITHMS[name].name == name
 
 
 @pytest.mark.parametrize(
@@ -26,9 +30,12 @@ def test_the_four_algorithms() -> None:
     [
         ("optunna", {}, "'optunna'; did you mean 'optuna'"),
         ("Grid", {}, "'Grid'; did you mean 'grid'.*Valid: .*random"),
-        ("bayes", {}, "Valid: grid, hyperopt, optuna, random"),
-        ("optuna", {"sampler": 1}, "optuna.*no option 'sampler'"),
-        ("grid", {"seeds": 1}, "grid.*no option 'seeds'"),
+        ("bayes", {}, "Valid: .*grid, .*hyperopt, .*optuna, .*random"),
+        ("optuna", {"samplr": 1}, "optuna.*no option 'samplr'; did you mean 'sampler'"),
+        ("optuna", {"sampler": 1}, "option sampler of search 'optuna' is 1; it should be 'tpe', 'gp'"),
+        ("optuna", {"n_startup_trials": -1}, "n_startup_trials of search 'optuna' is -1; .*greater than or equal to 0"),
+        ("optuna", {"n_startup_trials": "3"}, "n_startup_trials of search 'optuna' is '3'; .*integer"),
+        ("grid", {"seeds": 1}, "grid.*no option 'seeds'; it takes none"),
         ("grid", {"mode": "maximum"}, "mode is 'maximum'; it must be max or min"),
         ("random", {"mode": None}, "max or min"),
         ("random", {"trials": 0}, "trials is 0; it must be at least 1"),
@@ -41,9 +48,25 @@ def test_wrong_names_options_and_modes(name: str, options: dict[str, Any], words
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.ALGORITHMS, "far", Algorithm("far", "", "no_such_package", registry._random))
-    with pytest.raises(SearchError, match=r"'far' needs.*pip install no_such_package"):
-        algorithm("far")
+    library = Library("no_such_module", "no-such-package", ">=2", "far", 7)
+    monkeypatch.setitem(ALGORITHMS, "far", Algorithm("far", "", systems.random_search, library))
+    with pytest.raises(SearchError, match=r"'far' needs the package no-such-package; pip install 'raytuner\[far\]' "):
+        make_searcher("far", SPACE, "score", "max")
+
+
+def test_a_version_that_is_known_to_be_broken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library("optuna", "optuna", ">=999")
+    monkeypatch.setitem(ALGORITHMS, "far", Algorithm("far", "", systems.random_search, library))
+    with pytest.raises(SearchError, match=r"with optuna [0-9.]+, it needs >=999; pip install 'optuna>=999'"):
+        make_searcher("far", SPACE, "score", "max")
+
+
+def test_an_option_may_need_a_library_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = {("sampler", "gp"): Library("no_such_module", "torch", "", "optuna-gp")}
+    monkeypatch.setitem(ALGORITHMS, "optuna", replace(ALGORITHMS["optuna"], libraries=choice))
+    make_searcher("optuna", SPACE, "score", "max", sampler="tpe")
+    with pytest.raises(SearchError, match=r"needs the package torch; pip install 'raytuner\[optuna-gp\]'"):
+        make_searcher("optuna", SPACE, "score", "max", sampler="gp")
 
 
 @pytest.mark.parametrize(
@@ -60,11 +83,6 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_spaces_that_an_algorithm_cannot_express(name: str, spec: Any, words: str) -> None:
     with pytest.raises(SpaceError, match=words):
         make_searcher(name, SearchSpace.from_dict({"a": [1, 2], "p": spec}), "score", "max")
-
-
-def test_optuna_refuses_a_slash_in_a_name() -> None:
-    with pytest.raises(SpaceError, match=r"a/b: .*rename it"):
-        make_searcher("optuna", SearchSpace.from_dict({"a/b": [1, 2]}), "score", "max")
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -89,7 +107,31 @@ def test_looking_up_an_algorithm_imports_no_library() -> None:
 def test_whether_an_algorithm_fits_a_space_can_be_asked_beforehand(name: str, fits: bool) -> None:
     space = SearchSpace.from_dict({"p": {"float": [0, 1]}})
     if fits:
-        algorithm(name).check(space)
+        check_search(name, space)
     else:
         with pytest.raises(SpaceError, match=r"p: grid needs countable.*step"):
-            algorithm(name).check(space)
+            check_search(name, space)
+
+
+def test_other_packages_add_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        EntryPoint("halton", "tests_own_search:HALTON", registry.GROUP),
+        EntryPoint("far", "tests_own_search:OTHER", registry.GROUP),
+        EntryPoint("gone", "tests_own_search:GONE", registry.GROUP),
+        EntryPoint("grid", "tests_own_search:HALTON", registry.GROUP),  # no one replaces what is built in
+    ]
+    module = ModuleType("tests_own_search")
+    module.HALTON = Algorithm("halton", "quasi-random", systems.random_search)  # type: ignore[attr-defined]
+    module.OTHER = "something else"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tests_own_search", module)
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+    monkeypatch.setattr(registry, "_others", registry._others.__wrapped__)
+    assert registry.names() == [*ALGORITHMS, "halton", "far", "gone"]
+    assert make_searcher("halton", SPACE, "score", "max").suggest("t1")["number"] == 1
+    assert algorithm("grid") is ALGORITHMS["grid"]
+    with pytest.raises(SearchError, match=r"'far': tests_own_search:OTHER is no raytuner.search.Algorithm"):
+        algorithm("far")
+    with pytest.raises(SearchError, match=r"'gone': tests_own_search:GONE cannot be imported \(AttributeError"):
+        algorithm("gone")
+    with pytest.raises(SearchError, match=r"'haltn'; did you mean 'halton'"):
+        algorithm("haltn")

@@ -1,0 +1,45 @@
+"""Options of an algorithm, checked against what the function that makes it takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from raytuner.errors import SearchError, nearest, quoted
+
+
+def parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The options: the keyword-only parameters of the function, with the types of their values."""
+    taken = {
+        name: parameter
+        for name, parameter in inspect.signature(make).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    # Theirs alone: what the function returns is often known to type checkers only.
+    own = SimpleNamespace(__annotations__={name: parameter.annotation for name, parameter in taken.items()})
+    hints = get_type_hints(own, getattr(make, "__globals__", {}), include_extras=True)
+    return {name: parameter.replace(annotation=hints[name]) for name, parameter in taken.items()}
+
+
+def check(algorithm: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Check the names and the values of options.
+
+    Raises:
+        SearchError: With the nearest valid name, or with the values that are allowed.
+    """
+    known = parameters(make)
+    for name, value in options.items():
+        if name not in known:
+            valid = nearest(name, known) if known else "it takes none"
+            raise SearchError(f"search {algorithm!r} has no option {quoted(name)}; {valid}")
+        try:
+            TypeAdapter(known[name].annotation, config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            rule = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise SearchError(
+                f"option {name} of search {algorithm!r} is {quoted(value)}; it should be {rule}"
+            ) from None

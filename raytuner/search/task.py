@@ -1,0 +1,29 @@
+"""What a search algorithm is made for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raytuner.space import Raw, SearchSpace
+
+
+@dataclass(frozen=True)
+class Task:
+    """One search, as an algorithm sees it.
+
+    Attributes:
+        space: The search space; algorithms suggest raw samples of it.
+        metric: The value to optimise.
+        mode: ``max`` or ``min``.
+        seed: Fixes what is drawn at random.
+        points: Raw samples to suggest before all others.
+        trials: The most configurations that will be evaluated; None if that is not known.
+    """
+
+    space: SearchSpace
+    metric: str
+    mode: str
+    seed: int = 0
+    points: Sequence[Raw] = ()
+    trials: int | None = None
