@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import PickleBuffer
 from typing import Any
 
 from ray import cloudpickle, tune
@@ -107,12 +108,14 @@ class Parcel:
 
     Attributes:
         content: Both, pickled; they stay in memory.
+        buffers: The texts of documents, which workers read where Ray keeps them, without a copy each.
         path: Where the driver finds modules, so that a function of a module beside the user's script
             or test is found by the workers as well.
         run: The driver's `raytuner.components.run_token`.
     """
 
     content: bytes
+    buffers: tuple[Any, ...]
     path: tuple[str, ...]
     run: str
 
@@ -123,14 +126,22 @@ class Parcel:
         Raises:
             ConfigError: They hold something that cannot be sent to another process.
         """
+        buffers: list[PickleBuffer] = []
+
+        def in_band(buffer: PickleBuffer) -> bool:
+            shared = isinstance(memoryview(buffer).obj, bytes)  # arrays of the user's would be read-only in workers
+            if shared:
+                buffers.append(buffer)
+            return not shared
+
         try:
-            content = cloudpickle.dumps((objective, space))
+            content = cloudpickle.dumps((objective, space), protocol=5, buffer_callback=in_band)
         except Exception as error:  # pickling calls into whatever the objective holds
             raise ConfigError(
                 f"the objective cannot be sent to worker processes ({type(error).__name__}: {error}); "
                 "open connections and locks inside the function"
             ) from None
-        return cls(content, tuple(sys.path), run_token())
+        return cls(content, tuple(buffers), tuple(sys.path), run_token())
 
     def unpack(self) -> tuple[Objective, SearchSpace]:
         """The objective and the space, in the worker."""
@@ -138,7 +149,7 @@ class Parcel:
         sys.path += [folder for folder in self.path if folder not in sys.path]
         if b"tiktoken" in self.content:
             token_counter()  # else a tokenizer would be fetched from the network while it is unpickled
-        unpacked: tuple[Objective, SearchSpace] = cloudpickle.loads(self.content)
+        unpacked: tuple[Objective, SearchSpace] = cloudpickle.loads(self.content, buffers=self.buffers)
         return unpacked
 
 

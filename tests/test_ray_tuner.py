@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from raytuner import RagObjective, RayTuneParamTuner, RunResult
+from raytuner.documents.document import Document
 from raytuner.errors import AllTrialsFailedError, ConfigError, SearchError
 from raytuner.study import load_study
 
@@ -62,6 +63,17 @@ def test_searchers_use_all_slots_even_for_tiny_trials(tmp_path: Path, local_ray:
     assert len(result.run_results) == 16
     assert len({run.params["a"] for run in result.run_results}) == 16
     assert len({run.metrics["pid"] for run in result.run_results}) == local_ray
+
+
+def test_workers_read_documents_where_ray_keeps_them(tmp_path: Path) -> None:
+    def objective(params: dict[str, Any]) -> dict[str, float]:
+        (document,) = params["documents"]
+        encoded = vars(document)["_encoded"]  # in memory that all workers map, read-only
+        return {"score": float(encoded.readonly and "text" not in vars(document)), "length": len(document.text)}
+
+    fixed = {"documents": [Document("a", "word " * 200_000)]}
+    result = tuner(tmp_path, objective, {"a": [1, 2]}, fixed_param_dict=fixed).tune()
+    assert [(run.score, run.metrics["length"]) for run in result.run_results] == [(1, 1_000_000)] * 2
 
 
 def test_one_trial_at_a_time(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from llama_index.core.node_parser import SentenceSplitter
 
+from raytuner.documents.document import Document
 from raytuner.objective import Objective
 from raytuner.space import SearchSpace
 from raytuner.trainable import Parcel
@@ -22,7 +26,7 @@ content = Path(sys.argv[1]).read_bytes()
 {unpack}
 print(objective.fixed["splitter"].split_text("one two"), space.size())
 """
-BY_PARCEL = "from raytuner.trainable import Parcel; objective, space = Parcel(content, (), 'run').unpack()"
+BY_PARCEL = "from raytuner.trainable import Parcel; objective, space = Parcel(content, (), (), 'run').unpack()"
 BY_PICKLE = "from ray import cloudpickle; objective, space = cloudpickle.loads(content)"
 
 
@@ -52,3 +56,41 @@ def test_a_tokenizer_arrives_where_it_cannot_be_fetched(tmp_path: Path, unpack: 
     else:
         assert done.returncode != 0
         assert "cl100k_base" in done.stderr
+
+
+def holding(*documents: Document) -> Objective:
+    return Objective(len, {"documents": list(documents)})
+
+
+@pytest.mark.parametrize("text", ["plain " * 1000, "snow \u2603 \U0001f600 " * 500, "half \ud83d " * 1000])
+def test_a_long_text_travels_as_a_buffer_that_is_not_copied(text: str) -> None:
+    document = Document("a", text, "a.md", (0, 7))
+    parcel = Parcel.pack(holding(document), SearchSpace.from_dict({}))
+    assert len(parcel.content) < 2000
+    (buffer,) = parcel.buffers
+    objective, _ = parcel.unpack()
+    (arrived,) = objective.fixed["documents"]
+    assert memoryview(arrived._encoded).obj is memoryview(buffer).obj
+    assert "text" not in vars(arrived)
+    assert (arrived, arrived.text, arrived.page(8)) == (document, text, 2)
+    assert hash(arrived) == hash(document)
+
+
+def test_short_texts_travel_within_and_others_arrays_stay_writable() -> None:
+    objective = Objective(len, {"documents": [Document("a", "short")], "array": np.zeros(10_000)})
+    parcel = Parcel.pack(objective, SearchSpace.from_dict({}))
+    assert parcel.buffers == ()
+    arrived, _ = parcel.unpack()
+    assert arrived.fixed["documents"] == [Document("a", "short")]
+    arrived.fixed["array"][0] = 1
+
+
+def test_what_has_arrived_can_go_on() -> None:
+    texts = ["one " * 2000, "two " * 2000]
+    parcel = Parcel.pack(holding(*(Document(text[:3], text) for text in texts)), SearchSpace.from_dict({}))
+    objective, space = parcel.unpack()
+    again, _ = Parcel.pack(objective, space).unpack()
+    found = again.fixed["documents"]
+    assert [found[i].text for i in (0, 1, 0)] == [texts[0], texts[1], texts[0]]
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert copy.deepcopy(found) == found
