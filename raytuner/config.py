@@ -48,7 +48,7 @@ class TuneConfig(Section):
         objective: What is optimised.
         budget: What the search may use up.
         run: Where it runs and where the results go.
-        cache_sampled: Whether trials share the answers of an LLM at a temperature above 0 too.
+        cache_sampled: Whether trials share the answers of an LLM that samples too, at a temperature above 0.
     """
 
     documents: DocumentsConfig | None = None

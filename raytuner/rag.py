@@ -58,8 +58,8 @@ class RagObjective:
             a config, or a LlamaIndex model. ``llm`` and ``embedding`` may be LlamaIndex models themselves.
         components: The same for splitters, retrievers and rerankers of your own; see `raytuner.components`.
         folder: Where modules named by dotted paths are looked for, beside Python's own path.
-        cache_sampled: Whether trials share the answers of an LLM at a temperature above 0 too; each asks by itself
-            otherwise.
+        cache_sampled: Whether trials share the answers of an LLM that samples too, at a temperature above 0; each asks
+            by itself otherwise.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ray import cloudpickle, tune
 
+from raytuner import memory
 from raytuner.components import begin_run, run_token
 from raytuner.errors import ConfigError, ModelChangedError, redact
 from raytuner.objective import Objective, Report
@@ -159,6 +160,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], parcel: Parcel, gate: Gate) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
         self._log = WorkerLog().open()  # before anything of the user's is imported
+        memory.share_among(gate.workers)  # at the most: on a cluster others may be elsewhere
         self._objective, self._space = parcel.unpack()
         self._reports: Iterator[Report] = iter(())
         self._last: Report | None = None

@@ -85,6 +85,17 @@ def test_one_trial_at_a_time(tmp_path: Path) -> None:
     assert {run.metrics["threads"] for run in result.run_results} == {float(os.cpu_count() or 1)}
 
 
+def test_the_workers_share_the_memory(tmp_path: Path, local_ray: int) -> None:
+    def objective(params: dict[str, Any]) -> dict[str, float]:
+        from raytuner import memory
+
+        memory.MOST = 2 * memory.available()  # else it may be the least
+        return {"score": params["a"], "share": memory.available() / memory.for_artefacts()}
+
+    result = tuner(tmp_path, objective, {"a": list(range(6))}).tune()
+    assert {round(run.metrics["share"], 3) for run in result.run_results} == {4.0 * local_ray}
+
+
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_a_trial_computes_on_no_more_cores_than_it_has(tmp_path: Path, cpus: int) -> None:
     def objective(params: dict[str, Any]) -> dict[str, float]:

@@ -10,8 +10,9 @@ from raytuner.documents.formats import SLOW, File
 from raytuner.documents.text import read_bytes
 from raytuner.errors import DataError
 from raytuner.pipeline.cache import shared_cache
-from raytuner.pipeline.stage import digest, installed_version
+from raytuner.pipeline.stage import digest
 from raytuner.store import JSON, Adapted, Codec
+from raytuner.versions import installed_version
 
 VERSION = 1
 """Raised whenever what is read from a file changes."""

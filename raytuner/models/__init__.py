@@ -8,6 +8,7 @@ from raytuner.models.factory import (
     llm_identity,
 )
 from raytuner.models.readiness import Missing, describe, prepare, required
+from raytuner.models.sampling import is_sampled
 from raytuner.models.spec import ModelSpec, named, resolved, table_of
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "describe",
     "embedding",
     "embedding_identity",
+    "is_sampled",
     "llm",
     "llm_identity",
     "named",

@@ -31,7 +31,11 @@ def embedding(spec: ModelSpec) -> Any:
         check_huggingface(spec, "embedding")
         from llama_index.embeddings.huggingface import HuggingFaceEmbedding
 
-        return _called(spec, HuggingFaceEmbedding, {"model_name": spec.served_name, **spec.arguments})
+        made = _called(spec, HuggingFaceEmbedding, {"model_name": spec.served_name, **spec.arguments})
+        if "embed_batch_size" not in spec.arguments and _is_on_cpu(spec):
+            # Beside others a text is padded, which changes the last bits of its vector; on a CPU it saves little.
+            made.embed_batch_size = 1
+        return made
     return _made(spec, "embedding", BaseEmbedding)
 
 
@@ -40,7 +44,7 @@ def llm(spec: ModelSpec, temperature: float) -> Any:
 
     Args:
         spec: What it is.
-        temperature: For models of Hugging Face; others have what they are made with.
+        temperature: For models of Hugging Face whose options have none; others have what they are made with.
 
     Raises:
         ModelError: It cannot be made, or is no LlamaIndex ``LLM``.
@@ -52,7 +56,8 @@ def llm(spec: ModelSpec, temperature: float) -> Any:
         check_huggingface(spec, "llm")
         from llama_index.llms.huggingface import HuggingFaceLLM
 
-        return _called(spec, HuggingFaceLLM, {**_generation(spec, temperature), **spec.arguments})
+        given = {**_settings(spec), **spec.arguments, "generate_kwargs": generation(spec, temperature)}
+        return _called(spec, HuggingFaceLLM, given)
     return _made(spec, "llm", LLM)
 
 
@@ -88,13 +93,37 @@ def check_huggingface(spec: ModelSpec, role: str) -> None:
         raise ModelError(f"model {spec.name!r} needs {package}: {HUGGINGFACE_FIX}")
 
 
-def _generation(spec: ModelSpec, temperature: float) -> dict[str, Any]:
-    """The arguments of ``HuggingFaceLLM``; greedy at temperature 0."""
-    sampled = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+def _is_on_cpu(spec: ModelSpec) -> bool:
+    """Whether the model of an embedding runs on the CPU, as far as its options and the machine tell."""
+    from llama_index.core.utils import infer_torch_device
+
+    return str(spec.arguments.get("device") or infer_torch_device()).startswith("cpu")
+
+
+def generation(spec: ModelSpec, temperature: float) -> dict[str, Any]:
+    """How a model of Hugging Face generates: ``do_sample`` and what else its method ``generate`` is given.
+
+    Args:
+        spec: The model; ``generate_kwargs`` among its options go before all else.
+        temperature: Where the options have none; greedy at 0.
+
+    Raises:
+        ModelError: ``generate_kwargs`` is no mapping.
+    """
+    own = spec.arguments.get("generate_kwargs") or {}
+    if not isinstance(own, dict):
+        raise ModelError(f"model {spec.name!r}: generate_kwargs is {own!r}; it must be a mapping, e.g. {{top_p: 0.9}}")
+    temperature = own.pop("temperature", temperature)
+    # Never left out: the model's own default may be to sample.
+    chosen = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+    return {**chosen, **own}
+
+
+def _settings(spec: ModelSpec) -> dict[str, Any]:
+    """The arguments of ``HuggingFaceLLM`` that have names of their own in a config."""
     found = {
         "model_name": spec.served_name,
         "tokenizer_name": spec.served_name,
-        "generate_kwargs": sampled,
         "context_window": spec.context_window,
         "max_new_tokens": spec.max_tokens,
     }

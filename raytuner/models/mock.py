@@ -34,7 +34,13 @@ def answer(prompt: str) -> str:
 
 
 class MockLLM(CustomLLM):  # type: ignore[misc]
-    """Answers with 60 words of the context, so that the answer depends on chunk size and top_k."""
+    """Answers with 60 words of the context, so that the answer depends on chunk size and top_k.
+
+    Attributes:
+        temperature: 0, which says that the same prompt always has the same answer.
+    """
+
+    temperature: float = 0.0
 
     @property
     def metadata(self) -> LLMMetadata:

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from raytuner import memory
 from raytuner.errors import StoreError
 from raytuner.folders import cache_folder
 from raytuner.store import Codec, Store
@@ -24,21 +25,19 @@ from raytuner.store.folder import LIMIT_VARIABLE, parse_size
 T = TypeVar("T")
 logger = logging.getLogger("raytuner")
 
-MEMORY = 2 * 10**9
-"""About how many bytes of artefacts a process keeps; the least recently used go first."""
-
 
 class StageCache:
     """Keeps artefacts under their content keys.
 
     Args:
         store: Where artefacts are kept that have a codec; without one, all are kept in the process only.
-        memory: About how many bytes are kept in the process.
+        limit: About how many bytes are kept in the process, the least recently used go first; by default the
+            process's share of the memory.
     """
 
-    def __init__(self, store: Store | None = None, memory: int = MEMORY) -> None:
+    def __init__(self, store: Store | None = None, limit: int | None = None) -> None:
         self.store = store
-        self._memory = memory
+        self._limit = memory.for_artefacts() if limit is None else limit
         self._artefacts: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self._guard = threading.Lock()
@@ -159,7 +158,7 @@ class StageCache:
         size = size_of(artefact)
         self._bytes += size - self._artefacts.pop(key, (None, 0))[1]
         self._artefacts[key] = artefact, size
-        while self._bytes > self._memory and len(self._artefacts) > 1:
+        while self._bytes > self._limit and len(self._artefacts) > 1:
             _, (_, freed) = self._artefacts.popitem(last=False)
             self._bytes -= freed
 

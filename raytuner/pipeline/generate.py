@@ -120,7 +120,7 @@ def check_prompt(params: Mapping[str, Any]) -> None:
         )
 
 
-@stage(version=2, codec=ANSWER, libraries=("llama-index-core",), llm=llm_identity)
+@stage(version=3, codec=ANSWER, libraries=("llama-index-core",), llm=llm_identity)
 async def generate(
     question: str,
     contexts: Sequence[str],
@@ -158,11 +158,23 @@ async def generate(
     return Answer(response.response or "", round(seconds, 6), used.prompt_tokens, used.completion_tokens)
 
 
+def is_sampled(params: Mapping[str, Any]) -> bool:
+    """Whether asking again may give another answer. To be called on the event loop that asks."""
+    own = generate.own(params)
+    llm, temperature = own["llm"], own["temperature"]
+    return models.is_sampled(llm, temperature, lambda: _model(asyncio.get_running_loop(), llm, temperature))
+
+
+@lru_cache(maxsize=64)
+def _model(loop: asyncio.AbstractEventLoop, llm: Model, temperature: float) -> Any:
+    # One for each event loop: a model keeps an asynchronous client, whose connections belong to the loop.
+    return models.llm(llm, temperature=temperature)
+
+
 @lru_cache(maxsize=64)
 def _synthesizer(
     loop: asyncio.AbstractEventLoop, llm: Model, temperature: float, response_mode: str, prompt: str | None
 ) -> Any:
-    # One for each event loop: a model keeps an asynchronous client, whose connections belong to the loop.
     from llama_index.core import PromptTemplate
     from llama_index.core.indices.prompt_helper import PromptHelper
     from llama_index.core.response_synthesizers import ResponseMode as Modes
@@ -172,7 +184,7 @@ def _synthesizer(
     if prompt is not None:
         name = "summary_template" if response_mode == "tree_summarize" else "text_qa_template"
         templates[name] = PromptTemplate(prompt)
-    model = models.llm(llm, temperature=temperature)
+    model = _model(loop, llm, temperature)
     helper = PromptHelper.from_llm_metadata(model.metadata, tokenizer=_tokens)
     return get_response_synthesizer(
         llm=model, response_mode=Modes(response_mode), use_async=True, prompt_helper=helper, **templates

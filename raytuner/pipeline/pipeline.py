@@ -13,7 +13,7 @@ from raytuner.documents.document import Document
 from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder
-from raytuner.pipeline.generate import EXTRACTIVE, Answer, extract, generate
+from raytuner.pipeline.generate import EXTRACTIVE, Answer, extract, generate, is_sampled
 from raytuner.pipeline.link import LINKS, Link
 from raytuner.pipeline.own_retriever import make_retriever, own_search
 from raytuner.pipeline.parameters import route
@@ -47,7 +47,7 @@ class Pipeline:
         artefacts: Where artefacts are kept; by default the process's cache.
         questions: The texts of all questions that will be asked: the first that is retrieved for brings the others
             with it where that costs little, since many at once cost hardly more than a few.
-        cache_sampled: Whether answers at a temperature above 0 are shared between trials too.
+        cache_sampled: Whether answers of an LLM that samples are shared between trials too.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Pipeline:
         return list(await asyncio.gather(*(self._generated(params, question, texts) for question, texts in pairs)))
 
     async def _generated(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
-        if generate.own(params)["temperature"] > 0 and not self._cache_sampled:
+        if not self._cache_sampled and is_sampled(params):
             sampled: Answer = await generate(params, question, contexts)
             return sampled.text
         key = digest([generate.key(params), question, list(contexts)])

@@ -7,11 +7,11 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib.metadata import version as version_of
+from functools import cached_property
 from typing import Any, get_type_hints
 
 from raytuner.store import Codec
+from raytuner.versions import installed_version
 
 Identify = Callable[[Mapping[str, Any]], str]
 
@@ -27,12 +27,6 @@ def digest(value: object) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-@cache
-def installed_version(package: str) -> str:
-    """The version of a package that is installed."""
-    return version_of(package)
 
 
 @dataclass(frozen=True)

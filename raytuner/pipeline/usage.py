@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -16,9 +16,16 @@ class Usage:
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    _counted: list[Any] = field(default_factory=list)
 
     def add(self, raw: Any) -> None:
-        """Add the tokens of a call, from the ``usage`` of what a service answered."""
+        """Add the tokens of a call, from the ``usage`` of what a service answered; once for the same answer.
+
+        Some of LlamaIndex's methods hand on what another of them was answered, and both tell of it.
+        """
+        if any(raw is known for known in self._counted):
+            return
+        self._counted.append(raw)  # kept, so that no other gets its identity
         told = raw.get("usage") if isinstance(raw, dict) else getattr(raw, "usage", None)
         for name in ("prompt_tokens", "completion_tokens"):
             count = told.get(name) if isinstance(told, dict) else getattr(told, name, None)

@@ -111,6 +111,28 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.huggingface
 @pytest.mark.timeout(300)
+def test_generate_kwargs_go_to_the_model_with_the_temperature(tiny: Path) -> None:
+    settings = {"model": f"huggingface:{tiny}", "options": {"generate_kwargs": {"top_p": 0.9}}}
+    made = spec("tiny", {"tiny": settings})
+    assert models.llm(made).generate_kwargs == {"do_sample": False, "top_p": 0.9}
+    assert models.llm(made, temperature=0.5).generate_kwargs == {"do_sample": True, "temperature": 0.5, "top_p": 0.9}
+
+
+@pytest.mark.huggingface
+@pytest.mark.timeout(300)
+def test_on_a_cpu_a_vector_does_not_depend_on_what_is_embedded_beside_it(tiny: Path) -> None:
+    texts = ["one", "another text that is longer, so that the others are padded", "two words"]
+    model = models.embedding(spec("hf", {"hf": {"model": f"huggingface:{tiny}", "options": {"device": "cpu"}}}))
+    alone = [model.get_text_embedding_batch([text])[0] for text in texts]
+    assert model.get_text_embedding_batch(texts) == alone
+    assert model.get_text_embedding_batch(texts[::-1]) == alone[::-1]
+    options = {"device": "cpu", "embed_batch_size": 3}
+    chosen = models.embedding(spec("hf", {"hf": {"model": f"huggingface:{tiny}", "options": options}}))
+    assert chosen.embed_batch_size == 3
+
+
+@pytest.mark.huggingface
+@pytest.mark.timeout(300)
 def test_models_of_hugging_face(tiny: Path) -> None:
     settings = {"model": f"huggingface:{tiny}", "max_tokens": 8, "context_window": 256}
     llm = models.llm(spec("tiny", {"tiny": settings}))

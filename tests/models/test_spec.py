@@ -12,7 +12,7 @@ import pytest
 
 from raytuner import models
 from raytuner.errors import ConfigError, ModelError
-from raytuner.models import ModelSpec, endpoint
+from raytuner.models import ModelSpec, endpoint, factory
 from raytuner.models.mock import MockLLM
 from raytuner.models.spec import named, resolved, spec, table_of
 
@@ -194,4 +194,29 @@ def test_a_folder_with_a_model_is_known_by_its_files(tmp_path: Path) -> None:
     second = identity()
     os.utime(tmp_path / "config.json", (1, 1))
     assert len({first, second, identity()}) == 3
-    assert models.embedding_identity("huggingface:none/such", "windows") == "huggingface:none/such"
+    assert models.embedding_identity("huggingface:none/such", "windows").startswith("huggingface:none/such/")
+
+
+@pytest.mark.parametrize(
+    ("model", "role", "package"),
+    [
+        ("minilm", "embedding", "onnxruntime"),
+        ("minilm", "embedding", "tokenizers"),
+        ("wordllama", "embedding", "tokenizers"),
+        ("huggingface:a/b", "embedding", "sentence-transformers"),
+        ("huggingface:a/b", "embedding", "torch"),
+        ("huggingface:a/b", "llm", "transformers"),
+        ("huggingface:a/b", "llm", "torch"),
+        ("smollm2", "llm", "xllamacpp"),
+    ],
+)
+def test_a_library_that_runs_a_model_is_in_its_identity(
+    monkeypatch: pytest.MonkeyPatch, model: str, role: str, package: str
+) -> None:
+    def identity() -> str:
+        return models.llm_identity(model) if role == "llm" else models.embedding_identity(model, "windows")
+
+    before, installed = identity(), factory.installed_version
+    assert f"{package}={installed(package)}" in before
+    monkeypatch.setattr(factory, "installed_version", lambda name: "9" if name == package else installed(name))
+    assert identity() != before

@@ -188,7 +188,7 @@ def test_large_arrays_are_mapped_and_not_counted_as_memory(empty_cache: Path) ->
 
 
 def test_the_least_recently_used_leave_the_memory_first() -> None:
-    cache = StageCache(memory=3000)
+    cache = StageCache(limit=3000)
     for name in "abcd":
         cache.get_or_build(name, lambda: np.zeros(100))  # 900 bytes each
         cache.get_or_build("a", lambda: pytest.fail("a was used last"))

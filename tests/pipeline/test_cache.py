@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from raytuner import memory
 from raytuner.pipeline.cache import StageCache
 
 
@@ -15,6 +16,14 @@ def test_built_once() -> None:
     for _ in range(3):
         assert cache.get_or_build("key", lambda: built.append(1) or len(built)) == 1
     assert cache.get_or_build("other", lambda: None) is None
+
+
+def test_by_default_it_keeps_the_share_of_the_memory_that_its_process_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "for_artefacts", lambda: 2000)
+    cache = StageCache()
+    for name in "abc":
+        cache.get_or_build(name, lambda: "x" * 900)  # 1000 bytes each
+    assert [name for name in "abc" if cache.get(name) is not None] == ["b", "c"]
 
 
 def test_built_once_when_threads_ask_at_once() -> None:
