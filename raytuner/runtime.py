@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raytuner.errors import ConfigError, RaytunerError, nearest
+from raytuner.errors import ConfigError, RaytunerError, SearchError, nearest
 from raytuner.objective import Objective
 from raytuner.run_log import RunLog
 from raytuner.search.options import SearchOptions
@@ -202,7 +202,7 @@ def run_trials(
 
     Raises:
         ConfigError: The resources fit on no node, or the objective cannot be sent to workers.
-        RaytunerError: Tune itself failed.
+        RaytunerError: Tune itself failed, or the search algorithm.
     """
     from ray.tune.error import TuneError
 
@@ -221,6 +221,8 @@ def run_trials(
         tuner = _tuner(objective, space, searcher, study, options, log, share=share, gate=gate, scratch=scratch)
         try:
             return _fit(tuner)
+        except SearchError as error:  # raised while it ran: nothing that the user has written
+            study.give_up(str(error))
         except TuneError as error:
             if study.failure is not None:
                 raise study.failure from None
@@ -296,10 +298,11 @@ def _fit(tuner: Any) -> bool:
             return False
         return True
     before = signal.getsignal(signal.SIGINT)
-    tuner.fit()
-    interrupted = signal.getsignal(signal.SIGINT) is before
-    signal.signal(signal.SIGINT, before)
-    return not interrupted
+    try:
+        tuner.fit()
+        return signal.getsignal(signal.SIGINT) is not before
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

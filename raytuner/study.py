@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from raytuner.errors import AllTrialsFailedError, DataError, RaytunerError, UserError, redact
 from raytuner.objective import Block, Report
@@ -121,7 +121,7 @@ class Study:
         )
         self._changed(trial)
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> NoReturn:
         """End the search.
 
         Raises:

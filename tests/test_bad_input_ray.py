@@ -122,3 +122,49 @@ def test_ctrl_c_at_every_stage_ends_quietly(tmp_path: Path, seconds: float) -> N
     process.send_signal(signal.SIGINT)
     code, said = ended(process)
     assert code == 130, said
+
+
+BROKEN = """
+from raytuner.search import Algorithm
+from raytuner.search.ask_tell import AskTellSearcher
+
+class Broken(AskTellSearcher):
+    def __init__(self, task, where):
+        super().__init__(task)
+        self.points, self.where, self.told = task.space.points(), where, 0
+
+    def ask(self):
+        if self.where == "ask" and self.told == 3:
+            raise ArithmeticError("the matrix is singular\\nand more")
+        return next(self.points)  # the first is the default configuration, which came first
+
+    def tell(self, raw, loss):
+        self.told += 1
+        if self.where == "tell" and self.told == 3:
+            raise ArithmeticError("the matrix is singular\\nand more")
+
+def broken(task, *, where: str = "ask"):
+    return Broken(task, where)
+
+ALGORITHM = Algorithm("broken", "breaks", broken)
+"""
+
+
+@pytest.mark.parametrize("where", ["ask", "tell"])
+def test_an_algorithm_that_raises_ends_the_search_in_one_line(tmp_path: Path, where: str) -> None:
+    info = tmp_path / "broken_search-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-search\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[raytuner.search]\nbroken = broken_search:ALGORITHM\n")
+    (tmp_path / "broken_search.py").write_text(BROKEN)
+    search = {"name": "broken", "options": {"where": where}, "concurrency": 1}
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    code, said = ended(start(tmp_path, {"search": search}, PYTHONPATH=path))
+    assert code == 1
+    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    start_of_line = "error: search 'broken' failed after 2 configurations (ArithmeticError: the matrix is singular); "
+    assert line.startswith(f"{start_of_line}use another search; what was finished is kept: raytuner show ")
+    folder = line.rpartition(" ")[2]
+    show = [sys.executable, "-m", "raytuner", "show", folder]
+    shown = subprocess.run(show, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "2 trials" in shown.stdout, shown.stdout

@@ -38,7 +38,7 @@ class AskTellSearcher(Searcher):  # type: ignore[misc]
         """Take in what is to be minimised of a point, whoever suggested it; None is a failure."""
 
     def expect(self, raw: Raw) -> None:
-        """Take note of a point that is evaluated now; a library that can models it as pending."""
+        """Take note of a point that is evaluated now, whoever suggested it; a library that can models it as pending."""
 
     def suggest(self, trial_id: str) -> Any:
         """The next point; those that were given come first."""

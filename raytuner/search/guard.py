@@ -6,13 +6,14 @@ import contextlib
 import json
 import math
 import random
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from raytuner.errors import SearchError, quoted
-from raytuner.space import Raw, SearchSpace
+from raytuner.space import Choice, Raw, SearchSpace
 from raytuner.space_parameters import plain_value
 
 MAX_REJECTED = 10
@@ -21,6 +22,8 @@ NEIGHBOURS = 30
 """So often one parameter of the suggestion is drawn anew, and as often two, before all are."""
 MAX_DRAWN = 1000
 """After so many draws that cannot be used, the rest of a finite space is looked through."""
+MAX_REASON = 300
+"""So many characters of what an algorithm's library says are shown."""
 MAX_WAITS = 20
 """So often in a row an algorithm may have nothing to suggest while no trial is in flight."""
 
@@ -33,14 +36,16 @@ class Guard(Searcher):  # type: ignore[misc]
     - Configurations that break the rule of the space are told as failures.
     - Neither counts as a trial.
     - Where an algorithm only repeats itself, a configuration near its suggestion is drawn, and told to it with its
-      score if it can be told of points that it did not suggest.
+      score if it can be told of points that it did not suggest; also that it is in flight, if the algorithm has a
+      method ``expect`` for that.
     - A finite space ends when it is exhausted, and so does a search whose algorithm waits for nothing; `ended` says
       why a search has ended.
     - Failed trials and scores that are not finite are told as failures.
     - What is suggested has a value for each parameter, or it is an error.
+    - Whatever an algorithm raises ends the search: the next `suggest` says so in one line.
     - `save` and `restore` keep what was suggested and told, as JSON: a restored algorithm goes through it again.
 
-    What goes to a trial is ``{"number": 1.., "point": raw sample}``.
+    What goes to a trial is ``{"number": 1.., "point": raw sample}``, inactive parameters at their default.
 
     Args:
         space: The search space.
@@ -50,6 +55,7 @@ class Guard(Searcher):  # type: ignore[misc]
         trials: The most configurations to evaluate.
         seed: For the configurations that are drawn when the algorithm only repeats itself.
         patience: See `MAX_REJECTED`; less for an algorithm that takes long for a suggestion.
+        name: What the algorithm is called in messages.
     """
 
     def __init__(
@@ -62,12 +68,14 @@ class Guard(Searcher):  # type: ignore[misc]
         trials: int | None = None,
         seed: int = 0,
         patience: int = MAX_REJECTED,
+        name: str = "algorithm",
     ) -> None:
         super().__init__(metric=metric, mode=mode)
         self._space = space
         self._inner = inner
         self._trials = trials
         self._patience = patience
+        self._name = name
         self._size = space.size()
         self._rng = random.Random(f"guard {seed}")  # not the draws of random search once more
         self._asked = 0
@@ -78,6 +86,8 @@ class Guard(Searcher):  # type: ignore[misc]
         self._drawn: dict[str, Raw] = {}  # Ray's trial id -> a point that the algorithm has not suggested
         self._invalid: set[str] = set()
         self._waits = 0
+        self._failure: SearchError | None = None
+        self._replays = True  # whether a restored algorithm has suggested the same so far
         self._events: list[tuple[str, Any]] = []  # Ray's trial id with a point handed out, or with a score
         self.ended: str | None = None
 
@@ -97,7 +107,14 @@ class Guard(Searcher):  # type: ignore[misc]
         return min((bound for bound in (self._trials, self._size) if bound is not None), default=None)
 
     def suggest(self, trial_id: str) -> Any:
-        """The next new configuration, `Searcher.FINISHED`, or None while the algorithm waits."""
+        """The next new configuration, `Searcher.FINISHED`, or None while the algorithm waits.
+
+        Raises:
+            SearchError: The algorithm raised something, now or when it was told a result, or it suggested what is no
+                sample of the space.
+        """
+        if self._failure is not None:
+            raise self._failure
         if self._trials is not None and self.started >= self._trials:
             return Searcher.FINISHED
         if self._size is not None and self.started >= self._size:
@@ -105,7 +122,7 @@ class Guard(Searcher):  # type: ignore[misc]
             return Searcher.FINISHED
         for _ in range(self._patience):
             inner_id = self._next_id()
-            raw = self._inner.suggest(inner_id)
+            raw = self._ask(inner_id)
             if raw is None:
                 return self._wait()
             if isinstance(raw, str):  # Searcher.FINISHED
@@ -116,8 +133,7 @@ class Guard(Searcher):  # type: ignore[misc]
         else:
             unseen = self._draw_unseen(raw)
             if unseen is not None:
-                self._drawn[trial_id] = unseen
-                return self._hand_out(trial_id, unseen)
+                return self._hand_out_drawn(trial_id, unseen)
         self.ended = f"the search has nothing new to suggest after {self.started} configurations"
         return Searcher.FINISHED
 
@@ -161,6 +177,33 @@ class Guard(Searcher):  # type: ignore[misc]
         """Nothing: Tune pickles the searcher to a file that nobody reads."""
         return {}
 
+    def _ask(self, inner_id: str) -> Any:
+        """What the algorithm suggests.
+
+        Raises:
+            SearchError: It raised something.
+        """
+        with self._noting_failure():
+            return self._inner.suggest(inner_id)
+        assert self._failure is not None
+        raise self._failure
+
+    @contextlib.contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Keep what the algorithm raises for the next `suggest`.
+
+        Ray Tune would take what is raised while a result is told for a failure of the trial, and go on.
+        """
+        try:
+            yield
+        except Exception as error:  # it is another library's code
+            lines = str(error).strip().splitlines()
+            reason = f"{type(error).__name__}: {lines[0][:MAX_REASON]}" if lines else type(error).__name__
+            self._failure = SearchError(
+                f"search {self._name!r} failed after {self.started} configurations ({reason}); use another search"
+            )
+            self._failure.__cause__ = error
+
     def _next_id(self) -> str:
         self._asked += 1
         return f"{self._asked:06d}"
@@ -196,47 +239,68 @@ class Guard(Searcher):  # type: ignore[misc]
         for name, parameter in self._space.parameters.items():
             try:
                 parameter.decode(raw[name])
+                if not isinstance(parameter, Choice) and not math.isfinite(raw[name]):
+                    raise ValueError
             except (KeyError, TypeError, ValueError, OverflowError):
-                value = quoted(raw[name]) if name in raw else "nothing"
+                is_absent = isinstance(raw, Mapping) and name not in raw
+                value = "nothing" if is_absent else quoted(raw[name] if isinstance(raw, Mapping) else raw)
                 raise SearchError(
-                    f"{name}: the search algorithm suggested {value}, which is none of its values; use another search"
+                    f"{name}: search {self._name!r} suggested {value}, which is none of its values; use another search"
                 ) from None
         return raw
 
     def _hand_out(self, trial_id: str, raw: Raw) -> dict[str, Any]:
         key = self._space.key(raw)
-        point = {name: plain_value(raw[name]) for name in self._space.parameters}
+        point = {name: plain_value(value) for name, value in self._space.canonical(raw).items()}
         self._waits = 0
         self._waiting[key] = []
         self._keys[trial_id] = key
         self._events.append((trial_id, point))
         return {"number": self.started, "point": point}
 
+    def _hand_out_drawn(self, trial_id: str, raw: Raw) -> dict[str, Any]:
+        """Hand out what the algorithm has not suggested."""
+        handed = self._hand_out(trial_id, raw)
+        point = self._drawn[trial_id] = handed["point"]
+        if hasattr(self._inner, "expect"):
+            with self._noting_failure():
+                self._inner.expect(point)
+        return handed
+
     def _suggest_again(self, trial_id: str, point: Raw) -> None:
         """Have a point suggested as it was before, or take it for one that was drawn."""
-        again = self.suggest(trial_id)
-        if isinstance(again, dict) and self._space.key(again["point"]) == self._space.key(point):
-            return
-        if isinstance(again, dict):  # the algorithm went another way; this point is not evaluated
-            self._events.pop()
-            del self._waiting[self._keys.pop(trial_id)]
-            self._drawn.pop(trial_id, None)
-            if (inner_id := self._inner_ids.pop(trial_id, None)) is not None:
-                self._tell(inner_id, None)
-        self.ended = None
-        self._drawn[trial_id] = point
-        self._hand_out(trial_id, point)
+        if self._replays:
+            again = self.suggest(trial_id)
+            self._replays = isinstance(again, dict) and self._space.key(again["point"]) == self._space.key(point)
+            if self._replays:
+                return
+            if isinstance(again, dict):  # the algorithm went another way, and is only told from here on
+                self._take_back(trial_id)
+            self.ended = None
+        self._hand_out_drawn(trial_id, point)
+
+    def _take_back(self, trial_id: str) -> None:
+        """Undo that a point was handed out; to the algorithm it is a failure."""
+        self._events.pop()
+        del self._waiting[self._keys.pop(trial_id)]
+        if trial_id in self._drawn:
+            self._tell_drawn(self._drawn.pop(trial_id), None)
+        if trial_id in self._inner_ids:
+            self._tell(self._inner_ids.pop(trial_id), None)
 
     def _tell_drawn(self, raw: Raw, score: float | None) -> None:
-        with contextlib.suppress(NotImplementedError):  # many of Ray's wrappers know only what they have suggested
-            self._inner.add_evaluated_point(raw, math.nan if score is None else score, error=score is None)
+        value, error = (math.nan, True) if score is None else (score, False)
+        # Many of Ray's wrappers know only what they have suggested.
+        with self._noting_failure(), contextlib.suppress(NotImplementedError):
+            self._inner.add_evaluated_point(raw, value, error=error)
 
     def _tell(self, inner_id: str, score: float | None) -> None:
-        if score is None:
-            self._inner.on_trial_complete(inner_id, error=True)
-        else:
-            result = {self.metric: score, "training_iteration": 1}
-            self._inner.on_trial_complete(inner_id, result=result)
+        result = {self.metric: score, "training_iteration": 1}
+        with self._noting_failure():
+            if score is None:
+                self._inner.on_trial_complete(inner_id, error=True)
+            else:
+                self._inner.on_trial_complete(inner_id, result=result)
 
     def _draw_unseen(self, near: Raw) -> Raw | None:
         """A new valid configuration at random, if possible near a given one; None if there seems to be none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import Trial, TrialState, create_trial
 from ray.tune.search import Searcher
 
 from raytuner.search.task import Task
@@ -45,6 +45,7 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
         for point in task.points:
             self._study.enqueue_trial(dict(point))
         self._numbers: dict[str, int] = {}  # of trials in flight in the study
+        self._expected: dict[str, int] = {}  # the same of points that were not suggested here, by key
         self._finished = 0  # trials in the study
 
     def suggest(self, trial_id: str) -> Any:
@@ -55,12 +56,11 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell a score, or that there is none."""
-        number = self._numbers.pop(trial_id)
-        if result is None or error:
-            self._study.tell(number, state=TrialState.FAIL)
-        else:
-            self._study.tell(number, result[self.metric])
-        self._count()
+        self._tell(self._numbers.pop(trial_id), None if result is None or error else result[self.metric])
+
+    def expect(self, raw: Raw) -> None:
+        """Take note of a point that is evaluated now and was not suggested here."""
+        self._expected[self._space.key(raw)] = self._add_running(self._active(raw))
 
     def add_evaluated_point(
         self,
@@ -71,12 +71,20 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
         intermediate_values: list[float] | None = None,
     ) -> None:
         """Tell the score of a point that was not suggested here."""
-        distributions = {name: self._distributions[name] for name in self._space.active(parameters)}
-        params = {name: parameters[name] for name in distributions}
-        state = TrialState.FAIL if error else TrialState.COMPLETE
-        told = create_trial(state=state, value=None if error else value, params=params, distributions=distributions)
-        self._study.add_trial(told)
+        number = self._expected.pop(self._space.key(parameters), None)
+        if number is None:
+            number = self._add_running(self._active(parameters))
+        self._tell(number, None if error else value)
+
+    def _tell(self, number: int, value: float | None) -> None:
+        if value is None:
+            self._study.tell(number, state=TrialState.FAIL)
+        else:
+            self._study.tell(number, value)
         self._count()
+
+    def _active(self, raw: Raw) -> Raw:
+        return {name: raw[name] for name in self._space.active(raw)}
 
     def _count(self) -> None:
         self._finished += 1
@@ -98,12 +106,14 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
         self._study = self._new_study()
         self._study.add_trials([known[number] for number in sorted(kept)])
         self._finished = len(kept)
-        self._numbers = {name: self._add_running(known[number]) for name, number in self._numbers.items()}
+        for numbers in (self._numbers, self._expected):
+            numbers.update({name: self._add_running(known[number].params) for name, number in numbers.items()})
         self._study.add_trials(waiting)
 
-    def _add_running(self, trial: FrozenTrial) -> int:
-        again = create_trial(state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions)
-        self._study.add_trial(again)
+    def _add_running(self, params: Raw) -> int:
+        """Let the study know of a trial in flight with these active parameters, and give its number there."""
+        distributions = {name: self._distributions[name] for name in params}
+        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=distributions))
         return len(self._study.get_trials(deepcopy=False)) - 1
 
 

@@ -102,14 +102,14 @@ def algorithm(name: str) -> Algorithm:
     return found
 
 
-def check_search(name: str, space: SearchSpace, options: dict[str, Any] | None = None) -> Algorithm:
+def check_search(name: str | Algorithm, space: SearchSpace, options: dict[str, Any] | None = None) -> Algorithm:
     """Check that an algorithm can search a space with these options; imports no library.
 
     Raises:
         SearchError: It or an option is unknown, or something is not installed.
         SpaceError: With the parameter that it cannot take, and the algorithms that can.
     """
-    found = algorithm(name)
+    found = name if isinstance(name, Algorithm) else algorithm(name)
     found.check_options(options or {})
     refusal = found.refusal(space)
     if refusal is not None:
@@ -117,12 +117,12 @@ def check_search(name: str, space: SearchSpace, options: dict[str, Any] | None =
         able = [
             other.name for other in ALGORITHMS.values() if other.refuses(parameter, space.parameters[parameter]) is None
         ]
-        raise SpaceError(f"{parameter}: {name} {reason}, or use --search {' or '.join(able[:3])}")
+        raise SpaceError(f"{parameter}: {found.name} {reason}, or use --search {' or '.join(able[:3])}")
     return found
 
 
 def make_searcher(
-    name: str,
+    name: str | Algorithm,
     space: SearchSpace,
     metric: str,
     mode: str,
@@ -135,7 +135,7 @@ def make_searcher(
     """Make a searcher that keeps raytuner's contract; see `raytuner.search.guard.Guard`.
 
     Args:
-        name: One of `names`.
+        name: One of `names`, or an algorithm that need not be among them.
         space: The search space.
         metric: The value to optimise.
         mode: ``max`` or ``min``.
@@ -164,4 +164,4 @@ def make_searcher(
     # There is nothing to model in a single point.
     inner = systems.grid(task) if space.size() == 1 else found.make(task, **options)
     patience = 2 if found.models else MAX_REJECTED
-    return Guard(space, inner, metric, mode, trials=trials, seed=seed, patience=patience)
+    return Guard(space, inner, metric, mode, trials=trials, seed=seed, patience=patience, name=found.name)

@@ -215,11 +215,15 @@ def test_what_is_drawn_in_place_of_repeats_is_near_them() -> None:
 
 
 class Listening(Script):
-    """Can also be told of points that it has not suggested."""
+    """Can also be told of points that it has not suggested, and that these are evaluated now."""
 
     def __init__(self, *script: Any) -> None:
         super().__init__(*script)
         self.others: list[tuple[Raw, Any]] = []
+        self.expected: list[Raw] = []
+
+    def expect(self, raw: Raw) -> None:
+        self.expected.append(raw)
 
     def add_evaluated_point(
         self, parameters: Raw, value: float, error: bool = False, pruned: bool = False, intermediate_values: Any = None
@@ -234,7 +238,7 @@ def test_a_point_drawn_in_place_of_repeats_is_told_too(failed: bool) -> None:
     searcher.suggest("t1")
     searcher.on_trial_complete("t1", {"score": 0.5})
     drawn = searcher.suggest("t2")["point"]
-    assert inner.others == []
+    assert (inner.others, inner.expected) == ([], [drawn])
     searcher.on_trial_complete("t2", {"score": 0.75}, error=failed)
     assert inner.others == [(drawn, "failed" if failed else 0.75)]
 
@@ -253,21 +257,69 @@ def test_a_search_ends_that_waits_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("point", "words"),
     [
-        ({"a": tune.choice(["x"]), "b": 1}, "a: the search algorithm suggested .*Categorical.*none of its values"),
-        ({"a": "x"}, "b: the search algorithm suggested nothing"),
-        ({"a": "w", "b": 1}, "a: the search algorithm suggested 'w'"),
-        ({"a": ["x"], "b": 1}, "a: the search algorithm suggested"),
+        ({"a": tune.choice(["x"]), "b": 1}, "a: search 'mine' suggested .*Categorical.*none of its values"),
+        ({"a": "x"}, "b: search 'mine' suggested nothing"),
+        ({"a": "w", "b": 1}, "a: search 'mine' suggested 'w'"),
+        ({"a": ["x"], "b": 1}, "a: search 'mine' suggested"),
+        (7, "a: search 'mine' suggested 7"),
     ],
 )
 def test_what_is_no_sample_of_the_space_is_an_error(point: Any, words: str) -> None:
     with pytest.raises(SearchError, match=words):
-        guard(Script(point)).suggest("t1")
+        guard(Script(point), name="mine").suggest("t1")
 
 
-def test_a_number_that_is_none_is_an_error() -> None:
-    space = SearchSpace.from_dict({"n": {"int": [1, 9]}})
-    with pytest.raises(SearchError, match=r"n: .*suggested nan"):
-        guard(Script({"n": float("nan")}), space).suggest("t1")
+@pytest.mark.parametrize("domain", [{"int": [1, 9]}, {"float": [0, 1]}, {"float": [0.1, 1], "log": True}, tune.randn()])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), np.float64("-inf")])
+def test_a_number_that_is_none_is_an_error(domain: Any, number: float) -> None:
+    space = SearchSpace.from_dict({"n": domain})
+    with pytest.raises(SearchError, match=rf"n: .*suggested .*{number}"):
+        guard(Script({"n": number}), space).suggest("t1")
+
+
+def test_inactive_parameters_are_handed_out_at_their_default() -> None:
+    assert guard(Script(X2)).suggest("t1")["point"] == X
+
+
+class Raising(Script):
+    """Raises where it is told to."""
+
+    def __init__(self, where: str, error: Exception) -> None:
+        super().__init__(X, Y, Z1)
+        self.where = where
+        self.error = error
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.where == "suggest" and self.asked:
+            raise self.error
+        return super().suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if self.where == "complete":
+            raise self.error
+        super().on_trial_complete(trial_id, result, error)
+
+
+@pytest.mark.parametrize("where", ["suggest", "complete"])
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (ValueError("no such\nthing"), r"ValueError: no such"),
+        (KeyError(), "KeyError"),
+        (RuntimeError("x" * 999), f"RuntimeError: {'x' * 300}"),
+    ],
+    ids=["lines", "nothing", "long"],
+)
+def test_what_an_algorithm_raises_ends_the_search_in_one_line(where: str, raised: Exception, said: str) -> None:
+    searcher = guard(Raising(where, raised), name="mine")
+    searcher.suggest("t1")
+    searcher.on_trial_complete("t1", {"score": 0.5})  # Ray Tune would take an error for one of the trial
+    for _ in range(2):
+        with pytest.raises(SearchError) as found:
+            searcher.suggest("t2")
+        assert str(found.value) == f"search 'mine' failed after 1 configurations ({said}); use another search"
+        assert found.value.__cause__ is raised
+    assert searcher.started == 1
 
 
 def test_restoring_goes_through_the_same_again(tmp_path: Path) -> None:
@@ -297,8 +349,9 @@ def test_restoring_another_stream_tells_it_what_is_known(tmp_path: Path) -> None
     inner = Listening(Z2, Y, Z2)
     restored = guard(inner)
     restored.restore(str(tmp_path / "state"))
-    assert inner.others == [(X, 0.5)]
-    assert inner.told == [("000001", "failed"), ("000003", "failed"), ("000002", "failed")]
+    assert inner.expected == [X, Y, Z1]
+    assert inner.others == [(X, 0.5), (Y, "failed")]
+    assert inner.told == [("000001", "failed")]  # what it would have had evaluated instead; it is not asked again
     assert restored.started == 3
     restored.on_trial_complete("t3", {"score": 0.25})
     assert inner.others[-1] == (Z1, 0.25)

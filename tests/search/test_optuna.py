@@ -127,6 +127,24 @@ def test_a_point_that_was_not_suggested_can_be_told() -> None:
     assert made.suggest("first") == {"x": 0.5, "n": 1}  # what was told does not come before what was given
 
 
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_point_in_flight_that_was_not_suggested_is_told_once(failed: bool) -> None:
+    made = searcher()
+    point = {"x": 0.25, "n": 7}
+    made.expect(point)
+    assert [(trial.params, trial.state) for trial in trials(made)] == [(point, TrialState.RUNNING)]
+    for i in range(31):
+        made.suggest(f"t{i}")
+        tell(made, f"t{i}", 0.0)
+    assert [trial.params for trial in trials(made) if trial.state == TrialState.RUNNING] == [point]
+    count = len(trials(made))
+    made.add_evaluated_point(point, 0.75, error=failed)
+    assert len(trials(made)) == count
+    [found] = [trial for trial in trials(made) if trial.params == point]
+    assert (found.state, found.values) == ((TrialState.FAIL, None) if failed else (TrialState.COMPLETE, [0.75]))
+
+
 def test_optuna_sees_only_active_parameters() -> None:
     space = SearchSpace.from_dict({"a": ["x", "y"], "b": {"float": [0, 1], "default": 0.5, "when": {"a": "y"}}})
     task = Task(space, "score", "max")
