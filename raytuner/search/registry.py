@@ -53,7 +53,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "Bayesian: tree-structured Parzen estimator of HyperOpt",
             systems.hyperopt,
             Library("hyperopt", "hyperopt", ">=0.3"),
-            can=frozenset({"mixed", "replays"}),
+            can=frozenset({"mixed", "conditional", "parallel", "replays"}),
             refuses=systems.hyperopt_refuses,
             models=True,
         ),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge
 
 from raytuner.search.task import Task
-from raytuner.space import Choice, Normal, Parameter, Range
+from raytuner.space import Choice, Normal, Parameter
 
 if TYPE_CHECKING:
     from ray.tune.search import Searcher
@@ -65,19 +65,10 @@ def hyperopt(task: Task, *, n_startup_trials: Annotated[int, Ge(1)] = 10) -> Sea
         n_startup_trials: So many configurations are drawn at random first. HyperOpt's own default of 20 is most of a
             search of 30 trials; 10 is Optuna's number.
     """
-    from ray.tune.search.hyperopt import HyperOptSearch
-
-    from raytuner.space_ray import to_ray
+    from raytuner.search.hyperopt import HyperOptSearcher
 
     logging.getLogger("hyperopt").setLevel(logging.WARNING)
-    return HyperOptSearch(
-        HyperOptSearch.convert_search_space(to_ray(task.space)),
-        metric=task.metric,
-        mode=task.mode,
-        random_state_seed=task.seed,
-        n_initial_points=n_startup_trials,
-        points_to_evaluate=[dict(point) for point in task.points] or None,
-    )
+    return HyperOptSearcher(task, n_startup_trials)
 
 
 def grid_refuses(name: str, parameter: Parameter) -> str | None:
@@ -89,8 +80,7 @@ def grid_refuses(name: str, parameter: Parameter) -> str | None:
 
 def hyperopt_refuses(name: str, parameter: Parameter) -> str | None:
     """What HyperOpt cannot take."""
-    numbered = isinstance(parameter, Choice) or (isinstance(parameter, Range) and parameter.indexed)
-    return too_many(parameter) if numbered else None
+    return too_many(parameter) if isinstance(parameter, Choice) else None
 
 
 def no_normal(name: str, parameter: Parameter) -> str | None:
