@@ -40,6 +40,14 @@ def test_llamaindex_is_imported_only_where_it_belongs() -> None:
     assert "pipeline" in importers("llama_index")
 
 
+def test_the_suite_for_algorithms_is_only_for_tests() -> None:
+    users = {path for path in PACKAGE.rglob("*.py") if "raytuner.testing" in path.read_text(encoding="utf-8")}
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"testing"}
+    assert importers("pytest") <= {"testing"}
+    code = "import sys, raytuner.testing; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_nothing_is_pickled_to_disk_and_yaml_is_loaded_safely() -> None:
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")

@@ -33,7 +33,7 @@ from raytuner.space import SearchSpace
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "cluster/README.md")]
-LANGUAGES = {"bash", "python", "yaml", "json", "csv", "text"}
+LANGUAGES = {"bash", "python", "toml", "yaml", "json", "csv", "text"}
 STARTS_RAY = ("raytuner tune", "raytuner quickstart", "RayTuneParamTuner", "raytuner.tune(")
 RUN_BY_CI = ("python3 -m venv", "pip install")  # .ci/run runs these lines in a fresh environment
 TIMEOUT_S = 280
@@ -110,7 +110,7 @@ def run_page(page: Path, folder: Path) -> None:
         assert code.language in LANGUAGES, f"{page.name}: block {number} is {code.language!r}"
         if code.language == "yaml":
             check_yaml(code.text, folder)
-        if code.language in ("yaml", "json", "csv", "python") and code.name:
+        if code.language in ("yaml", "json", "csv", "python", "toml") and code.name:
             (folder / code.name).write_text(code.text, encoding="utf-8", newline="")
         elif code.language == "text" and not is_no_output(code):
             assert code.text == printed, f"{page.name}: block {number}"
@@ -152,7 +152,7 @@ def test_no_block_is_left_out(page: Path) -> None:
     """Data has a name under which it is saved, and what is saved is used by another block or shown by the text."""
     for code in blocks(page):
         assert code.language in LANGUAGES, code
-        assert code.name or code.language not in ("json", "csv"), code
+        assert code.name or code.language not in ("json", "csv", "toml"), code
         if code.name and code.language == "python":
             module = code.name.removesuffix(".py")
             assert any(f"{module}." in other.text for other in blocks(page) if other is not code), code.name
