@@ -242,7 +242,7 @@ def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: boo
 @cli.command()
 @click.argument("config", type=CONFIG)
 @search_options
-@click.option("--keys", is_flag=True, help="Show what the default configuration would use again, and why not.")
+@click.option("--keys", is_flag=True, help="Show what would be used again from the cache, and why not.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
 def plan(
     config: Path,

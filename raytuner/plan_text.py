@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raytuner.components import is_dotted
+from raytuner.components import is_dotted, run_token
+from raytuner.counting import Texts
 from raytuner.errors import quoted
-from raytuner.estimate import estimate
+from raytuner.estimate import Embedding, configurations, estimate
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline.parameters import COMPONENTS
 from raytuner.pipeline.splitters import custom, splitter_stage
 from raytuner.plan import Plan
-from raytuner.reuse import MADE_FROM, Reuse, reuse
+from raytuner.rag import RagObjective
+from raytuner.reuse import MADE_FROM, Reuse, reuse, shares
 from raytuner.space import MAX_COUNTED, Choice, Normal, Parameter, Range
 
 MAX_SHOWN = 30
@@ -28,29 +30,60 @@ def describe(plan: Plan) -> str:
 
 
 def describe_keys(plan: Plan) -> str:
-    """What the default configuration would use again from the cache and, where nothing, which part differs.
+    """What would be used again from the cache and, where nothing of the default configuration, which part differs.
 
     Args:
         plan: From `make_plan`, of a pipeline whose documents were read.
     """
     if isinstance(plan.objective, OwnObjective) or not plan.complete:
         return "keys        are known for raytuner's own pipeline, when its documents are read"
-    if splitter_stage(plan.objective.resolved(plan.default)) is custom:
-        return "keys        are not known: the splitter is not imported"
-    lines = ["keys        of the default configuration"]
-    for found in reuse(plan.objective, plan.default):
-        lines.append(f"  {found.stage:15} {found.key}  {'on disk' if found.there else _why(found)}")
-    return "\n".join(lines)
+    return "\n".join([*_default_keys(plan, plan.objective), *_all_keys(plan, plan.objective)])
+
+
+def _default_keys(plan: Plan, objective: RagObjective) -> Iterator[str]:
+    if splitter_stage(objective.resolved(plan.default)) is custom:
+        yield "keys        of the default configuration are not known: the splitter is not imported"
+        return
+    yield "keys        of the default configuration"
+    for found in reuse(objective, plan.default):
+        yield f"  {found.stage:15} {found.key}  {_there(found)}"
+
+
+def _all_keys(plan: Plan, objective: RagObjective) -> Iterator[str]:
+    found = shares(objective, configurations(objective, plan.space, plan.trials))
+    yield "keys        of all configurations, on disk"
+    for stage, share in found.items():
+        known = [f"{share.there:,} of {share.wanted:,}"] if share.wanted else []
+        unknown = [f"at most {share.unknown:,} whose texts are not looked up"] if share.unknown else []
+        yield f"  {stage:15} {' and '.join([*known, *unknown])}"
+
+
+LATER = "known once their texts are retrieved"
+
+
+def _there(found: Reuse) -> str:
+    if found.unknown == found.wanted:
+        return LATER
+    later = f"; {found.unknown:,} are {LATER}" if found.unknown else ""
+    if not found.there:
+        return _why(found) + later
+    return f"{found.there:,} of {found.wanted:,} questions on disk{later}" if found.each else "on disk"
 
 
 def _why(found: Reuse) -> str:
     if not found.differs:
-        return "not there, and none of this stage is"
-    parts = [
-        "other documents or chunks" if name == MADE_FROM else f"{name} {quoted(new)} instead of {quoted(old)}"
-        for name, (old, new) in found.differs.items()
-    ]
-    return f"not there; differs from the nearest by {', '.join(parts)}"
+        return f"not there, and none of this stage is{' for these questions' if found.each else ''}"
+    return f"not there; differs from the nearest by {', '.join(_differences(found))}"
+
+
+def _differences(found: Reuse) -> Iterator[str]:
+    for name, (old, new) in found.differs.items():
+        if name == MADE_FROM:
+            yield "what it is made from"
+        elif run_token() in str(new):
+            yield f"{name}, which has no version and is used within one search only"
+        else:
+            yield f"{name} {quoted(new)} instead of {quoted(old)}"
 
 
 def _lines(plan: Plan) -> Iterator[str]:
@@ -87,14 +120,25 @@ def _estimate(plan: Plan) -> Iterator[str]:
     there = f", {found.cut} of them cut before" if found.cut else ""
     yield f"to compute  {_count(found.chunkings, 'way')} of cutting the documents{there}"
     for embedding in found.embeddings:
-        rest = embedding.chunks - embedding.there
-        of_all = f" of {embedding.chunks:,}" if embedding.there else ""
-        seconds = embedding.seconds
-        time = "" if seconds is None else f", about {_duration(seconds)} on this machine"
-        tokens = int(round(embedding.tokens * rest / max(1, embedding.chunks), -3))
-        yield f"  {embedding.model}: about {rest:,}{of_all} chunks to embed, {tokens:,} tokens{time}"
-    if found.answers:
-        yield f"  LLM: at most {found.answers:,} answers, without those that trials share"
+        yield f"  {embedding.model}: {_to_embed(embedding)}"
+    if found.answers or found.answered:
+        bound = "at most " if found.unknown else ""
+        of_all = f" of {found.answers + found.answered:,}" if found.answered else ""
+        unknown = f"; of {found.unknown:,} it is not known whether they are there or shared" if found.unknown else ""
+        yield f"  LLM: {bound}{found.answers:,}{of_all} answers to ask for{unknown}"
+
+
+def _to_embed(embedding: Embedding) -> str:
+    needed = [texts for texts in embedding.texts if texts.needed]
+    if not needed:
+        return "nothing, all is on disk"
+    time = "" if embedding.seconds is None else f", about {_duration(embedding.seconds)} on this machine"
+    return f"{', '.join(map(_texts, needed))} to embed, {round(embedding.tokens, -3):,} tokens{time}"
+
+
+def _texts(texts: Texts) -> str:
+    of_all = f" of {texts.wanted:,}" if texts.needed < texts.wanted else ""
+    return f"{'' if texts.exact else 'about '}{texts.needed:,}{of_all} {texts.kind}"
 
 
 def _count(number: int, noun: str) -> str:

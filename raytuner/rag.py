@@ -231,12 +231,11 @@ class RagObjective:
                 (llms if model.is_llm else embeddings).add(model.spec.name)
             if answers and own["llm"] != EXTRACTIVE:
                 llms.add(own["llm"])
-            embeds_sentences = splitter_stage(own) is semantic
             by_vector = own["retriever"] in ("vector", "hybrid")
-            if embeds_sentences or by_vector or (answers and own["llm"] == EXTRACTIVE):
+            if splitter_stage(own) is semantic or by_vector or (answers and own["llm"] == EXTRACTIVE):
                 embeddings.add(own["embedding"])
-            if self._compares_answers:
-                embeddings.add(self._similarity_model())
+            if self.compares_answers:
+                embeddings.add(str(self.comparer["embedding"]))
         return embeddings, llms
 
     def prepare(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> None:
@@ -326,8 +325,8 @@ class RagObjective:
         rankings = pipeline.rankings(own, [question.text for question in block])
         answers: Sequence[str | None] = [None] * len(block)
         if self.needs_answers:
-            contexts = [[chunk.text for chunk in pipeline.contexts(own, ranking)] for ranking in rankings]
-            answers = await pipeline.answers(own, [question.text for question in block], contexts)
+            texts = pipeline.texts(own, rankings)
+            answers = await pipeline.answers(own, [question.text for question in block], texts)
         similarities = self._similarities(answers, block)
         return {
             question.id: self._scores(own, question, ranking, answer, similarity)
@@ -339,18 +338,20 @@ class RagObjective:
         return {metric.name: score(metric, found, question.id) for metric in self._metrics}
 
     @property
-    def _compares_answers(self) -> bool:
+    def compares_answers(self) -> bool:
+        """Whether answers are compared by their embeddings."""
         return any(metric.base == "semantic_similarity" for metric in self._metrics)
 
-    def _similarity_model(self) -> str:
+    @property
+    def comparer(self) -> dict[str, Any]:
         """The model that compares answers; never a tuned one, or scores of two models would be compared."""
-        return self.similarity_embedding or self.fixed.get("embedding") or "minilm"
+        name = self.similarity_embedding or self.fixed.get("embedding") or "minilm"
+        return {"embedding": spec(name, self._models), "long_text": self.fixed.get("long_text", "windows")}
 
     def _similarities(self, answers: Sequence[str | None], block: Sequence[Question]) -> Sequence[float | None]:
-        if not self._compares_answers:
+        if not self.compares_answers:
             return [None] * len(answers)
-        model = embedder(spec(self._similarity_model(), self._models), self.fixed.get("long_text", "windows"))
-        return similarities_of(model, answers, block)
+        return similarities_of(embedder(*self.comparer.values()), answers, block)
 
     def retrieve(self, question: str, params: Mapping[str, Any] | None = None) -> list[Retrieved]:
         """What a configuration finds for a question, best first, with its place for a citation.

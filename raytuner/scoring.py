@@ -64,21 +64,22 @@ def similarities_of(model: Embedder, answers: Sequence[str | None], questions: S
         For each question the cosine of the answer and the nearest right one, 0 where one of them is missing; for a
         question that cannot be answered, 1 if the answer abstains, else 0.
     """
-    given = [*answers, *(text for question in questions for text in _right_answers(question))]
+    given = [*answers, *(text for question in questions for text in right_answers(question))]
     texts = list(dict.fromkeys(text for text in given if text and text.strip()))
     # All at once, so that a service is asked once a block.
     vectors = dict(zip(texts, model.texts(texts).astype(np.float64), strict=True)) if texts else {}
     return [_similarity(answer or "", question, vectors) for answer, question in zip(answers, questions, strict=True)]
 
 
-def _right_answers(question: Question) -> list[str]:
+def right_answers(question: Question) -> list[str]:
+    """What is accepted as an answer; nothing for a question that cannot be answered."""
     return [text for text in (question.answer, *question.other_answers) if text and question.answerable]
 
 
 def _similarity(answer: str, question: Question, vectors: Mapping[str, Any]) -> float:
     if not question.answerable:
         return float(metrics.abstains(answer))
-    known = [text for text in _right_answers(question) if text in vectors]
+    known = [text for text in right_answers(question) if text in vectors]
     return max((float(vectors[answer] @ vectors[text]) for text in known if answer in vectors), default=0.0)
 
 

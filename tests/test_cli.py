@@ -20,6 +20,8 @@ from click.testing import CliRunner, Result
 
 import raytuner
 from raytuner.cli import QUICKSTART, cli, main
+from raytuner.config import TuneConfig
+from raytuner.plan import make_plan
 from raytuner.search import ALGORITHMS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,11 +91,50 @@ def test_version_names_what_matters() -> None:
 def test_plan_shows_what_is_used_again_and_why_not(config: Path) -> None:
     lines = invoke("plan", str(config), "--keys").output.splitlines()
     start = lines.index("keys        of the default configuration")
-    shown = [line.split(maxsplit=2) for line in lines[start + 1 :]]
+    end = lines.index("keys        of all configurations, on disk")
+    shown = [line.split(maxsplit=2) for line in lines[start + 1 : end]]
     assert [(stage, len(key), said) for stage, key, said in shown] == [
         ("sentence", 32, "not there, and none of this stage is"),
         ("bm25_index", 32, "not there, and none of this stage is"),
+        ("bm25_search", 32, "not there, and none of this stage is for these questions"),
     ]
+    summary = [line.split(maxsplit=1) for line in lines[end + 1 :]]
+    assert [(stage, share.partition(" ")[0]) for stage, share in summary] == [
+        ("sentence", "0"),
+        ("bm25_index", "0"),
+        ("bm25_search", "0"),
+    ]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_plan_counts_what_is_there_of_the_questions(tmp_path: Path) -> None:
+    settings = ["--set", "objective.metric=semantic_similarity", "--set", "pipeline.retriever=vector"]
+    config = tmp_path / "answered.yaml"
+    config.write_text(
+        "documents: builtin:quickstart\nquestions: builtin:quickstart\nspace: {top_k: [1, 2]}\n"
+        "pipeline: {embedding: wordllama, llm: mock}\n",
+        encoding="utf-8",
+    )
+    text = invoke("plan", str(config), "--keys", *settings).output
+    assert " chunks, 60 questions, 60 right answers, about 120 answers to embed, " in text
+    assert "  LLM: at most 120 answers to ask for; of 120 it is not known whether they are there or shared\n" in text
+    assert "  known once their texts are retrieved\n" in text
+    assert "generate        at most 120 whose texts are not looked up\n" in text
+    objective = make_plan(TuneConfig.load(config, settings[1::2])).objective
+    assert isinstance(objective, raytuner.RagObjective)
+    objective({"top_k": 1})
+    text = invoke("plan", str(config), "--keys", *settings).output
+    assert "  60 of 60 questions on disk\n" in text
+    assert "  LLM: 60 of 120 answers to ask for\n" in text
+    assert "generate        60 of 120\n" in text
+    text = invoke("plan", str(config), "--keys", *settings, "--set", "pipeline.response_mode=refine").output
+    assert "differs from the nearest by response_mode 'refine' instead of 'compact'\n" in text
+    objective({"top_k": 2})
+    text = invoke("plan", str(config), *settings).output
+    assert "  wordllama: nothing, all is on disk\n" in text
+    assert "  LLM: 0 of 120 answers to ask for\n" in text
+    own = invoke("plan", str(config), "--keys", *settings, "--set", "pipeline.splitter=no_such.module.Splitter").output
+    assert "keys        of the default configuration are not known: the splitter is not imported" in own
 
 
 def test_plan_says_what_would_run(config: Path) -> None:

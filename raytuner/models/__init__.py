@@ -8,7 +8,7 @@ from raytuner.models.factory import (
     llm_identity,
 )
 from raytuner.models.readiness import Missing, describe, prepare, required
-from raytuner.models.sampling import is_sampled
+from raytuner.models.sampling import is_sampled, may_sample
 from raytuner.models.spec import ModelSpec, named, resolved, table_of
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "is_sampled",
     "llm",
     "llm_identity",
+    "may_sample",
     "named",
     "prepare",
     "required",

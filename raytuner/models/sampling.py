@@ -36,6 +36,22 @@ def is_sampled(model: str | ModelSpec, temperature: float, made: Callable[[], An
     return not isinstance(own, (int, float)) or own > 0
 
 
+def may_sample(model: str | ModelSpec, temperature: float) -> bool:
+    """What `is_sampled` will say, as far as is known without making the LLM: one of the user's own may sample.
+
+    Args:
+        model: As for `raytuner.models.llm`.
+        temperature: Likewise.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    spec = check_llm(model)
+    if spec.kind in ("huggingface", "object"):
+        return is_sampled(model, temperature, lambda: spec.component)
+    return spec.kind == "dotted" or (spec.kind != "mock" and temperature > 0)
+
+
 def _settings(llm: Any) -> Mapping[str, Any]:
     """The temperature of a LlamaIndex LLM, and what it adds to its requests."""
     found = {"temperature": getattr(llm, "temperature", None)}

@@ -163,6 +163,52 @@ class StageCache:
             self._bytes -= freed
 
 
+class NotOnDiskError(Exception):
+    """Something would have to be made."""
+
+
+class OnDisk(StageCache):
+    """What is on disk, to be looked at: all that is kept there is read and nothing made.
+
+    Args:
+        store: See `StageCache`.
+    """
+
+    def get_many(self, keys: Sequence[str], codec: Codec[T]) -> dict[str, T]:
+        """The artefacts under those of several keys that are there."""
+        found: dict[str, T] = self._recall_many(keys, lambda _: True)
+        needed = [key for key in keys if key not in found]
+        if needed and self.store is not None:
+            read = self.store.get_many(needed, codec)
+            with self._guard:
+                for key, artefact in read.items():
+                    self._keep(key, artefact)
+            found |= read
+        return found
+
+    def get_or_build_many(
+        self,
+        keys: Sequence[str],
+        build: Callable[[list[int]], Sequence[T]],
+        *,
+        codec: Codec[T] | None = None,
+        stage: str = "",
+        usable: Callable[[T], bool] = lambda _: True,
+        batch: int | None = None,
+    ) -> list[T]:
+        """As `StageCache.get_or_build_many`, for what is there.
+
+        Raises:
+            NotOnDiskError: One is not there, or not usable.
+        """
+        if codec is None:  # it costs next to nothing
+            return super().get_or_build_many(keys, build, stage=stage, usable=usable)
+        found = self.get_many(keys, codec)
+        if not all(key in found and usable(found[key]) for key in keys):
+            raise NotOnDiskError(stage)
+        return [found[key] for key in keys]
+
+
 def _first(keys: Sequence[str]) -> dict[str, int]:
     """Where each of the keys is first."""
     first: dict[str, int] = {}

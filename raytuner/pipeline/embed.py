@@ -17,6 +17,7 @@ from raytuner.errors import ModelChangedError, RaytunerError
 from raytuner.models import ModelSpec
 from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chunk import Chunk
+from raytuner.pipeline.link import key_for
 from raytuner.pipeline.stage import digest, stage
 from raytuner.store import ARRAYS, Adapted, Codec
 from raytuner.store.codec import Content
@@ -51,6 +52,11 @@ logger = logging.getLogger("raytuner")
 def model_identity(own: Mapping[str, Any]) -> str:
     """What stands for an embedding model in a key."""
     return models.embedding_identity(own["embedding"], own["long_text"])
+
+
+def vectors_key(kind: Literal["text", "query"], identity: str) -> str:
+    """What the keys of the vectors that a model gives for texts or for questions begin with."""
+    return digest([f"embed_{kind}", 1, identity])
 
 
 class Embedder:
@@ -93,11 +99,14 @@ class Embedder:
         share = getattr(self._model, "cut_share", None)
         return float(share(texts)) if share is not None else 0.0
 
-    def _remembered(self, kind: str, texts: Sequence[str], embed: Callable[[list[str]], Vectors]) -> Vectors:
+    def _remembered(
+        self, kind: Literal["text", "query"], texts: Sequence[str], embed: Callable[[list[str]], Vectors]
+    ) -> Vectors:
         # The longest first: in a batch of a model that pads they are alike, and the last batches are short.
         distinct = sorted(dict.fromkeys(texts), key=len, reverse=True)
+        key = vectors_key(kind, self._identity)
         rows = (self._own_artefacts or shared_cache()).get_or_build_many(
-            [digest([f"embed_{kind}", 1, self._identity, text]) for text in distinct],
+            [key_for(key, text) for text in distinct],
             lambda needed: list(_unit_length(embed([distinct[i] for i in needed]))),
             codec=VECTOR,
             stage=f"embed_{kind}",

@@ -158,6 +158,12 @@ async def generate(
     return Answer(response.response or "", round(seconds, 6), used.prompt_tokens, used.completion_tokens)
 
 
+def may_sample(params: Mapping[str, Any]) -> bool:
+    """Whether asking again may give another answer, as far as is known without making the LLM."""
+    own = generate.own(params)
+    return models.may_sample(own["llm"], own["temperature"])
+
+
 def is_sampled(params: Mapping[str, Any]) -> bool:
     """Whether asking again may give another answer. To be called on the event loop that asks."""
     own = generate.own(params)

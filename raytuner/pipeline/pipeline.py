@@ -6,32 +6,22 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 from raytuner.components import Component, component
 from raytuner.documents.document import Document
 from raytuner.pipeline.cache import StageCache, shared_cache
+from raytuner.pipeline.chain import Chain
 from raytuner.pipeline.chunk import Chunk
 from raytuner.pipeline.embed import Vectors, embed_chunks, embedder
-from raytuner.pipeline.generate import EXTRACTIVE, Answer, extract, generate, is_sampled
-from raytuner.pipeline.link import LINKS, Link
+from raytuner.pipeline.generate import EXTRACTIVE, Answer, extract, generate, is_sampled, may_sample
+from raytuner.pipeline.link import LINKS, Link, key_for
 from raytuner.pipeline.own_retriever import make_retriever, own_search
 from raytuner.pipeline.parameters import route
 from raytuner.pipeline.rerank import rerank
-from raytuner.pipeline.retrieve import (
-    MIN_DEPTH,
-    Ranking,
-    bm25_index,
-    bm25_search,
-    fuse,
-    select,
-    vector_search,
-)
-from raytuner.pipeline.splitters import (
-    expand,
-    sentence_window,
-    splitter_stage,
-)
+from raytuner.pipeline.retrieve import Ranking, bm25_index, bm25_search, fuse, select, vector_search
+from raytuner.pipeline.splitters import expand, sentence_window, splitter_stage, whole, window
 from raytuner.pipeline.stage import Stage, digest
 from raytuner.store import JSON
 
@@ -70,36 +60,41 @@ class Pipeline:
         """While a trial runs: what it uses stays in the cache."""
         return self._cache.in_use()
 
+    def chain(self, params: Mapping[str, Any]) -> Chain:
+        """The content keys of what a configuration needs."""
+        return Chain(params, self._fingerprint, self._places)
+
     def split_key(self, params: Mapping[str, Any]) -> str:
         """The content key of the chunks."""
-        return splitter_stage(params).key(params, self._fingerprint)
+        return self.chain(params).split.key
+
+    def shares_answers(self, params: Mapping[str, Any]) -> bool:
+        """Whether answers are kept, and not asked for anew by each trial, as far as is known without making the LLM."""
+        return generate.own(params)["llm"] == EXTRACTIVE or self._cache_sampled or not may_sample(params)
 
     def chunks(self, params: Mapping[str, Any]) -> list[Chunk]:
         """The chunks of the whole collection."""
         part = splitter_stage(params)
-        chunks: list[Chunk] = self._linked(part, params, self._fingerprint, lambda: part(params, self.documents))
+        chunks: list[Chunk] = self._whole(part, self.chain(params).split, lambda: part(params, self.documents))
         return chunks
 
-    def links(self, params: Mapping[str, Any]) -> list[Link]:
-        """The artefacts that a configuration needs of the whole collection, in the order in which they are made."""
-        split = Link.of(splitter_stage(params), params, self._fingerprint)
-        way = str(route(params))
-        indexes = ((embed_chunks, ("vector", "hybrid")), (bm25_index, ("bm25", "hybrid")))
-        return [split, *(Link.of(part, params, split.key) for part, ways in indexes if way in ways)]
-
-    def _linked(self, part: Stage, params: Mapping[str, Any], upstream: str, build: Callable[[], Any]) -> Any:
-        """The one artefact of a stage for the whole collection; what is in its key is noted beside it."""
-        link = Link.of(part, params, upstream)
+    def _whole(self, part: Stage, link: Link, build: Callable[[], Any]) -> Any:
+        """The one artefact of a stage for the whole collection."""
         made = None
         if part.shares_work and self._cache.get(link.key, part.codec) is None:
             made = build()  # without a lock, so that whoever needs the same takes part in the work
 
         def noted() -> Any:
             artefact = build() if made is None else made
-            self._cache.get_or_build(digest(["link", link.key]), lambda: link.described, codec=JSON, stage=LINKS)
+            self._note(link)
             return artefact
 
         return self._built(part, link.key, noted)
+
+    def _note(self, link: Link) -> None:
+        """Note what is in a key, beside the artefact that is made for it."""
+        if link.kept:
+            self._cache.get_or_build(digest(["link", link.key]), lambda: link.described, codec=JSON, stage=LINKS)
 
     def contexts(self, params: Mapping[str, Any], ranking: Ranking) -> list[Chunk]:
         """What is answered from: the retrieved chunks, those of a sentence window widened."""
@@ -108,6 +103,22 @@ class Pipeline:
             widened: list[Chunk] = expand(params, chunks, self.documents, ranking.chunks.tolist())
             return widened
         return [chunks[i] for i in ranking.chunks]
+
+    def texts(self, params: Mapping[str, Any], rankings: Sequence[Ranking]) -> list[list[str]]:
+        """The texts of the `contexts` of each ranking; their tokens are not counted, which takes a tokenizer."""
+        part = splitter_stage(params)
+        if part is whole:
+            return [[self._whole_texts[i] for i in ranking.chunks] for ranking in rankings]
+        chunks = self.chunks(params) if rankings else []
+        if part is not sentence_window:
+            return [[chunks[i].text for i in ranking.chunks] for ranking in rankings]
+        size = expand.own(params)["window_size"]
+        windows = [[window(chunks, i, size) for i in ranking.chunks.tolist()] for ranking in rankings]
+        return [[self.documents[number].text[start:end] for number, start, end in places] for places in windows]
+
+    @cached_property
+    def _whole_texts(self) -> list[str]:
+        return [document.text for document in self.documents if document.text.strip()]
 
     def _built(self, part: Stage, key: str, build: Callable[[], Any]) -> Any:
         """The one artefact of a stage."""
@@ -127,59 +138,54 @@ class Pipeline:
         Returns:
             One ranking a question.
         """
-        depth = max(select.own(params)["top_k"], rerank.own(params)["rerank_depth"], MIN_DEPTH)
-        retriever = component(route(params))
-        ways = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both}
-        way = self._by_component if isinstance(retriever, Component) else ways[retriever]
-        key, deep = way(params, questions, depth)
-        return [select(params, ranking) for ranking in self._reranked(params, key, questions, deep)]
+        chain = self.chain(params)
+        ways = {"vector": self._by_vector, "bm25": self._by_bm25, "hybrid": self._by_both, "own": self._by_component}
+        deep = ways[chain.way](chain, questions)
+        if chain.is_reranked:
+            deep = self._reranked(chain, questions, deep)
+        return [select(params, ranking) for ranking in deep]
 
-    def _reranked(
-        self, params: Mapping[str, Any], upstream: str, questions: Sequence[str], deep: list[Ranking]
-    ) -> list[Ranking]:
-        if rerank.own(params)["reranker"] is None:
-            return deep
+    def _reranked(self, chain: Chain, questions: Sequence[str], deep: list[Ranking]) -> list[Ranking]:
+        def search(needed: list[int]) -> list[Ranking]:
+            chunks = self.chunks(chain.params)
+            return [rerank(chain.params, deep[i], questions[i], chunks, self.documents) for i in needed]
+
+        return self._each(rerank, chain.reranked, questions, search)
+
+    def _by_component(self, chain: Chain, questions: Sequence[str]) -> list[Ranking]:
+        own: Component = component(route(chain.params))
+        link = chain.by_component
 
         def search(needed: list[int]) -> list[Ranking]:
-            chunks = self.chunks(params)
-            return [rerank(params, deep[i], questions[i], chunks, self.documents) for i in needed]
+            chunks = self.chunks(chain.params)
+            retriever = self.remember(
+                [link.key, "retriever"], lambda: make_retriever(own, chunks, self.documents, link.depth)
+            )
+            return own_search(own, retriever, [questions[i] for i in needed], chunks, link.depth)
 
-        return self._each(
-            rerank, rerank.key(params, upstream, self._places), questions, rerank.own(params)["rerank_depth"], search
-        )
-
-    def _by_component(
-        self, params: Mapping[str, Any], questions: Sequence[str], depth: int
-    ) -> tuple[str, list[Ranking]]:
-        own: Component = component(route(params))
-        # The depth is in the key: a retriever may rank otherwise when it is asked for more.
-        key = digest([route.key(params, self.split_key(params), self._places), depth])
-
-        def search(needed: list[int]) -> list[Ranking]:
-            chunks = self.chunks(params)
-            retriever = self.remember([key, "retriever"], lambda: make_retriever(own, chunks, self.documents, depth))
-            return own_search(own, retriever, [questions[i] for i in needed], chunks, depth)
-
-        return key, self._each(route, key, questions, depth, search)
+        return self._each(route, link, questions, search)
 
     async def answers(
         self, params: Mapping[str, Any], questions: Sequence[str], contexts: Sequence[Sequence[str]]
     ) -> list[str]:
         """Answer each question from its contexts, with the LLM of the configuration or without one."""
-        if generate.own(params)["llm"] == EXTRACTIVE:
-            return [self._extracted(params, q, texts) for q, texts in zip(questions, contexts, strict=True)]
-        pairs = zip(questions, contexts, strict=True)
-        return list(await asyncio.gather(*(self._generated(params, question, texts) for question, texts in pairs)))
+        chain = self.chain(params)
+        pairs = list(zip(questions, contexts, strict=True))
+        if chain.is_extractive:
+            return [self._extracted(chain, question, texts) for question, texts in pairs]
+        return list(await asyncio.gather(*(self._generated(chain, question, texts) for question, texts in pairs)))
 
-    async def _generated(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
-        if not self._cache_sampled and is_sampled(params):
-            sampled: Answer = await generate(params, question, contexts)
+    async def _generated(self, chain: Chain, question: str, contexts: Sequence[str]) -> str:
+        if not self._cache_sampled and is_sampled(chain.params):
+            sampled: Answer = await generate(chain.params, question, contexts)
             return sampled.text
-        key = digest([generate.key(params), question, list(contexts)])
+        key = key_for(chain.answers.key, question, list(contexts))
         loop = asyncio.get_running_loop()
 
         def ask() -> Answer:
-            answer: Answer = asyncio.run_coroutine_threadsafe(generate(params, question, contexts), loop).result()
+            asked = generate(chain.params, question, contexts)
+            answer: Answer = asyncio.run_coroutine_threadsafe(asked, loop).result()
+            self._note(chain.answers)
             return answer
 
         known: Answer | None = self._cache.get(key, generate.codec)
@@ -192,64 +198,62 @@ class Pipeline:
         answer: Answer = self._built(generate, key, ask)
         return answer
 
-    def _extracted(self, params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> str:
-        key = digest([extract.key(params), question, list(contexts)])
-        answer: str = self._built(extract, key, lambda: extract(params, question, contexts))
+    def _extracted(self, chain: Chain, question: str, contexts: Sequence[str]) -> str:
+        def choose() -> str:
+            self._note(chain.queries)
+            self._note(chain.answers)
+            chosen: str = extract(chain.params, question, contexts)
+            return chosen
+
+        answer: str = self._built(extract, key_for(chain.answers.key, question, list(contexts)), choose)
         return answer
 
-    def _by_vector(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
-        embed_key = embed_chunks.key(params, self.split_key(params))
-        key = vector_search.key(params, embed_key)
-
-        own = embed_chunks.own(params)
+    def _by_vector(self, chain: Chain, questions: Sequence[str]) -> list[Ranking]:
+        def queries(needed: list[str]) -> Vectors:
+            self._note(chain.queries)
+            own = embed_chunks.own(chain.params)
+            return embedder(own["embedding"], own["long_text"]).queries(needed)
 
         def search(needed: list[str]) -> list[Ranking]:
-            queries = embedder(own["embedding"], own["long_text"]).queries(needed)
-            found: list[Ranking] = vector_search(params, self._vectors(params), queries, depth)
+            asked = queries(needed)
+            found: list[Ranking] = vector_search(chain.params, self._vectors(chain), asked, chain.by_vector.depth)
             return found
 
         def ahead(needed: list[str]) -> None:
-            self._vectors(params)
-            embedder(own["embedding"], own["long_text"]).queries(needed)
+            self._vectors(chain)
+            queries(needed)
 
-        return key, self._at_once(vector_search, key, questions, depth, search, ahead)
+        return self._at_once(vector_search, chain.by_vector, questions, search, ahead)
 
-    def _vectors(self, params: Mapping[str, Any]) -> Vectors:
-        vectors: Vectors = self._linked(
-            embed_chunks, params, self.split_key(params), lambda: embed_chunks(params, self.chunks(params))
+    def _vectors(self, chain: Chain) -> Vectors:
+        vectors: Vectors = self._whole(
+            embed_chunks, chain.vectors, lambda: embed_chunks(chain.params, self.chunks(chain.params))
         )
         return vectors
 
-    def _by_bm25(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
-        index_key = bm25_index.key(params, self.split_key(params))
-        key = bm25_search.key(params, index_key)
+    def _by_bm25(self, chain: Chain, questions: Sequence[str]) -> list[Ranking]:
+        params = chain.params
 
         def search(needed: list[str]) -> list[Ranking]:
-            split_key = self.split_key(params)
-            index = self._linked(bm25_index, params, split_key, lambda: bm25_index(params, self.chunks(params)))
-            found: list[Ranking] = bm25_search(params, index, needed, depth)
+            index = self._whole(bm25_index, chain.index, lambda: bm25_index(params, self.chunks(params)))
+            found: list[Ranking] = bm25_search(params, index, needed, chain.by_bm25.depth)
             return found
 
-        return key, self._at_once(bm25_search, key, questions, depth, search)
+        return self._at_once(bm25_search, chain.by_bm25, questions, search)
 
-    def _by_both(self, params: Mapping[str, Any], questions: Sequence[str], depth: int) -> tuple[str, list[Ranking]]:
-        fused_depth = fuse.own(params)["fusion_depth"]
-        deep_enough = max(fused_depth, MIN_DEPTH)  # so that smaller depths share one search
-        vector_key, by_vector = self._by_vector(params, questions, deep_enough)
-        bm25_key, by_bm25 = self._by_bm25(params, questions, deep_enough)
-        key = fuse.key(params, vector_key, bm25_key)
+    def _by_both(self, chain: Chain, questions: Sequence[str]) -> list[Ranking]:
+        by_vector, by_bm25 = self._by_vector(chain, questions), self._by_bm25(chain, questions)
 
         def search(needed: list[int]) -> list[Ranking]:
-            return [fuse(params, by_vector[i], by_bm25[i], depth) for i in needed]
+            return [fuse(chain.params, by_vector[i], by_bm25[i], chain.fused.depth) for i in needed]
 
-        return key, self._each(fuse, key, questions, depth, search)
+        return self._each(fuse, chain.fused, questions, search)
 
     def _at_once(
         self,
         part: Stage,
-        key: str,
+        link: Link,
         questions: Sequence[str],
-        depth: int,
         search: Callable[[list[str]], list[Ranking]],
         ahead: Callable[[list[str]], object] = lambda _: None,
     ) -> list[Ranking]:
@@ -257,28 +261,28 @@ class Pipeline:
 
         What it needs is made `ahead` of it, where workers that need the same do not wait for one of them.
         """
-        known = self._cache.get(digest([key, questions[0]]), part.codec) if questions else None
-        others = self._questions if known is None or known.depth < depth else []
+        known = self._cache.get(key_for(link.key, questions[0]), part.codec) if questions else None
+        others = self._questions if known is None or known.depth < link.depth else []
         together = list(dict.fromkeys([*questions, *others]))
         if others:
             ahead(together)
-        found = self._each(part, key, together, depth, lambda needed: search([together[i] for i in needed]))
+        found = self._each(part, link, together, lambda needed: search([together[i] for i in needed]))
         by_question = dict(zip(together, found, strict=True))
         return [by_question[question] for question in questions]
 
     def _each(
-        self,
-        part: Stage,
-        key: str,
-        questions: Sequence[str],
-        depth: int,
-        search: Callable[[list[int]], list[Ranking]],
+        self, part: Stage, link: Link, questions: Sequence[str], search: Callable[[list[int]], list[Ranking]]
     ) -> list[Ranking]:
         """The rankings of the questions from the cache, those missing or too shallow searched for at once."""
+
+        def noted(needed: list[int]) -> list[Ranking]:
+            self._note(link)
+            return search(needed)
+
         return self._cache.get_or_build_many(
-            [digest([key, question]) for question in questions],
-            search,
+            [key_for(link.key, question) for question in questions],
+            noted,
             codec=part.codec,
             stage=part.name,
-            usable=lambda ranking: ranking.depth >= depth,
+            usable=lambda ranking: ranking.depth >= link.depth,
         )

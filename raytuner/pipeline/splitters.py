@@ -109,13 +109,18 @@ def expand(
     count = token_counter()
     windows = []
     for position in positions:
-        number = chunks[position].document
-        around = chunks[max(0, position - window_size) : position + window_size + 1]
-        inside = [chunk for chunk in around if chunk.document == number]
-        start, end = inside[0].start, inside[-1].end
+        number, start, end = window(chunks, position, window_size)
         text = documents[number].text[start:end]
         windows.append(Chunk(number, start, end, count(text), text))
     return windows
+
+
+def window(chunks: Sequence[Chunk], position: int, size: int) -> tuple[int, int, int]:
+    """Where the sentences around a retrieved one stand: the number of the document, start and end."""
+    number = chunks[position].document
+    around = chunks[max(0, position - size) : position + size + 1]
+    inside = [chunk for chunk in around if chunk.document == number]
+    return number, inside[0].start, inside[-1].end
 
 
 @stage(version=1, codec=CHUNKS, libraries=LLAMA_INDEX, shares_work=True, embedding=model_identity)

@@ -83,6 +83,10 @@ class Disk:
         """The rows of those keys that are there."""
         return self._index.read(lambda connection: rows.find(connection, keys))
 
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of several keys under which there is a content."""
+        return self._index.read(lambda connection: rows.present(connection, keys))
+
     def of_stage(self, stage: str) -> list[str]:
         """The keys of what a stage made, the last first."""
         return self._index.read(lambda connection: rows.of_stage(connection, stage))

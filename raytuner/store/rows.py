@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 VERSION = 1
 
@@ -78,12 +78,19 @@ def _statements(script: str) -> Iterator[str]:
 
 def find(connection: sqlite3.Connection, keys: Sequence[str]) -> list[Row]:
     """The rows of those keys that are there."""
-    rows: list[Row] = []
+    return list(map(_row, _those(connection, _COLUMNS, keys)))
+
+
+def present(connection: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
+    """Those of several keys that are there, without reading their contents."""
+    return {key for (key,) in _those(connection, "key", keys)}
+
+
+def _those(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> Iterator[Any]:
     for start in range(0, len(keys), _AT_ONCE):
         part = keys[start : start + _AT_ONCE]
-        query = f"SELECT {_COLUMNS} FROM artefact WHERE key IN ({', '.join('?' * len(part))})"  # noqa: S608
-        rows += map(_row, connection.execute(query, part))
-    return rows
+        query = f"SELECT {columns} FROM artefact WHERE key IN ({', '.join('?' * len(part))})"  # noqa: S608
+        yield from connection.execute(query, part)
 
 
 def of_stage(connection: sqlite3.Connection, stage: str) -> list[str]:

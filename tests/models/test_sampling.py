@@ -107,6 +107,21 @@ def test_a_model_of_hugging_face_is_known_without_its_weights(options: dict[str,
     assert found == [at_0, at_7]
 
 
+def test_what_may_sample_is_known_without_making_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
+        pytest.fail("a model would be made")
+
+    monkeypatch.setattr(models.factory.external, "llm", never)
+    known = [huggingface(), spec(Own(temperature=0)), spec("s", {"s": {"model": "openai-like:m", "base_url": URL}})]
+    assert [[models.may_sample(model, at) for at in (0.0, 0.7)] for model in known] == [
+        [False, True],
+        [False, False],
+        [False, True],
+    ]
+    assert models.may_sample(dotted(temperature=0), 0.0)  # its code would have to run
+    assert not models.may_sample("mock", 0.7)
+
+
 def test_generate_kwargs_are_a_mapping() -> None:
     with pytest.raises(ModelError, match="'hf': generate_kwargs is 3; it must be a mapping"):
         is_sampled(huggingface(generate_kwargs=3))

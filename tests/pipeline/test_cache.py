@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from raytuner import memory
-from raytuner.pipeline.cache import StageCache
+from raytuner.pipeline.cache import NotOnDiskError, OnDisk, StageCache
+from raytuner.pipeline.stage import digest
+from raytuner.store import JSON, Store
 
 
 def test_built_once() -> None:
@@ -64,3 +67,20 @@ def test_of_several_only_the_missing_and_unusable_are_built() -> None:
     assert cache.get_or_build_many(["a", "b", "c"], build) == [10, 11, 21]
     assert cache.get_or_build_many(["a", "b", "c"], build, usable=lambda artefact: artefact > 10) == [30, 11, 21]
     assert calls == [[0, 1], [1], [0]]
+
+
+def test_what_is_on_disk_is_only_looked_at(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    keys = [digest(number) for number in range(3)]
+    StageCache(store).get_or_build_many(keys[:2], lambda needed: needed, codec=JSON, stage="s")
+    cache = OnDisk(store)
+    assert cache.get_many(keys, JSON) == {keys[0]: 0, keys[1]: 1}
+    assert cache.get_or_build_many(keys[:2], lambda _: [], codec=JSON, stage="s") == [0, 1]
+    with pytest.raises(NotOnDiskError):
+        cache.get_or_build_many(keys, lambda needed: needed, codec=JSON, stage="s")
+    with pytest.raises(NotOnDiskError):
+        cache.get_or_build_many(keys[:2], lambda needed: needed, codec=JSON, stage="s", usable=bool)
+    assert store.present(keys) == set(keys[:2])
+    assert cache.get_or_build(digest("cheap"), lambda: 7) == 7
+    with pytest.raises(NotOnDiskError):
+        OnDisk(None).get_or_build(keys[0], lambda: 7, codec=JSON)

@@ -229,3 +229,12 @@ def test_what_may_run_is_not_refused() -> None:
     check({})
     check(defaults())
     check({"retriever": "vector", "top_k": 1000, "chunk_overlap": 0, "similarity_cutoff": None, "fusion_weight": 1})
+
+
+@pytest.mark.parametrize("splitter", ["sentence", "sentence_window", "whole"])
+def test_texts_are_those_of_the_contexts(pipeline: Pipeline, splitter: str) -> None:
+    params = {**BASE, "splitter": splitter}
+    rankings = pipeline.rankings(params, QUESTIONS)
+    contexts = [[chunk.text for chunk in pipeline.contexts(params, ranking)] for ranking in rankings]
+    assert pipeline.texts(params, rankings) == contexts
+    assert any(contexts)
