@@ -102,7 +102,10 @@ def test_answers_are_known_once_their_texts_are(splitter: str) -> None:
     rag(params)
     assert asked(params, rag)["generate"] == (60, 60, 0, [])
     assert asked({**params, "response_mode": "refine"}, rag)["generate"] == (0, 60, 0, ["response_mode"])
-    assert "generate" not in asked({**params, "temperature": 0.5}, rag)  # each trial asks by itself
+    models = {"served": {"model": "openai-like:m", "base_url": "http://localhost:1/v1"}}
+    served = objective(metric="token_f1", llm="served", models=models)
+    assert asked(params, served)["generate"][:2] == (0, 60)
+    assert "generate" not in asked({**params, "temperature": 0.5}, served)  # each trial asks by itself
     extracted = objective(metric="token_f1", retriever="bm25")
     bm25 = {**params, "retriever": "bm25"}
     assert asked(bm25, extracted)["extract"] == (0, 60, 0, [])
