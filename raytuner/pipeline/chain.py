@@ -132,7 +132,8 @@ class Chain:
     @property
     def depth(self) -> int:
         """How deep what is retrieved must be."""
-        wanted: int = max(select.own(self.params)["top_k"], rerank.own(self.params)["rerank_depth"])
+        reranked = rerank.own(self.params)["rerank_depth"] if self.is_reranked else 0
+        wanted: int = max(select.own(self.params)["top_k"], reranked)
         return max(wanted, MIN_DEPTH)
 
     @property
