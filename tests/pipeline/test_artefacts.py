@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from raytuner.pipeline.chunk import CHUNKS
 from raytuner.pipeline.parameters import component_table
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import INDEX, RANKING, bm25_index, bm25_scores
+from raytuner.pipeline.stage import digest
+from raytuner.rag import RagObjective
+from raytuner.store import JSON
 
 QUESTIONS = ["What is a chunk?", "How does BM25 weigh a repeated term?", "Why embed in windows?"]
 PARAMS: dict[str, Any] = {"embedding": "wordllama", "chunk_size": 64, "retriever": "hybrid"}
@@ -243,3 +246,38 @@ def test_where_a_document_lies_is_in_the_keys_of_what_is_told() -> None:
         return int(ranking.chunks[0])
 
     assert (first("/trusted/a", "/other/b"), first("/other/a", "/trusted/b")) == (0, 1)
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize("how", ["blocks", "ablocks"])
+def test_what_a_running_trial_uses_is_not_evicted(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTUNER_CACHE_LIMIT", "2MB")
+    objective = RagObjective("builtin:quickstart", "builtin:quickstart", metric="span_f4", block_size=10, **PARAMS)
+    used = {link.key for link in Pipeline(objective.documents, StageCache()).links(objective.resolved({}))}
+    store = open_store(artefacts_folder(), "2MB")  # as another process has it
+    assert store is not None
+
+    def fill(name: str) -> None:
+        for number in range(50):
+            store.put(digest([name, number]), "x" * 60_000, JSON, stage="filler")
+
+    async def blocks() -> AsyncIterator[object]:
+        if how == "ablocks":
+            async for values in objective.ablocks({}):
+                yield values
+        else:
+            for values in objective.blocks({}):
+                yield values
+
+    async def trial() -> int:
+        count = 0
+        async for _ in blocks():
+            count += 1
+            fill(f"beside {count}")
+            assert store.present(list(used)) == used
+        return count
+
+    assert len(used) == 3
+    assert asyncio.run(trial()) > 1
+    fill("after")
+    assert not store.present(list(used))
