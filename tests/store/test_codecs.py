@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import math
+import pickle
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -66,6 +68,22 @@ def test_arrays_are_views_that_cannot_be_written() -> None:
 def test_other_arrays_are_refused(array: NDArray[Any]) -> None:
     with pytest.raises(TypeError, match="'wrong'"):
         ARRAYS.encode({"wrong": array})
+
+
+class Planted:
+    """What runs if it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("a pickle was read",)
+
+
+@pytest.mark.parametrize("codec", [ARRAYS, JSON])
+def test_a_pickle_is_not_read(codec: Codec[Any]) -> None:
+    npy = io.BytesIO()
+    np.save(npy, np.array([Planted()], dtype=object), allow_pickle=True)
+    for content in (pickle.dumps(Planted()), npy.getvalue()):
+        with pytest.raises(ValueError, match=r"Expecting value|decode|Invalid"):
+            codec.decode(content)
 
 
 JSON_VALUES = st.recursive(
