@@ -23,7 +23,7 @@ from raytuner.models import ModelSpec
 from raytuner.models.spec import spec
 from raytuner.pipeline import cache, parameters
 from raytuner.pipeline.cache import StageCache
-from raytuner.pipeline.generate import EXTRACTIVE, _synthesizer
+from raytuner.pipeline.generate import EXTRACTIVE, _model, _synthesizer
 from raytuner.pipeline.link import LINKS
 from raytuner.pipeline.own_models import NamedModel
 from raytuner.pipeline.pipeline import Pipeline
@@ -95,16 +95,17 @@ class Vectors:
 
 
 class Words(CustomLLM):
-    """A language model whose answers are decided by what it is and what it gets."""
+    """A language model whose answers are decided by what it is and what it gets; it says that it samples above 0."""
 
     who: str
+    temperature: float
 
     @property
     def metadata(self) -> LLMMetadata:
         return LLMMetadata(context_window=1_000_000, num_output=256)
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        return CompletionResponse(text=digest([self.who, prompt]))
+        return CompletionResponse(text=digest([self.who, self.temperature, prompt]))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
         yield self.complete(prompt)
@@ -150,20 +151,20 @@ OTHER_DOCUMENT = Document("other", "The moon is far. Bees sleep. Salt melts ice.
 QUESTIONS = ["What do tides follow?", "Where are bees kept?", "Why does ice melt?"]
 
 PARAMS: dict[str, list[Any]] = {
-    "splitter": list(SPLITTERS),
+    "splitter": [*SPLITTERS, component(Pieces()), component(Pieces(end=" "))],
     "chunk_size": [10, 20, 200],
     "chunk_overlap": [0, 0.1, 3],
     "breakpoint_percentile": [50, 95],
     "window_size": [0, 1, 3],
     "embedding": ["minilm", "wordllama", spec(object()), spec(object())],
     "long_text": ["windows", "truncate"],
-    "retriever": ["vector", "bm25", "hybrid", component(Shuffled)],
+    "retriever": ["vector", "bm25", "hybrid", component(Shuffled), component(OtherShuffled)],
     "bm25_k1": [1.5, 1.2],
     "bm25_b": [0.75, 0.5],
     "fusion": ["reciprocal_rank", "weighted"],
     "fusion_weight": [0.5, 0.25, 1],
     "fusion_depth": [100, 2, 150],
-    "reranker": [None, component(Shuffled)],
+    "reranker": [None, component(Shuffled), component(OtherShuffled)],
     "rerank_depth": [20, 2, 150],
     "top_k": [1, 2, 3, 150],
     "similarity_cutoff": [None, 0.1],
@@ -289,7 +290,7 @@ def found_by(case: Case, recorder: Recorder, *questions: str) -> Found:
         return Vectors(repr(embedding_of(case, model, long_text)), recorder.given)
 
     def llm(model: Any, temperature: float = 0.0) -> Words:
-        return Words(who=repr([decisive(model, case), temperature]))
+        return Words(who=repr(decisive(model, case)), temperature=temperature)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "_shared", lambda *_: recorder)
@@ -303,7 +304,8 @@ def found_by(case: Case, recorder: Recorder, *questions: str) -> Found:
         answers = asyncio.run(pipeline.answers(case.params, asked, contexts))
         for link in pipeline.links(case.params):  # what a plan looks for is what is asked for
             assert link.key in recorder.asked[link.stage]
-    _synthesizer.cache_clear()  # it holds the stand-ins
+    for holding in (_model, _synthesizer):  # the stand-ins
+        holding.cache_clear()
     return Found([(ranking.chunks.tolist(), ranking.scores.tolist()) for ranking in rankings], contexts, answers)
 
 
