@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 import math
 import random
+import statistics
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -64,6 +66,10 @@ class Parameter:
     def draw(self, rng: random.Random) -> Any:
         """A raw value at random."""
         return rng.choice(self.raw_values())
+
+    def quantile(self, share: float) -> Any:
+        """The raw value below which a share of the draws lies, in [0, 1)."""
+        return self.raw_values()[int(share * (self.size() or 1))]
 
     def first(self) -> Any:
         """The raw value of the default configuration."""
@@ -187,13 +193,17 @@ class Range(Parameter):
 
     def draw(self, rng: random.Random) -> Any:
         """A raw value at random."""
+        return rng.randrange(self.size() or 1) if self.indexed else self.quantile(rng.random())
+
+    def quantile(self, share: float) -> Any:
+        """See `Parameter.quantile`."""
         if self.indexed:
-            return rng.randrange(self.size() or 1)
+            return int(share * (self.size() or 1))
         if self.log:
             end = self.high + 1 if self.integer else self.high  # so that the last whole number has its share
-            value = math.exp(rng.uniform(math.log(self.low), math.log(end)))
+            value = math.exp(_between(math.log(self.low), math.log(end), share))
             return math.floor(value) if self.integer else value
-        return rng.uniform(self.low, self.high)
+        return _between(self.low, self.high, share)
 
     def first(self) -> Any:
         """The default, else the lower bound."""
@@ -242,6 +252,10 @@ class Normal(Parameter):
         """A raw value at random."""
         return rng.gauss(self.mean, self.sd)
 
+    def quantile(self, share: float) -> float:
+        """See `Parameter.quantile`."""
+        return statistics.NormalDist(self.mean, self.sd).inv_cdf(max(share, sys.float_info.min))
+
     def first(self) -> Any:
         """The default, else the mean."""
         return self.mean if self.default is UNSET else self.encode(self.default)
@@ -250,6 +264,10 @@ class Normal(Parameter):
 def plain_value(value: Any) -> Any:
     """A numpy scalar as the Python value it holds."""
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + (high - low) * share
 
 
 def _is_nan(value: Any) -> bool:

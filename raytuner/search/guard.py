@@ -13,6 +13,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from raytuner.errors import SearchError, quoted
+from raytuner.search.quiet import quiet
 from raytuner.space import Choice, Raw, SearchSpace
 from raytuner.space_parameters import plain_value
 
@@ -41,6 +42,7 @@ class Guard(Searcher):  # type: ignore[misc]
     - A finite space ends when it is exhausted, and so does a search whose algorithm waits for nothing; `ended` says
       why a search has ended.
     - Failed trials and scores that are not finite are told as failures.
+    - Warnings of a library are not shown.
     - What is suggested has a value for each parameter, or it is an error.
     - Whatever an algorithm raises ends the search: the next `suggest` says so in one line.
     - `save` and `restore` keep what was suggested and told, as JSON: a restored algorithm goes through it again.
@@ -106,6 +108,7 @@ class Guard(Searcher):  # type: ignore[misc]
         """The most configurations there will be, if that is known."""
         return min((bound for bound in (self._trials, self._size) if bound is not None), default=None)
 
+    @quiet()
     def suggest(self, trial_id: str) -> Any:
         """The next new configuration, `Searcher.FINISHED`, or None while the algorithm waits.
 
@@ -140,6 +143,7 @@ class Guard(Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Partial results are for the scheduler; the algorithm learns from finished trials."""
 
+    @quiet()
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the algorithm how a trial ended, and the repeats that were waiting for it."""
         key = self._keys.pop(trial_id, None)

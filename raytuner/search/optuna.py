@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import Trial, TrialState, create_trial
 from ray.tune.search import Searcher
 
+from raytuner.search.dimensions import MOST_WHOLE
 from raytuner.search.task import Task
 from raytuner.space import Choice, Parameter, Range, Raw
 
@@ -122,9 +123,11 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     if isinstance(parameter, Choice):
         return CategoricalDistribution(parameter.labels)
     assert isinstance(parameter, Range)  # others are refused beforehand
+    few = (parameter.size() or 1) <= MOST_WHOLE  # of more, the Gaussian process would make a list
     if parameter.indexed:
-        return IntDistribution(0, (parameter.size() or 1) - 1)
-    if parameter.integer and parameter.step == 1:
+        last = (parameter.size() or 1) - 1
+        return IntDistribution(0, last) if few else FloatDistribution(0, last)
+    if parameter.integer and parameter.step == 1 and few:
         return IntDistribution(int(parameter.low), int(parameter.high), log=True)
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
 

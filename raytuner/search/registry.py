@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from raytuner.errors import SearchError, SpaceError, nearest, quoted
 from raytuner.search import systems
 from raytuner.search.algorithm import Algorithm, Library
+from raytuner.search.quiet import quiet
 from raytuner.search.task import Task
 from raytuner.space import Raw, SearchSpace
 
@@ -36,6 +37,12 @@ ALGORITHMS: dict[str, Algorithm] = {
             can=frozenset({"mixed", "conditional", "parallel", "replays"}),
         ),
         Algorithm(
+            "sobol",
+            "quasi-random: configurations spread out evenly",
+            systems.sobol,
+            can=frozenset({"mixed", "parallel", "replays"}),
+        ),
+        Algorithm(
             "optuna",
             "Bayesian: tree-structured Parzen estimator of Optuna; or its other samplers",
             systems.optuna,
@@ -44,8 +51,8 @@ ALGORITHMS: dict[str, Algorithm] = {
             refuses=systems.no_normal,
             models=True,
             libraries={
-                ("sampler", "gp"): Library("torch", "torch", "", "optuna-gp", 200),
-                ("sampler", "cmaes"): Library("cmaes", "cmaes", ">=0.10", "cmaes", 1),
+                ("sampler", "gp"): Library("torch", "torch", ">=2.6", "optuna-gp", 200),
+                ("sampler", "cmaes"): Library("cmaes", "cmaes", ">=0.11", "cmaes", 1),
             },
         ),
         Algorithm(
@@ -55,6 +62,60 @@ ALGORITHMS: dict[str, Algorithm] = {
             Library("hyperopt", "hyperopt", ">=0.3"),
             can=frozenset({"mixed", "conditional", "parallel", "replays"}),
             refuses=systems.hyperopt_refuses,
+            models=True,
+        ),
+        Algorithm(
+            "ax",
+            "Bayesian: Gaussian process of Ax and BoTorch",
+            systems.ax,
+            Library("ax", "ax-platform", ">=1.3,<2", "ax", 270),
+            can=frozenset({"mixed", "parallel", "replays"}),
+            refuses=systems.no_normal,
+            models=True,
+        ),
+        Algorithm(
+            "bayesopt",
+            "Bayesian: Gaussian process of bayesian-optimization",
+            systems.bayesopt,
+            Library("bayes_opt", "bayesian-optimization", ">=3.4,<4", "bayesopt", 10),
+            can=frozenset({"mixed", "parallel", "replays"}),
+            refuses=systems.no_normal,
+            models=True,
+        ),
+        Algorithm(
+            "bohb",
+            "Bayesian: kernel density estimators of BOHB",
+            systems.bohb,
+            Library("hpbandster", "hpbandster", ">=0.7.4", "bohb", 14),
+            can=frozenset({"mixed", "conditional", "replays"}),
+            refuses=systems.no_normal,
+            models=True,
+        ),
+        Algorithm(
+            "flaml",
+            "local search with random restarts of FLAML, mixed with Optuna's estimator; or by itself",
+            systems.flaml,
+            Library("flaml", "flaml", ">=2.7,<3", "flaml", 1),
+            can=frozenset({"mixed", "replays"}),
+            refuses=systems.no_normal,
+            models=True,
+        ),
+        Algorithm(
+            "smac",
+            "Bayesian: random forest of SMAC3",
+            systems.smac,
+            Library("smac", "smac", ">=2.4,<3", "smac", 14),
+            can=frozenset({"mixed", "conditional", "replays"}),
+            refuses=systems.no_normal,
+            models=True,
+        ),
+        Algorithm(
+            "skopt",
+            "Bayesian: Gaussian process of scikit-optimize; or its other models",
+            systems.skopt,
+            Library("skopt", "scikit-optimize", ">=0.10.2", "skopt", 10),
+            can=frozenset({"mixed", "parallel", "replays"}),
+            refuses=systems.no_normal,
             models=True,
         ),
     )
@@ -161,7 +222,8 @@ def make_searcher(
     if space.size() == 0:
         space.default()  # says which rule no configuration keeps
     task = Task(space, metric, mode, seed, points, trials)
-    # There is nothing to model in a single point.
-    inner = systems.grid(task) if space.size() == 1 else found.make(task, **options)
+    with quiet():
+        # There is nothing to model in a single point.
+        inner = systems.grid(task) if space.size() == 1 else found.make(task, **options)
     patience = 2 if found.models else MAX_REJECTED
     return Guard(space, inner, metric, mode, trials=trials, seed=seed, patience=patience, name=found.name)

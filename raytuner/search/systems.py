@@ -10,7 +10,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from raytuner.search.task import Task
 from raytuner.space import Choice, Normal, Parameter
@@ -37,6 +37,14 @@ def random_search(task: Task) -> Searcher:
     return PointSearcher(itertools.chain(task.points, iter(lambda: task.space.draw(rng), None)), task)
 
 
+def sobol(task: Task) -> Searcher:
+    """Points of a Sobol sequence, spread out more evenly than at random."""
+    from raytuner.search.basic import PointSearcher
+    from raytuner.search.sobol import sobol_points
+
+    return PointSearcher(itertools.chain(task.points, sobol_points(task)), task)
+
+
 Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "brute_force"]
 
 
@@ -53,7 +61,7 @@ def optuna(task: Task, *, sampler: Sampler = "tpe", n_startup_trials: Annotated[
 
     from raytuner.search.optuna import OptunaSearcher, make_sampler
 
-    library.logging.set_verbosity(library.logging.WARNING)
+    library.logging.set_verbosity(library.logging.ERROR)  # it warns of what a sampler draws at random
     return OptunaSearcher(task, make_sampler(sampler, task, n_startup_trials))
 
 
@@ -69,6 +77,100 @@ def hyperopt(task: Task, *, n_startup_trials: Annotated[int, Ge(1)] = 10) -> Sea
 
     logging.getLogger("hyperopt").setLevel(logging.WARNING)
     return HyperOptSearcher(task, n_startup_trials)
+
+
+def bayesopt(task: Task, *, n_startup_trials: Annotated[int, Ge(1)] = 10) -> Searcher:
+    """A Gaussian process by bayesian-optimization.
+
+    Args:
+        task: What is searched.
+        n_startup_trials: So many configurations are drawn at random first.
+    """
+    from raytuner.search.bayesopt import BayesOptSearcher
+
+    return BayesOptSearcher(task, n_startup_trials)
+
+
+SkoptModel = Literal["gp", "rf", "et", "gbrt"]
+
+
+def skopt(task: Task, *, model: SkoptModel = "gp", n_startup_trials: Annotated[int, Ge(1)] = 10) -> Searcher:
+    """The models of scikit-optimize.
+
+    Args:
+        task: What is searched.
+        model: ``gp`` is a Gaussian process, ``rf`` a random forest, ``et`` extremely randomised trees, ``gbrt``
+            gradient boosted trees.
+        n_startup_trials: So many configurations are drawn at random first.
+    """
+    from raytuner.search.skopt import SkoptSearcher
+
+    return SkoptSearcher(task, n_startup_trials, model)
+
+
+def smac(task: Task, *, n_startup_trials: Annotated[int, Ge(1)] = 10) -> Searcher:
+    """SMAC3's random forest.
+
+    Args:
+        task: What is searched.
+        n_startup_trials: So many configurations of a Sobol sequence come first.
+    """
+    from raytuner.search.smac import SmacSearcher
+
+    logging.getLogger("smac").setLevel(logging.ERROR)
+    return SmacSearcher(task, n_startup_trials)
+
+
+Fraction = Annotated[float, Ge(0), Le(1)]
+
+
+def bohb(task: Task, *, random_fraction: Fraction = 0.33) -> Searcher:
+    """The kernel density estimators of BOHB.
+
+    Args:
+        task: What is searched.
+        random_fraction: So many of the configurations are drawn at random, beside those before there is a model.
+    """
+    from raytuner.search.bohb import BohbSearcher
+
+    logging.getLogger("hpbandster").setLevel(logging.ERROR)
+    return BohbSearcher(task, random_fraction)
+
+
+def flaml(task: Task, *, variant: Literal["blendsearch", "cfo"] = "blendsearch") -> Searcher:
+    """FLAML's searchers.
+
+    Args:
+        task: What is searched.
+        variant: ``cfo`` is a local search that starts anew where it has converged, ``blendsearch`` mixes it with
+            Optuna's estimator.
+    """
+    import optuna as library
+
+    from raytuner.search.flaml import FlamlSearcher
+
+    library.logging.set_verbosity(library.logging.ERROR)
+    for name in ("flaml", "ray.tune.search.optuna"):  # the latter warns of points that come again
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return FlamlSearcher(task, variant)
+
+
+def ax(task: Task, *, n_startup_trials: Annotated[int, Ge(1)] = 5) -> Searcher:
+    """Ax, a Gaussian process by BoTorch.
+
+    Args:
+        task: What is searched.
+        n_startup_trials: So many configurations of a Sobol sequence come first.
+    """
+    logging.disable(logging.INFO)  # Ax tells of itself while it is imported
+    try:
+        from ax.utils.common.logger import set_stderr_log_level
+
+        from raytuner.search.ax import AxSearcher
+    finally:
+        logging.disable(logging.NOTSET)
+    set_stderr_log_level(logging.CRITICAL)
+    return AxSearcher(task, n_startup_trials)
 
 
 def grid_refuses(name: str, parameter: Parameter) -> str | None:
