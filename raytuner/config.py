@@ -88,7 +88,9 @@ class TuneConfig(Section):
             checked(self.objectives)
             for name in ("metric", "mode"):
                 if getattr(self.objective, name) is not None:
-                    raise ValueError(f"objective.{name} is for one metric, objectives for several; remove one of the two")
+                    raise ValueError(
+                        f"objective.{name} is for one metric, objectives for several; remove one of the two"
+                    )
         for name, entry in self.components.items():
             if entry.path is None and not is_dotted(name):
                 raise ValueError(f"components.{quoted(name)[1:-1]} names no part; add path: module.name")

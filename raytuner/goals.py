@@ -43,17 +43,21 @@ class Goal(BaseModel):
             return None
         return f"{self.metric} {shown(value)}, {'more' if self.mode == 'min' else 'less'} than {self.limit:g}"
 
+    @property
+    def bound(self) -> str:
+        """The limit as it is said after metric and mode."""
+        return "" if self.limit is None else f", {'at most' if self.mode == 'min' else 'at least'} {self.limit:g}"
+
     def __str__(self) -> str:
-        bound = "" if self.limit is None else f", {'at most' if self.mode == 'min' else 'at least'} {self.limit:g}"
-        return f"{self.metric}, {self.mode or 'max'}{bound}"
+        return f"{self.metric}, {self.mode or 'max'}{self.bound}"
 
 
 Goals = Sequence[Goal]
 
 
 def shown(value: float) -> str:
-    """A value of a metric for a reader: four decimals, fewer for large ones."""
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
+    """A value of a metric for a reader: four decimals, fewer for what is no share."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def described(goals: Goals) -> str:
@@ -89,6 +93,4 @@ def with_modes(goals: Goals, own: Mapping[str, Mode]) -> tuple[Goal, ...]:
         goals: The goals.
         own: Which way is better, by metric, for those that know it; ``max`` for others.
     """
-    return tuple(
-        goal.model_copy(update={"mode": goal.mode or own.get(goal.metric, "max")}) for goal in checked(goals)
-    )
+    return tuple(goal.model_copy(update={"mode": goal.mode or own.get(goal.metric, "max")}) for goal in checked(goals))

@@ -12,6 +12,7 @@ from typing import Any
 
 from raytuner import aio
 from raytuner.errors import TrialError
+from raytuner.goals import Mode
 from raytuner.space import SearchSpace
 from raytuner.withhold import texts_of, withhold
 
@@ -75,8 +76,7 @@ class Objective:
         self._function = blocks if callable(blocks) else function
         ablocks = getattr(function, "ablocks", None)
         self._afunction = ablocks if callable(ablocks) else self._function
-        self._prepare = getattr(function, "prepare", None)
-        self._documents = getattr(function, "documents", ())
+        self._given = function
         self._own_metric = str(getattr(function, "metric", metric)) if metric == "score" else metric
         self.fixed = dict(fixed or {})
         self.metric = metric
@@ -84,7 +84,7 @@ class Objective:
 
     def without_documents(self, error: str) -> str:
         """An error for the log, without what it quotes from fixed parameters or the objective's documents."""
-        return withhold(error, texts_of([self.fixed, self._documents]))
+        return withhold(error, texts_of([self.fixed, getattr(self._given, "documents", ())]))
 
     def prepare(self, space: SearchSpace) -> None:
         """Let the objective get what it needs, once and before the first trial.
@@ -92,8 +92,20 @@ class Objective:
         An object with a method ``prepare`` (such as `RagObjective`, which fetches weights and looks for keys) is
         called with the space and the fixed parameters.
         """
-        if callable(self._prepare):
-            self._prepare(space, self.fixed)
+        prepare = getattr(self._given, "prepare", None)
+        if callable(prepare):
+            prepare(space, self.fixed)
+
+    def modes(self) -> dict[str, Mode]:
+        """Whether more is better or less, of the values for which the objective says so.
+
+        An object with ``modes`` (such as `RagObjective`) does; what it knows by a dotted path is imported first.
+        """
+        given: Any = self._given
+        if not hasattr(given, "modes"):
+            return {}
+        given.resolve()
+        return dict(given.modes)
 
     def reports(self, params: Mapping[str, Any]) -> Iterator[Report]:
         """Evaluate a configuration.

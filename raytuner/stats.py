@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,11 +51,11 @@ def nondominated_ranks(values: ArrayLike, modes: Sequence[str]) -> list[int]:
 def knee(values: ArrayLike, modes: Sequence[str]) -> int:
     """The knee of a Pareto front: where giving up some of one objective gains the most of the others.
 
-    It is the point farthest from the hyperplane through the extremes, on the side of better values, after each objective
-    has been brought to 0 (its best value on the front) to 1 (its worst): Das, "On characterizing the 'knee' of the Pareto
-    curve based on normal-boundary intersection", Structural Optimization 18 (1999). The extremes are taken as best in one
-    objective and worst in all others, which for two objectives they are, so that the point is the one with the least sum.
-    If the front has no such side, it is one of the extremes.
+    It is the point farthest from the hyperplane through the extremes, on the side of better values, after each
+    objective has been brought to 0 (its best value on the front) to 1 (its worst): Das, "On characterizing the 'knee'
+    of the Pareto curve based on normal-boundary intersection", Structural Optimization 18 (1999). The extremes are
+    taken as best in one objective and worst in all others, which with two objectives they are; so the knee is the point
+    with the least sum. A front without such a side has an extreme for its knee.
 
     Args:
         values: The points of the front, as for `pareto_front`; at least one.
@@ -72,7 +71,8 @@ def knee(values: ArrayLike, modes: Sequence[str]) -> int:
     return int(np.argmin(np.round(normalised.sum(axis=1), 12)))
 
 
-def _losses(values: ArrayLike, modes: Sequence[str]) -> NDArray[Any]:
+def _losses(values: ArrayLike, modes: Sequence[str]) -> NDArray[np.float64]:
     """Values as something to be minimised."""
     signs = np.array([1.0 if mode == "min" else -1.0 for mode in modes])
-    return np.asarray(values, dtype=float).reshape(-1, len(modes)) * signs
+    losses: NDArray[np.float64] = np.asarray(values, dtype=float).reshape(-1, len(modes)) * signs
+    return losses

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from raytuner.errors import AllTrialsFailedError, DataError, InfeasibleError, RaytunerError, UserError, redact
-from raytuner.goals import Goal, Goals, are_plain
+from raytuner.goals import Goal, Goals, are_plain, shown
 from raytuner.objective import Block, Report
 from raytuner.results import FailedTrial, RunResult, TunedResult
 from raytuner.run_folder import LOG, goals_of, jsonable, read_run
@@ -167,6 +167,11 @@ class Study:
         """The best trial so far, for several objectives the knee of the Pareto front; None if none is within limits."""
         first = next(iter(self.scored), None)
         return first if first is not None and not self.breaches(first) else None
+
+    def said(self, trial: Trial) -> str:
+        """The values of a trial that are optimised, with their names."""
+        values = {goal.metric: trial.metrics.get(goal.metric, math.nan) for goal in self.goals}
+        return ", ".join(f"{name} {shown(value)}" for name, value in values.items())
 
     def breaches(self, trial: Trial) -> list[str]:
         """What of a trial is beyond a limit."""

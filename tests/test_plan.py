@@ -9,7 +9,8 @@ import yaml
 from raytuner import TuneConfig
 from raytuner.datasets import Question, QuestionSet, Reference
 from raytuner.errors import ConfigError, UserError
-from raytuner.plan import Plan, default_metric, make_plan
+from raytuner.plan import Plan, make_plan
+from raytuner.plan_objective import default_metric
 from raytuner.plan_text import describe
 
 ROOT = Path(__file__).resolve().parent.parent
