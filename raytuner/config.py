@@ -62,7 +62,7 @@ class TuneConfig(Section):
     modules: PathText | None = None
     search: SearchConfig = Field(default_factory=SearchConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
-    objectives: list[Goal] | None = None
+    objectives: list[Goal] | None = Field(default=None, json_schema_extra={"minItems": 1})
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     run: RunSection = Field(default_factory=RunSection)
     cache_sampled: bool = False

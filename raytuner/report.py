@@ -97,7 +97,7 @@ def _verdict_of_front(result: TunedResult) -> list[str]:
         default = ", the default configuration itself"
     return [
         f"Objectives: {described(result.objectives)}",
-        f"Pareto front: {len(front)} of {count} configurations{more}, to which none is superior in all objectives",
+        f"Pareto front: {len(front)} of {count} configurations{more}, dominated by none",
         f"Knee: trial {result.knee.trial} has {_values(result, result.knee)}{default}",
     ]
 
