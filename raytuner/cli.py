@@ -220,10 +220,12 @@ def _tune(
 
 
 def _headline(plan: Any) -> str:
+    from raytuner.goals import described
+
     count = "?" if plan.total is None else plan.total
     read = {"questions": plan.objective.questions, "documents": plan.objective.documents}
     numbers = ", ".join(f"{name}: {len(found)}" for name, found in read.items() if found)
-    searched = f"{plan.search}, trials: {count} ({plan.why}); {plan.objective.metric}, {plan.mode}"
+    searched = f"{plan.search}, trials: {count} ({plan.why}); {described(plan.goals)}"
     return f"{searched}; {numbers}" if numbers else searched
 
 

@@ -25,6 +25,7 @@ from raytuner.config_sections import (
     Section,
 )
 from raytuner.errors import ConfigError, UserError, holds_secret, is_secret, nearest, quoted, redact
+from raytuner.goals import Goal, checked
 from raytuner.models.spec import ModelSettings
 from raytuner.yaml_text import dump, read, read_file
 
@@ -46,6 +47,7 @@ class TuneConfig(Section):
             that of the config.
         search: How the space is searched.
         objective: What is optimised.
+        objectives: Several metrics to optimise, or limits to keep, in place of ``objective.metric`` and ``mode``.
         budget: What the search may use up.
         run: Where it runs and where the results go.
         cache_sampled: Whether trials share the answers of an LLM that samples too, at a temperature above 0.
@@ -60,6 +62,7 @@ class TuneConfig(Section):
     modules: PathText | None = None
     search: SearchConfig = Field(default_factory=SearchConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    objectives: list[Goal] | None = Field(default=None, json_schema_extra={"minItems": 1})
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     run: RunSection = Field(default_factory=RunSection)
     cache_sampled: bool = False
@@ -81,6 +84,13 @@ class TuneConfig(Section):
         for name in ("documents", "questions") if self.objective.function is None else ():
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is missing; add it")
+        if self.objectives is not None:
+            checked(self.objectives)
+            for name in ("metric", "mode"):
+                if getattr(self.objective, name) is not None:
+                    raise ValueError(
+                        f"objective.{name} is for one metric, objectives for several; remove one of the two"
+                    )
         for name, entry in self.components.items():
             if entry.path is None and not is_dotted(name):
                 raise ValueError(f"components.{quoted(name)[1:-1]} names no part; add path: module.name")
@@ -224,7 +234,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
     place[last] = read(value, f"--set {quoted(override)}")
 
 
-WITH_NUMBERS = ("models", "components", "pipeline", "space", "search", "objective", "budget")
+WITH_NUMBERS = ("models", "components", "pipeline", "space", "search", "objective", "objectives", "budget")
 
 
 def _expand(value: Any, *, numbers: bool) -> Any:
@@ -338,8 +348,14 @@ def _valid_keys(location: Sequence[str]) -> Iterator[str]:
     model: Any = TuneConfig
     for part in location:
         if part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            kinds = (annotation, *get_args(annotation))
-            sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-            model = sections[0] if sections else model
+            model = next(_sections(model.model_fields[part].annotation), model)
     yield from (field.alias or name for name, field in model.model_fields.items())
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections in the type of a key."""
+    parts = get_args(annotation)
+    if not parts and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in parts:
+        yield from _sections(part)

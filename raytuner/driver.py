@@ -10,6 +10,7 @@ from typing import Any
 
 from raytuner import runtime
 from raytuner.components import begin_run
+from raytuner.goals import described
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
 from raytuner.run_folder import FORMAT, RUN, check_parent, new_folder, utc_now, write_json
@@ -66,6 +67,7 @@ def search(
         options.seed,
         trials=options.trials,
         points=points,
+        objectives=options.goals,
         **options.algorithm_options,
     )
     objective.prepare(space)
@@ -77,8 +79,9 @@ def search(
     run = _description(name, objective.metric, options, default_trial=1 if points else None)
     write_json(folder / RUN, run)
     log.open(folder)
-    log.note(f"{options.algorithm}, seed {options.seed}; {objective.metric}, {options.mode}; {run['versions']}")
-    study = Study(objective.metric, options.mode, folder, (*listeners, log.on_change), space.names)
+    changed = (*listeners, log.on_change)
+    study = Study(objective.metric, options.mode, folder, changed, space.names, goals=options.goals)
+    log.note(f"{options.algorithm}, seed {options.seed}; {described(study.goals)}; {run['versions']}")
     try:
         finished = runtime.run_trials(objective, space, searcher, study, options, log)
     finally:
@@ -102,6 +105,7 @@ def _description(name: str, metric: str, options: SearchOptions, default_trial: 
         "created": utc_now(),
         "metric": metric,
         "mode": options.mode,
+        "objectives": [goal.model_dump() for goal in options.goals] or [{"metric": metric, "mode": options.mode}],
         "search": options.algorithm,
         "options": dict(options.algorithm_options),
         "trials": options.trials,

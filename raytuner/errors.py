@@ -10,7 +10,8 @@ RaytunerError              exit code 1: something failed
 │   └── StoreError         the folder of artefacts: full, or not to be used
 ├── ModelChangedError      a model is not what it was when the search began
 ├── TrialError             what an objective returned cannot be scored
-└── AllTrialsFailedError   no trial of a search succeeded
+├── AllTrialsFailedError   no trial of a search succeeded
+└── InfeasibleError        no trial of a search is within the limits
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "AllTrialsFailedError",
     "ConfigError",
     "DataError",
+    "InfeasibleError",
     "ModelChangedError",
     "ModelError",
     "RaytunerError",
@@ -90,6 +92,10 @@ class TrialError(RaytunerError):
 
 class AllTrialsFailedError(RaytunerError):
     """Every trial of a search failed; the message holds the first error."""
+
+
+class InfeasibleError(RaytunerError):
+    """No trial of a search is within the limits of the objectives."""
 
 
 class _Short(reprlib.Repr):

@@ -22,7 +22,7 @@ from raytuner.documents.formats import COLLECTIONS
 from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
 from raytuner.pipeline import parameters as stages
-from raytuner.plan import default_metric
+from raytuner.plan_objective import default_metric
 from raytuner.rag import DEFAULT_METRIC
 from raytuner.schema import HEADER, SCHEMA_FILE, schema_text
 

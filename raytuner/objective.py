@@ -6,12 +6,13 @@ import inspect
 import math
 import numbers
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from raytuner import aio
 from raytuner.errors import TrialError
+from raytuner.goals import Mode
 from raytuner.space import SearchSpace
 from raytuner.withhold import texts_of, withhold
 
@@ -61,24 +62,29 @@ class Objective:
         fixed: Parameters that do not vary.
         metric: The value to optimise. ``score``, where blocks lack it, is the metric that the object
             with the blocks names as its own.
+        others: Further values that are optimised, which it has to return as well.
     """
 
     def __init__(
-        self, function: Callable[[dict[str, Any]], Any], fixed: Mapping[str, Any] | None = None, metric: str = "score"
+        self,
+        function: Callable[[dict[str, Any]], Any],
+        fixed: Mapping[str, Any] | None = None,
+        metric: str = "score",
+        others: Iterable[str] = (),
     ) -> None:
         blocks = getattr(function, "blocks", None)
         self._function = blocks if callable(blocks) else function
         ablocks = getattr(function, "ablocks", None)
         self._afunction = ablocks if callable(ablocks) else self._function
-        self._prepare = getattr(function, "prepare", None)
-        self._documents = getattr(function, "documents", ())
+        self._given = function
         self._own_metric = str(getattr(function, "metric", metric)) if metric == "score" else metric
         self.fixed = dict(fixed or {})
         self.metric = metric
+        self.others = tuple(others)
 
     def without_documents(self, error: str) -> str:
         """An error for the log, without what it quotes from fixed parameters or the objective's documents."""
-        return withhold(error, texts_of([self.fixed, self._documents]))
+        return withhold(error, texts_of([self.fixed, getattr(self._given, "documents", ())]))
 
     def prepare(self, space: SearchSpace) -> None:
         """Let the objective get what it needs, once and before the first trial.
@@ -86,8 +92,20 @@ class Objective:
         An object with a method ``prepare`` (such as `RagObjective`, which fetches weights and looks for keys) is
         called with the space and the fixed parameters.
         """
-        if callable(self._prepare):
-            self._prepare(space, self.fixed)
+        prepare = getattr(self._given, "prepare", None)
+        if callable(prepare):
+            prepare(space, self.fixed)
+
+    def modes(self) -> dict[str, Mode]:
+        """Whether more is better or less, of the values for which the objective says so.
+
+        An object with ``modes`` (such as `RagObjective`) does; what it knows by a dotted path is imported first.
+        """
+        given: Any = self._given
+        if not hasattr(given, "modes"):
+            return {}
+        given.resolve()
+        return dict(given.modes)
 
     def reports(self, params: Mapping[str, Any]) -> Iterator[Report]:
         """Evaluate a configuration.
@@ -118,7 +136,7 @@ class Objective:
         if inspect.isawaitable(returned):
             returned = await returned
         if isinstance(returned, AsyncIterator):
-            blocks = _Blocks(self.metric, self._own_metric)
+            blocks = self._blocks()
             async for values in returned:
                 yield blocks.report(values)
                 blocks.resume()
@@ -130,11 +148,14 @@ class Objective:
             yield self._final_report(returned)
 
     def _block_reports(self, returned: Iterator[Any]) -> Iterator[Report]:
-        blocks = _Blocks(self.metric, self._own_metric)
+        blocks = self._blocks()
         for values in returned:
             yield blocks.report(values)
             blocks.resume()
         blocks.end()
+
+    def _blocks(self) -> _Blocks:
+        return _Blocks(self.metric, self._own_metric, self.others)
 
     def _final_report(self, returned: Any) -> Report:
         """The one report of a function without blocks; what is fixed is stripped from it."""
@@ -158,7 +179,8 @@ class Objective:
             score, rest = returned, {}
         found = {str(name): float(value) for name, value in rest.items() if _is_number(value)}
         metadata.update({str(name): value for name, value in rest.items() if not _is_number(value)})
-        return Report({**found, self.metric: as_float(score, self.metric)}, metadata=metadata, params=params)
+        others = _others(rest, self.others, "the objective returned")
+        return Report({**found, self.metric: as_float(score, self.metric), **others}, metadata=metadata, params=params)
 
     def _without_fixed(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if name not in self.fixed}
@@ -167,16 +189,17 @@ class Objective:
 class _Blocks:
     """Turns the blocks of one trial into reports."""
 
-    def __init__(self, metric: str, own_metric: str) -> None:
+    def __init__(self, metric: str, own_metric: str, others: Sequence[str]) -> None:
         self._metric = metric
         self._own_metric = own_metric
+        self._others = others
         self._means = Means()
         self._seen: set[str] = set()
         self._index = 0
         self._started = time.perf_counter()
 
     def report(self, values: Any) -> Report:
-        checked = _checked_block(values, self._metric, self._own_metric)
+        checked = _checked_block(values, self._metric, self._own_metric, self._others)
         block = Block(self._index, checked, time.perf_counter() - self._started)
         if repeated := sorted(self._seen & set(checked)):
             raise TrialError(f"question {repeated[0]!r} is in two blocks; yield each question once")
@@ -240,7 +263,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real)
 
 
-def _checked_block(values: Any, metric: str, own_metric: str) -> Values:
+def _others(returned: Mapping[Any, Any], names: Sequence[str], where: str) -> dict[str, float]:
+    """The further values that are optimised.
+
+    Raises:
+        TrialError: One is not there, or not a finite number.
+    """
+    for name in names:
+        if name not in returned:
+            there = ", ".join(map(repr, returned)) or "nothing"
+            raise TrialError(f"{where} {there}, but not {name!r}; return it, or leave it out of the objectives")
+    return {name: as_float(returned[name], name) for name in names}
+
+
+def _checked_block(values: Any, metric: str, own_metric: str, others: Sequence[str]) -> Values:
     if not isinstance(values, Mapping) or not all(isinstance(row, Mapping) for row in values.values()):
         raise TrialError(f"the objective yielded {_shown(values)}; yield {{question_id: {{metric: value}}}}")
     if not values:
@@ -251,7 +287,8 @@ def _checked_block(values: Any, metric: str, own_metric: str) -> Values:
         if source not in row:
             raise TrialError(f"question {question!r} has no {metric!r}, only {', '.join(map(repr, row)) or 'nothing'}")
         values_of_row = {str(name): float(value) for name, value in row.items() if _is_number(value)}
-        checked[str(question)] = {**values_of_row, metric: as_float(row[source], f"{source} of question {question!r}")}
+        score = {metric: as_float(row[source], f"{source} of question {question!r}")}
+        checked[str(question)] = {**values_of_row, **score, **_others(row, others, f"question {question!r} has")}
     return checked
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from raytuner.components import importable, load
@@ -27,7 +28,7 @@ class OwnObjective:
         fixed: Fixed parameters.
     """
 
-    mode: Literal["max", "min"] | None = None  # the config says it
+    modes: Mapping[str, Literal["max", "min"]] = MappingProxyType({})  # the config says it
 
     def __init__(
         self,

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytuner import datasets, models
+from raytuner import models
 from raytuner.components import importable
 from raytuner.config import TuneConfig
-from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, load_documents, progress_bar
 from raytuner.documents.reader import check_reading
 from raytuner.errors import ConfigError, SpaceError, UserError, quoted
+from raytuner.goals import Goal
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import parameters as stages
-from raytuner.rag import DEFAULT_METRIC, RagObjective
+from raytuner.plan_objective import goals_of, make_objective
+from raytuner.rag import RagObjective
 from raytuner.results import TunedResult
 from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
@@ -63,9 +64,14 @@ class Plan:
     skipped: int | None
 
     @property
+    def goals(self) -> Sequence[Goal]:
+        """What is optimised: modes as the config says, else as the metrics are meant."""
+        return goals_of(self.config, self.objective)
+
+    @property
     def mode(self) -> str:
-        """``max`` or ``min``: as the config says, else as the metric is meant."""
-        return self.config.objective.mode or self.objective.mode or "max"
+        """The mode of the first objective, ``max`` or ``min``."""
+        return self.goals[0].mode or "max"
 
     @property
     def complete(self) -> bool:
@@ -101,7 +107,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
     elif config.search.options:
         raise ConfigError("search.options are those of one algorithm; name it in search.name")
     documents = _read_documents(config, imports, progress)
-    objective = (_own_objective if config.objective.function else _rag_objective)(config, documents)
+    objective = make_objective(config, documents)
     if isinstance(objective, RagObjective):
         _check_conditions(config, objective)
     space = SearchSpace.from_dict(decided(config.space, config.pipeline), constraint=objective.check)
@@ -126,38 +132,6 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
         places=_places([*objective.specs(embeddings), *objective.specs(llms)]),
         missing=models.required(objective.specs(embeddings), objective.specs(llms)),
         skipped=_skipped(space),
-    )
-
-
-def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> RagObjective:
-    questions = _read_questions(config, documents)
-    if config.objective.metric is None:
-        _say_what_lost_references_change(questions)
-    return RagObjective(
-        documents,
-        questions,
-        metric=default_metric(questions) if config.objective.metric is None else config.objective.metric,
-        block_size=config.objective.block_size,
-        seed=config.search.seed,
-        similarity_embedding=config.objective.similarity_embedding,
-        models=config.models_table(),
-        components=config.components_table(),
-        folder=config.folder,
-        cache_sampled=config.cache_sampled,
-        **config.pipeline,
-    )
-
-
-def _own_objective(config: TuneConfig, documents: Sequence[Document] | None) -> OwnObjective:
-    questions = _read_questions(config, documents) if config.questions else ()
-    assert config.objective.function is not None
-    return OwnObjective(
-        config.objective.function,
-        "score" if config.objective.metric is None else config.objective.metric,
-        config.folder,
-        documents or (),
-        tuple(questions),
-        config.pipeline,
     )
 
 
@@ -221,10 +195,11 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         time_budget_s=None if config.budget.minutes is None else config.budget.minutes * 60,
         address=config.run.address,
         algorithm_options=config.search.options,
+        goals=plan.goals,
     )
     with config.named_in_errors():
         result = search(
-            Objective(plan.objective, metric=plan.objective.metric),
+            Objective(plan.objective, metric=plan.objective.metric, others=[goal.metric for goal in plan.goals[1:]]),
             plan.space,
             options,
             parent=Path(config.run.folder or "runs").expanduser(),
@@ -239,36 +214,6 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
     assert result.run is not None  # a search from a config always has a folder
     (Path(result.run) / "best.yaml").write_text(best, encoding="utf-8")
     return result
-
-
-def default_metric(questions: QuestionSet) -> str:
-    """The metric when none is named: the most exact that the questions allow.
-
-    Of the span metrics it is F4, which weighs recall 16 times: what is not retrieved cannot be answered,
-    while text too much only costs. F1 would nearly always take the smallest chunk alone. Questions that
-    cannot be answered do not count, unless there are no others.
-    """
-    answerable = [question for question in questions if question.answerable]
-    if answerable and all(question.references for question in answerable):
-        return "span_f4"
-    if answerable and all(question.references or question.documents for question in answerable):
-        return "ndcg"
-    return DEFAULT_METRIC
-
-
-def _say_what_lost_references_change(questions: QuestionSet) -> None:
-    """The default metric is for all questions, so a few that have lost their references may decide it."""
-    kept = tuple(question for question in questions if question.id not in questions.lost)
-    without, metric = default_metric(QuestionSet(kept)), default_metric(questions)
-    if kept and without != metric:
-        logger.warning(
-            "the metric is %s, since %d of %d questions have no reference left; mend these, or leave them out with "
-            "`questions: {path: ..., on_bad_span: drop}`, and it is %s",
-            metric,
-            len(questions) - len(kept),
-            len(questions),
-            without,
-        )
 
 
 def _read_documents(config: TuneConfig, imports: bool, progress: Progress | None) -> list[Document] | None:
@@ -288,25 +233,6 @@ def _read_documents(config: TuneConfig, imports: bool, progress: Progress | None
             exclude=config.questions.paths if config.questions else (),
             progress=progress,
         )
-
-
-def _read_questions(config: TuneConfig, documents: Sequence[Document] | None) -> QuestionSet:
-    section = config.questions
-    assert section is not None  # or the config would have been refused
-    questions = datasets.load(
-        section.paths,
-        columns=section.columns,
-        on_bad_span=section.on_bad_span,
-        encoding=section.encoding,
-        documents=documents or None,
-    )
-    if questions.dropped:
-        logger.warning(
-            "%s: %d reference spans do not match their documents and were dropped",
-            ", ".join(section.paths),
-            questions.dropped,
-        )
-    return questions
 
 
 def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:

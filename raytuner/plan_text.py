@@ -8,6 +8,7 @@ from raytuner.components import is_dotted, run_token
 from raytuner.counting import Texts
 from raytuner.errors import quoted
 from raytuner.estimate import Embedding, configurations, estimate
+from raytuner.goals import Goal
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline.parameters import COMPONENTS
 from raytuner.pipeline.splitters import custom, splitter_stage
@@ -89,7 +90,7 @@ def _differences(found: Reuse) -> Iterator[str]:
 def _lines(plan: Plan) -> Iterator[str]:
     yield f"documents   {_documents(plan)}"
     yield f"questions   {_questions(plan)}"
-    yield f"objective   {_metric(plan)}"
+    yield from (f"objective   {_objective(plan, goal)}" for goal in plan.goals)
     yield "space"
     for name, parameter in plan.space.parameters.items():
         yield f"  {name}: {_values(parameter)}{_conditions(parameter)}"
@@ -178,13 +179,18 @@ def _questions(plan: Plan) -> str:
     return f"{len(plan.objective.questions)}{blocks}{unchecked}"
 
 
-def _metric(plan: Plan) -> str:
+def _objective(plan: Plan, goal: Goal) -> str:
     if isinstance(plan.objective, OwnObjective):
-        return f"{plan.objective.metric} of {plan.objective.path} (by dotted path, not imported), {plan.mode}"
-    if plan.objective.mode is not None:
-        return f"{plan.objective.metric}, {plan.mode}"
-    mode = plan.config.objective.mode or "max unless it says min"
-    return f"{plan.objective.metric} (by dotted path, not imported), {mode}"
+        return f"{goal.metric} of {plan.objective.path} (by dotted path, not imported), {goal.mode}{goal.bound}"
+    said = plan.config.objectives or [Goal(metric=plan.objective.metric, mode=plan.config.objective.mode)]
+    asked = {goal.metric for goal in said if goal.mode is not None}
+    if goal.metric in plan.objective.modes:
+        return str(goal)
+    not_imported = f"{goal.metric} (by dotted path, not imported)"
+    if goal.metric in asked:
+        return f"{not_imported}, {goal.mode}{goal.bound}"
+    limit = "" if goal.limit is None else f", limit {goal.limit:g}"
+    return f"{not_imported}, max unless it says min{limit}"
 
 
 def _size(plan: Plan) -> str:

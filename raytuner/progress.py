@@ -8,6 +8,7 @@ import time
 from typing import Any, TextIO
 
 from raytuner import html
+from raytuner.goals import shown
 from raytuner.study import Listener, Study, Trial
 
 PLAIN_EVERY_S = 10.0
@@ -34,8 +35,10 @@ def bar(total: int | None) -> Listener:
     def show(study: Study, trial: Trial) -> None:
         if trial.finished:
             progress.update(1)
-            if study.scored:
-                progress.set_postfix({f"best {study.metric}": f"{study.scored[0].metrics[study.metric]:.4g}"})
+            if best := study.best:
+                progress.set_postfix(
+                    {f"best {goal.metric}": f"{best.metrics[goal.metric]:.4g}" for goal in study.goals}
+                )
 
     return show
 
@@ -101,9 +104,10 @@ class Progress:
 
     def _facts(self, study: Study) -> dict[str, str]:
         done = len(study.scored) + len(study.failed)
-        best = study.scored[0] if study.scored else None
+        best = study.best
+        values = [shown(best.metrics[goal.metric]) for goal in study.goals] if best else []
         facts = {
-            "best": f"{best.metrics[study.metric]:.4f} (trial {best.number})" if best else "-",
+            "best": f"{' / '.join(values)} (trial {best.number})" if best else "-",
             "done": f"{done}/{self._total}" if self._total else str(done),
             "running": str(len(study.running)),
             "failed": str(len(study.failed)),
@@ -114,7 +118,9 @@ class Progress:
 
     def _line(self, study: Study) -> str:
         facts = self._facts(study)
-        return f"{study.metric} " + ", ".join(f"{name} {value}" for name, value in facts.items())
+        return f"{' / '.join(goal.metric for goal in study.goals)} " + ", ".join(
+            f"{name} {value}" for name, value in facts.items()
+        )
 
     def _table(self, study: Study) -> Any:
         from rich.console import Group
@@ -134,16 +140,11 @@ class Progress:
         """The head and the rows of the table: the best trials and those that run."""
         names = sorted({name for trial in study.trials.values() for name in trial.shown})
         rows = []
-        leaders = study.scored[:3]
-        for trial in [*leaders, *study.running]:
-            score = trial.metrics.get(study.metric)
-            state = (
-                "best"
-                if leaders and trial is leaders[0]
-                else ""
-                if trial.finished
-                else f"{len(trial.questions)} questions"
-            )
+        metrics = [goal.metric for goal in study.goals]
+        best = study.best
+        for trial in [*study.scored[:3], *study.running]:
+            state = "best" if trial is best else "" if trial.finished else f"{len(trial.questions)} questions"
             values = [str(trial.shown.get(name, "")) for name in names]
-            rows.append([str(trial.number), *values, "-" if score is None else f"{score:.4f}", state])
-        return ["trial", *names, study.metric, ""], rows
+            scores = ["-" if name not in trial.metrics else shown(trial.metrics[name]) for name in metrics]
+            rows.append([str(trial.number), *values, *scores, state])
+        return ["trial", *names, *metrics, ""], rows

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raytuner import aio, datasets, languages, metrics, models
-from raytuner.components import Component, component, importable, is_dotted, load
+from raytuner.components import Component, component, importable, is_dotted
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import blocks as in_blocks
 from raytuner.datasets.blocks import stratified_order
 from raytuner.documents.document import Document
-from raytuner.documents.load import load_documents
+from raytuner.documents.load import given_documents
 from raytuner.errors import ConfigError, DataError
 from raytuner.evidence import evidences
 from raytuner.models import ModelSpec, named, resolved, table_of
@@ -28,11 +27,12 @@ from raytuner.pipeline.retrieve import Ranking
 from raytuner.pipeline.splitters import semantic, splitter_stage
 from raytuner.results import RunResult
 from raytuner.retrieved import Retrieved
-from raytuner.scoring import reported, scorable, score, similarities_of
+from raytuner.scoring import look_up, reported, scorable, score, similarities_of
 from raytuner.space import SearchSpace
 
 logger = logging.getLogger("raytuner")
 
+Asked = str | Callable[[metrics.Evidence], float]
 DEFAULT_METRIC = "semantic_similarity"
 BLOCK_SIZE = 8
 
@@ -47,7 +47,7 @@ class RagObjective:
         documents: The collection, or paths to load it from. None is one that was not read: then parameters, metric and
             models can be checked, and nothing be scored.
         questions: The question set, or the path of one.
-        metric: The metric to optimise; see `raytuner.metrics`. It may be a function of one
+        metric: The metric to optimise, or several; see `raytuner.metrics`. It may be a function of one
             `raytuner.metrics.Evidence`, or the dotted path of one, which is imported when a search begins.
         block_size: How many questions are evaluated and reported together.
         seed: Fixes the order of the questions, the same for every configuration.
@@ -74,7 +74,7 @@ class RagObjective:
         documents: Sequence[Document] | str | Path | Sequence[str | Path] | None,
         questions: QuestionSet | str | Path,
         *,
-        metric: str | Callable[[metrics.Evidence], float] = DEFAULT_METRIC,
+        metric: Asked | Sequence[Asked] = DEFAULT_METRIC,
         block_size: int = BLOCK_SIZE,
         seed: int = 0,
         similarity_embedding: str | None = None,
@@ -86,7 +86,7 @@ class RagObjective:
     ) -> None:
         if block_size < 1:
             raise ConfigError(f"block_size is {block_size}; it must be at least 1")
-        self.documents = [] if documents is None else _documents(documents)
+        self.documents = [] if documents is None else given_documents(documents)
         fitted = _questions(questions, None if documents is None else self.documents)
         if not len(fitted):
             raise DataError("the question set is empty; add questions")
@@ -107,15 +107,16 @@ class RagObjective:
             stages.check_value("embedding", spec(similarity_embedding, self._models))
         self._metrics: tuple[metrics.Metric, ...] = ()  # none before a dotted path is imported
         self._order: Sequence[Sequence[Question]] = ()
-        if is_dotted(metric):
-            self.metric = str(metric)
-        else:
-            self._use(metrics.metric(metric) if isinstance(metric, str) else metrics.from_function(metric))
+        self._asked = [metric] if isinstance(metric, str) or callable(metric) else list(dict.fromkeys(metric))
+        self._known = [look_up(one) for one in self._asked if not is_dotted(one)]
+        self.metric = str(self._asked[0]) if is_dotted(self._asked[0]) else self._known[0].name
+        if len(self._known) == len(self._asked):
+            self._use(self._known)
         self._pipeline: Pipeline | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Artefacts stay in their process; a worker builds its own, and imports by itself what has a dotted path.
-        imported = is_dotted(self.metric)
+        imported = any(map(is_dotted, self._asked))
         return {**self.__dict__, "_pipeline": None, "_metrics": () if imported else self._metrics}
 
     def resolve(self) -> None:
@@ -127,19 +128,22 @@ class RagObjective:
         """
         if not self._metrics:
             with importable(self.folder):
-                function = load(self.metric, "metric")
-            self._use(metrics.from_function(function, self.metric))
+                self._use([look_up(one) for one in self._asked])
 
-    def _use(self, metric: metrics.Metric) -> None:
-        self.metric = metric.name
-        self.questions = scorable(metric, self.questions)
-        self._metrics = reported(metric, self.questions)
+    def _use(self, optimised: Sequence[metrics.Metric]) -> None:
+        self.questions = scorable(optimised, self.questions)
+        self._metrics = reported(optimised, self.questions)
         self._order = in_blocks(stratified_order(self.questions.questions, self.seed), self.block_size)
 
     @property
     def mode(self) -> metrics.Mode | None:
         """Whether more of the metric is better or less; None before `resolve`."""
-        return self._metrics[0].mode if self._metrics else None
+        return self.modes.get(self.metric)
+
+    @property
+    def modes(self) -> dict[str, metrics.Mode]:
+        """The same for each metric that is reported; before `resolve` for those that have no dotted path."""
+        return {metric.name: metric.mode for metric in self._metrics or self._known}
 
     @property
     def needs_answers(self) -> bool:
@@ -170,7 +174,8 @@ class RagObjective:
 
     def _check_llm(self, own: Mapping[str, Any]) -> None:
         if self._lacks_llm(own):
-            raise ConfigError(f"metric {self.metric} needs an LLM, and llm is {EXTRACTIVE}; set pipeline.llm")
+            name = next(metric.name for metric in self._metrics if metric.needs == "llm")
+            raise ConfigError(f"metric {name} needs an LLM, and llm is {EXTRACTIVE}; set pipeline.llm")
 
     def _lacks_llm(self, own: Mapping[str, Any]) -> bool:
         return any(metric.needs == "llm" for metric in self._metrics) and generate.own(own)["llm"] == EXTRACTIVE
@@ -383,18 +388,3 @@ def _questions(questions: QuestionSet | str | Path, documents: Sequence[Document
     if not isinstance(questions, QuestionSet):
         return datasets.load(questions, documents=documents)
     return questions if documents is None else datasets.fit(questions, documents)
-
-
-def _documents(documents: Any) -> list[Document]:
-    if isinstance(documents, (str, Path)):
-        return load_documents(documents)
-    entries = list(documents)
-    if not entries or not all(isinstance(entry, Document) for entry in entries):
-        return load_documents(entries)
-    times = Counter(entry.id for entry in entries)
-    for entry in entries:
-        if not entry.text.strip():
-            raise DataError(f"document {entry.id!r} is empty; remove it or put text into it")
-        if times[entry.id] > 1:
-            raise DataError(f"{times[entry.id]} documents have the id {entry.id!r}; make it unique")
-    return entries

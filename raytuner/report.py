@@ -6,11 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from raytuner import html
+from raytuner.goals import described, shown
 from raytuner.results import RunResult, TunedResult
 from raytuner.run_folder import jsonable
 from raytuner.study import Study
 
 SHOWN = 10
+"""So many of the best configurations are shown."""
+
+SHOWN_OF_FRONT = 20
+"""So many of a Pareto front are shown, spread over it, and the knee."""
+
+SHOWN_BEYOND = 3
+"""So many of those beyond a limit are named."""
 
 
 def as_json(result: TunedResult) -> dict[str, Any]:
@@ -20,8 +28,12 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         result: The result of a search.
 
     Returns:
-        ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "run", "seconds"}``.
+        ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "run", "seconds"}``; for
+        several objectives also ``{"pareto": [{...}], "knee": {...}}``, and with limits ``{"beyond_limit": [{...}]}``,
+        where ``beyond`` says what is.
     """
+    several = {"pareto": list(map(_configuration, result.pareto)), "knee": _configuration(result.knee)}
+    beyond = [{**_configuration(found), "beyond": result.breaches(found)} for found in result.beyond_limit]
     found: dict[str, Any] = jsonable(
         {
             "best": _configuration(result.best_run_result),
@@ -30,6 +42,8 @@ def as_json(result: TunedResult) -> dict[str, Any]:
             "failed": len(result.failed),
             "run": result.run,
             "seconds": round(result.seconds or 0.0, 2),
+            **(several if _has_front(result) else {}),
+            **({"beyond_limit": beyond} if any(goal.limit is not None for goal in result.objectives) else {}),
         }
     )
     return found
@@ -39,17 +53,22 @@ def _configuration(result: RunResult) -> dict[str, Any]:
     return {"params": result.shown, "score": result.score, "metrics": result.metrics}
 
 
+def _has_front(result: TunedResult) -> bool:
+    return len(result.objectives) > 1
+
+
 def as_text(result: TunedResult, metric: str, mode: str) -> str:
-    """The result for a person: the best configurations, and how much better than the default the best is.
+    """The result for a person: the best configurations, or the Pareto front, and how they compare with the default.
 
     Args:
         result: The result of a search.
-        metric: The metric that was optimised.
+        metric: The metric that was optimised, of several the first.
         mode: ``max`` or ``min``.
     """
-    lines = [_table(result, metric), "", _verdict(result, metric, mode)]
+    verdict = _verdict_of_front(result) if _has_front(result) else [_verdict(result, metric, mode)]
+    lines = [_table(result, metric), "", *verdict]
     lines += [f"  {name}: {value}" for name, value in result.best_run_result.shown.items()]
-    lines += _remarks(result)
+    lines += ["", *_beyond(result), *_remarks(result)]
     return "\n".join(lines)
 
 
@@ -69,9 +88,37 @@ def _verdict(result: TunedResult, metric: str, mode: str) -> str:
     )
 
 
+def _verdict_of_front(result: TunedResult) -> list[str]:
+    count, front = len(result.run_results), result.pareto
+    hidden = len(front) - len(_spread(result))
+    more = f", {hidden} of which are shown by --json alone" if hidden else ""
+    default = "" if result.default is None else f"; the default has {_values(result, result.default)}"
+    if result.default is not None and result.default.trial == result.knee.trial:
+        default = ", the default configuration itself"
+    return [
+        f"Objectives: {described(result.objectives)}",
+        f"Pareto front: {len(front)} of {count} configurations{more}, dominated by none",
+        f"Knee: trial {result.knee.trial} has {_values(result, result.knee)}{default}",
+    ]
+
+
+def _values(result: TunedResult, row: RunResult) -> str:
+    return ", ".join(f"{goal.metric} {shown(row.metrics[goal.metric])}" for goal in result.objectives)
+
+
+def _beyond(result: TunedResult) -> list[str]:
+    """What was beyond a limit."""
+    found = result.beyond_limit
+    if not found:
+        return []
+    lines = [f"beyond a limit: {len(found)} of {len(result.run_results)} configurations"]
+    lines += [f"  trial {row.trial}: {', '.join(result.breaches(row))}" for row in found[:SHOWN_BEYOND]]
+    return [*lines, f"  and {len(found) - SHOWN_BEYOND} more"] if len(found) > SHOWN_BEYOND else lines
+
+
 def _remarks(result: TunedResult) -> list[str]:
     """What else a reader has to know."""
-    lines = [""]
+    lines = []
     count = len(result.run_results) + len(result.failed)
     time = "time unknown" if result.seconds is None else f"{result.seconds:.1f} s"
     lines.append(f"trials: {count}, failed: {len(result.failed)}, {time}")
@@ -99,30 +146,48 @@ def as_html(result: TunedResult) -> str:
 
 
 def _table(result: TunedResult, metric: str) -> str:
-    """The best configurations and the default, as aligned columns."""
+    """The best configurations, or the Pareto front, and the default, as aligned columns."""
     rows = _cells(result, metric)
     widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
     return "\n".join(_aligned(line, widths) for line in rows)
 
 
 def _cells(result: TunedResult, metric: str) -> list[list[str]]:
-    """The head, and a row for each of the best configurations and the default."""
-    shown = result.run_results[:SHOWN]
-    if result.default is not None and all(row.trial != result.default.trial for row in shown):
-        shown = [*shown, result.default]
-    names = sorted({name for row in shown for name in row.shown})
-    head = ["trial", *names, metric, ""]
+    """The head, and a row for each configuration that is shown."""
+    found = _spread(result) if _has_front(result) else result.run_results[:SHOWN]
+    if result.default is not None and all(row.trial != result.default.trial for row in found):
+        found = [*found, result.default]
+    names = sorted({name for row in found for name in row.shown})
+    metrics = [goal.metric for goal in result.objectives] if _has_front(result) else [metric]
     rows = [
-        [str(row.trial), *(_short(row.shown.get(name, "")) for name in names), f"{row.score:.4f}", _mark(result, row)]
-        for row in shown
+        [
+            str(row.trial),
+            *(_short(row.shown.get(name, "")) for name in names),
+            *([shown(row.metrics[name]) for name in metrics] if _has_front(result) else [f"{row.score:.4f}"]),
+            _mark(result, row),
+        ]
+        for row in found
     ]
-    return [head, *rows]
+    return [["trial", *names, *metrics, ""], *rows]
+
+
+def _spread(result: TunedResult) -> list[RunResult]:
+    """The Pareto front; of a long one some, from end to end, and the knee."""
+    front = result.pareto
+    if len(front) <= SHOWN_OF_FRONT:
+        return front
+    places = {round(step * (len(front) - 1) / (SHOWN_OF_FRONT - 1)) for step in range(SHOWN_OF_FRONT)}
+    return [row for place, row in enumerate(front) if place in places or row.trial == result.knee.trial]
 
 
 def _mark(result: TunedResult, row: RunResult) -> str:
-    marks = ["best"] if row.trial == result.best_run_result.trial else []
+    marks = []
+    if row.trial == result.best_run_result.trial:
+        marks.append("knee" if _has_front(result) else "best")
     if result.default is not None and row.trial == result.default.trial:
         marks.append("default")
+    if result.breaches(row):
+        marks.append("beyond a limit")
     return ", ".join(marks)
 
 

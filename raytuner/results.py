@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from raytuner.goals import Goal
+from raytuner.standing import Standing, standing
 
 
 class RunResult(BaseModel):
     """The result of one configuration; the first three fields are those of LlamaIndex's ``RunResult``.
 
     Attributes:
-        score: The value of the metric that is optimised.
+        score: The value of the metric that is optimised, of several the first.
         params: The configuration, the fixed parameters included.
         metadata: Whatever the objective returned beside numbers.
         metrics: All numbers the objective reported, means over the questions.
@@ -68,7 +72,8 @@ class TunedResult(BaseModel):
     """The results of a search; the first two fields and the property are those of LlamaIndex's ``TunedResult``.
 
     Attributes:
-        run_results: One result for each configuration that could be scored, best first.
+        run_results: One result for each configuration that could be scored, best first: of several objectives the knee,
+            the rest of the Pareto front, those that are dominated, and those beyond a limit.
         best_idx: The position of the best in `run_results`.
         failed: The configurations that could not be scored.
         default: The result of the default configuration, where one was run.
@@ -78,6 +83,7 @@ class TunedResult(BaseModel):
         stopped: Why the search ended, if not by having run all it was asked to.
         interrupted: Whether it was ended by Ctrl-C.
         notes: Remarks on the run, e.g. how many texts were longer than a model's window.
+        objectives: What was optimised: metrics, modes and limits.
     """
 
     run_results: list[RunResult]
@@ -90,11 +96,41 @@ class TunedResult(BaseModel):
     stopped: str | None = None
     interrupted: bool = False
     notes: list[str] = Field(default_factory=list)
+    objectives: list[Goal] = Field(default_factory=list)
 
     @property
     def best_run_result(self) -> RunResult:
-        """The best configuration and its score."""
+        """The best configuration and its score; for several objectives the knee of the Pareto front."""
         return self.run_results[self.best_idx]
+
+    @property
+    def pareto(self) -> list[RunResult]:
+        """The configurations that no other one dominates, best in the first objective first.
+
+        Another one would be within the limits, at least as good in all objectives and better in one. For one objective
+        they are the best and its equals.
+        """
+        return [self.run_results[at] for at in self._standing().front]
+
+    @property
+    def knee(self) -> RunResult:
+        """The best compromise on the Pareto front; see `raytuner.stats.knee`."""
+        at = self._standing().knee
+        return self.best_run_result if at is None else self.run_results[at]
+
+    @property
+    def beyond_limit(self) -> list[RunResult]:
+        """The configurations beyond a limit, the nearest to it first; they are never the best."""
+        return [self.run_results[at] for at in self._standing().beyond]
+
+    def breaches(self, result: RunResult) -> list[str]:
+        """What of a result is beyond a limit, e.g. ``chunk_tokens 1620.0, more than 1500``."""
+        return [said for goal in self.objectives if (said := goal.breach(result.metrics.get(goal.metric, math.nan)))]
+
+    def _standing(self) -> Standing:
+        if not self.objectives:  # it was not made by a search
+            return Standing([], [self.best_idx], self.best_idx, [])
+        return standing(self.objectives, [result.metrics for result in self.run_results])
 
     def _repr_html_(self) -> str:
         """The best configurations as a table, which notebooks show."""

@@ -12,13 +12,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from raytuner.errors import DataError, UserError
+from pydantic import ValidationError
+
+from raytuner.errors import ConfigError, DataError, UserError
+from raytuner.goals import Goal, checked
 from raytuner.naming import name_of
 
 LOG = "log.jsonl"
 RUN = "run.json"
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what a run folder holds changes so that older versions would misread it."""
 
 
@@ -82,6 +85,19 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not {"metric", "mode"} <= set(run):  # which a newer one may lack
         raise _no_run(folder)
     return run
+
+
+def goals_of(run: Mapping[str, Any], folder: Path) -> tuple[Goal, ...]:
+    """What a run was for; older runs have one metric only.
+
+    Raises:
+        DataError: ``run.json`` is damaged.
+    """
+    try:
+        plain = {"metric": run["metric"], "mode": run["mode"]}
+        return checked(Goal.model_validate(entry) for entry in run.get("objectives", [plain]))
+    except (ValidationError, ConfigError, TypeError):
+        raise DataError(f"{folder}: {RUN} is damaged in metric, mode or objectives; restore the file") from None
 
 
 def _no_run(folder: Path) -> DataError:

@@ -74,7 +74,7 @@ class RunLog:
             summary = FailedTrial(params={}, error=trial.error).summary
             self.note(f"trial {trial.number} failed after {trial.seconds:.1f} s: {summary}", logging.ERROR)
         elif trial.finished:
-            self.note(f"trial {trial.number}: {study.metric} {trial.metrics[study.metric]:.4f}, {trial.seconds:.1f} s")
+            self.note(f"trial {trial.number}: {study.said(trial)}, {trial.seconds:.1f} s")
 
     def open(self, folder: Path) -> None:
         """Write what was collected to a run folder, and from now on each record at once."""

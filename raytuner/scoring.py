@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from raytuner import metrics
+from raytuner.components import is_dotted, load
 from raytuner.datasets import Question, QuestionSet
 from raytuner.errors import DataError, RaytunerError, TrialError
 from raytuner.objective import as_float
@@ -83,13 +84,25 @@ def _similarity(answer: str, question: Question, vectors: Mapping[str, Any]) -> 
     return max((float(vectors[answer] @ vectors[text]) for text in known if answer in vectors), default=0.0)
 
 
-def scorable(metric: metrics.Metric, questions: QuestionSet) -> QuestionSet:
-    """The questions without those that the metric cannot score since nothing answers them.
+def look_up(metric: str | Callable[[metrics.Evidence], float]) -> metrics.Metric:
+    """A metric by its name or dotted path, which is imported, or from a function.
+
+    Raises:
+        ConfigError: There is no such metric.
+    """
+    if is_dotted(metric):
+        return metrics.from_function(load(str(metric), "metric"), str(metric))
+    return metrics.metric(metric) if isinstance(metric, str) else metrics.from_function(metric)
+
+
+def scorable(optimised: Sequence[metrics.Metric], questions: QuestionSet) -> QuestionSet:
+    """The questions without those that a metric cannot score since nothing answers them.
 
     Raises:
         DataError: None is left.
     """
-    if metric.needs not in ("references", "spans"):
+    metric = next((one for one in optimised if one.needs in ("references", "spans")), None)
+    if metric is None:
         return questions
     kept = tuple(question for question in questions if question.answerable)
     if not kept:
@@ -102,20 +115,22 @@ def scorable(metric: metrics.Metric, questions: QuestionSet) -> QuestionSet:
     return replace(questions, questions=kept)
 
 
-def reported(first: metrics.Metric, questions: QuestionSet) -> tuple[metrics.Metric, ...]:
-    """The metrics that are reported: the optimised one, and those of its group that the questions allow.
+def reported(optimised: Sequence[metrics.Metric], questions: QuestionSet) -> tuple[metrics.Metric, ...]:
+    """The metrics that are reported: the optimised ones, and those of their groups that the questions allow.
 
     Raises:
-        DataError: The questions lack what the optimised metric needs.
+        DataError: The questions lack what an optimised metric needs.
     """
-    lacking = [question.id for question in questions if not _serves(first, question)]
-    if lacking:
-        raise DataError(
-            f"metric {first.name} needs {_NEEDS[first.needs]}, which {len(lacking)} of {len(questions)} questions lack "
-            f"({', '.join(lacking[:3])}); {_fix(questions)}"
-        )
-    group = [metrics.metric(name) for name in metrics.group(first) if name != first.name]
-    return (first, *(other for other in group if all(_serves(other, question) for question in questions)))
+    for metric in optimised:
+        lacking = [question.id for question in questions if not _serves(metric, question)]
+        if lacking:
+            raise DataError(
+                f"metric {metric.name} needs {_NEEDS[metric.needs]}, which {len(lacking)} of {len(questions)} "
+                f"questions lack ({', '.join(lacking[:3])}); {_fix(questions)}"
+            )
+    names = dict.fromkeys(name for metric in optimised for name in metrics.group(metric)[1:])
+    others = [metrics.metric(name) for name in names if name not in {metric.name for metric in optimised}]
+    return (*optimised, *(other for other in others if all(_serves(other, question) for question in questions)))
 
 
 def _fix(questions: QuestionSet) -> str:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from raytuner.errors import AllTrialsFailedError, DataError, RaytunerError, UserError, redact
+from raytuner.errors import AllTrialsFailedError, DataError, InfeasibleError, RaytunerError, UserError, redact
+from raytuner.goals import Goal, Goals, are_plain, shown
 from raytuner.objective import Block, Report
 from raytuner.results import FailedTrial, RunResult, TunedResult
-from raytuner.run_folder import LOG, jsonable, read_run
+from raytuner.run_folder import LOG, goals_of, jsonable, read_run
+from raytuner.standing import standing
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Study:
         folder: The run folder, which exists; None keeps the study in memory only.
         listeners: Called with the study and a trial after each change.
         names: Says what stands for parameters that are objects; see `SearchSpace.names`.
+        goals: What is optimised, where it is several metrics or there are limits; `metric` is that of the first.
     """
 
     def __init__(
@@ -73,9 +76,11 @@ class Study:
         folder: Path | None = None,
         listeners: tuple[Listener, ...] = (),
         names: Callable[[Mapping[str, Any]], dict[str, str]] = lambda _: {},
+        goals: Goals = (),
     ) -> None:
         if mode not in ("max", "min"):
             raise UserError(f"mode is {mode!r}; it must be max or min")
+        self.goals = list(goals) or [Goal.model_validate({"metric": metric, "mode": mode})]
         self.metric = metric
         self.mode = mode
         self.folder = folder
@@ -149,10 +154,28 @@ class Study:
 
     @property
     def scored(self) -> list[Trial]:
-        """The trials with a score, best first; equal ones in the order of their numbers."""
+        """The trials with a score, best first; equal ones in the order of their numbers. See `standing`."""
         scored = [trial for trial in self.trials.values() if trial.finished and trial.error is None]
-        sign = -1 if self.mode == "max" else 1
-        return sorted(scored, key=lambda trial: (sign * trial.metrics[self.metric], trial.number))
+        if are_plain(self.goals):
+            sign = -1 if self.mode == "max" else 1
+            return sorted(scored, key=lambda trial: (sign * trial.metrics[self.metric], trial.number))
+        scored.sort(key=lambda trial: trial.number)
+        return [scored[at] for at in standing(self.goals, [trial.metrics for trial in scored]).order]
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial so far, for several objectives the knee of the Pareto front; None if none is within limits."""
+        first = next(iter(self.scored), None)
+        return first if first is not None and not self.breaches(first) else None
+
+    def said(self, trial: Trial) -> str:
+        """The values of a trial that are optimised, with their names."""
+        values = {goal.metric: trial.metrics.get(goal.metric, math.nan) for goal in self.goals}
+        return ", ".join(f"{name} {shown(value)}" for name, value in values.items())
+
+    def breaches(self, trial: Trial) -> list[str]:
+        """What of a trial is beyond a limit."""
+        return [said for goal in self.goals if (said := goal.breach(trial.metrics.get(goal.metric, math.nan)))]
 
     @property
     def seconds(self) -> float:
@@ -177,6 +200,7 @@ class Study:
 
         Raises:
             AllTrialsFailedError: No trial succeeded; the message holds the first error.
+            InfeasibleError: None of those that succeeded is within the limits; the message holds the nearest.
         """
         fixed = fixed or {}
         results = [self._run_result(trial, fixed) for trial in self.scored]
@@ -185,9 +209,12 @@ class Study:
             if interrupted:
                 raise KeyboardInterrupt
             raise AllTrialsFailedError(self._why_none(failed))
+        if self.best is None:
+            raise InfeasibleError(self._why_none_within())
         return TunedResult(
             run_results=results,
             best_idx=0,
+            objectives=self.goals,
             failed=failed,
             default=next((result for result in results if result.trial == default), None),
             default_failed=next((trial for trial in failed if trial.trial == default), None),
@@ -209,6 +236,15 @@ class Study:
         if not failed:
             return f"no trial was finished; give the search more time{where}"
         return f"all {len(failed)} trials failed, the first with: {failed[0].summary}{where}"
+
+    def _why_none_within(self) -> str:
+        nearest = self.scored[0]
+        params = ", ".join(f"{name}={value}" for name, value in nearest.shown.items())
+        where = f"; all are in {self.folder / LOG}" if self.folder else ""
+        return (
+            f"none of {len(self.scored)} configurations is within the limits; the nearest, trial {nearest.number} "
+            f"({params}), has {', '.join(self.breaches(nearest))}; loosen the limit, or widen the space{where}"
+        )
 
     def _run_result(self, trial: Trial, fixed: Mapping[str, Any]) -> RunResult:
         return RunResult(
@@ -337,7 +373,7 @@ def load_study(folder: Path) -> Study:
         DataError: It is no run folder, or it is damaged.
     """
     run = read_run(folder)
-    study = Study(run["metric"], run["mode"])
+    study = Study(run["metric"], run["mode"], goals=goals_of(run, folder))
     study.folder = folder
     rows = [row for row in read_log(folder) if _is_complete(row, folder)]
     for row in rows:

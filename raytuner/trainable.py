@@ -223,8 +223,9 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         seconds = time.perf_counter() - self._started
         lines = self._log.take(self._objective.without_documents)
         payload = Payload(self._number, reports, seconds, error, fatal, str(os.getpid()), lines)
+        optimised = (self._objective.metric, *self._objective.others)
         return {
-            self._objective.metric: metrics.get(self._objective.metric, float("nan")),
+            **{name: metrics.get(name, float("nan")) for name in optimised},
             "done": done,
             PAYLOAD: payload,
         }

@@ -6,7 +6,7 @@ import asyncio
 import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raytuner import aio
 from raytuner.components import begin_run
-from raytuner.errors import ConfigError
+from raytuner.errors import ConfigError, nearest, quoted
+from raytuner.goals import Goal, Mode, checked, with_modes
 from raytuner.objective import Objective
 from raytuner.progress import bar
 from raytuner.results import TunedResult
@@ -22,8 +23,6 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import default_trials
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
-
-Mode = Literal["max", "min"]
 
 
 class BaseParamTuner(BaseModel):
@@ -38,6 +37,8 @@ class BaseParamTuner(BaseModel):
         show_progress: Whether a progress bar is shown.
         metric: The value to optimise, where the objective returns several.
         mode: ``max`` or ``min``.
+        objectives: Several values to optimise, or limits to keep, in place of `metric` and `mode`: for each ``metric``
+            and, if wanted, ``mode`` (by default as a metric of raytuner is meant, ``max`` for others) and ``limit``.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -47,6 +48,7 @@ class BaseParamTuner(BaseModel):
     show_progress: bool = False
     metric: str = "score"
     mode: Mode = "max"
+    objectives: list[Goal] | None = None
 
     @abstractmethod
     def tune(self) -> TunedResult:
@@ -58,9 +60,24 @@ class BaseParamTuner(BaseModel):
     def _configurations(self, space: SearchSpace) -> list[Params]:
         return [space.configuration(raw) for raw in space.points()]
 
-    def _study(self, space: SearchSpace, total: int) -> Study:
+    def _objective(self, function: Callable[[dict[str, Any]], Any]) -> tuple[Objective, tuple[Goal, ...]]:
+        """The objective and what is optimised."""
+        if self.objectives is None:
+            return Objective(function, self.fixed_param_dict, self.metric), (Goal(metric=self.metric, mode=self.mode),)
+        if {"metric", "mode"} & self.model_fields_set:
+            raise ConfigError("metric and mode are for one value, objectives for several; give one of the two")
+        names = [goal.metric for goal in checked(self.objectives)]
+        objective = Objective(function, self.fixed_param_dict, names[0], names[1:])
+        modes = objective.modes()
+        for name in names if modes else ():
+            if name not in (*modes, "score"):
+                raise ConfigError(f"objectives: {quoted(name)} is no metric of the objective; {nearest(name, modes)}")
+        return objective, with_modes(self.objectives, modes)
+
+    def _study(self, space: SearchSpace, goals: Sequence[Goal], total: int) -> Study:
         listeners: tuple[Listener, ...] = (bar(total),) if self.show_progress else ()
-        return Study(self.metric, self.mode, listeners=listeners, names=space.names)
+        first = goals[0]
+        return Study(first.metric, first.mode or "max", listeners=listeners, names=space.names, goals=goals)
 
 
 class ParamTuner(BaseParamTuner):
@@ -84,11 +101,11 @@ class ParamTuner(BaseParamTuner):
             AllTrialsFailedError: No configuration could be scored.
         """
         begin_run()
-        objective = Objective(self.param_fn, self.fixed_param_dict, self.metric)
+        objective, goals = self._objective(self.param_fn)
         space = self._space()
         configurations = self._configurations(space)
         objective.prepare(space)
-        study = self._study(space, len(configurations))
+        study = self._study(space, goals, len(configurations))
         try:
             for number, params in enumerate(configurations, 1):
                 _run_here(study, objective, number, params)
@@ -146,11 +163,11 @@ class AsyncParamTuner(BaseParamTuner):
 
     def _prepared(self) -> tuple[list[Params], Objective, Study]:
         begin_run()
-        objective = Objective(self.aparam_fn, self.fixed_param_dict, self.metric)
+        objective, goals = self._objective(self.aparam_fn)
         space = self._space()
         configurations = self._configurations(space)
         objective.prepare(space)
-        return configurations, objective, self._study(space, len(configurations))
+        return configurations, objective, self._study(space, goals, len(configurations))
 
     async def _run_all(self, study: Study, objective: Objective, configurations: list[Params]) -> None:
         free = asyncio.Semaphore(self.num_workers)
@@ -229,10 +246,11 @@ class RayTuneParamTuner(BaseParamTuner):
         run_config = dict(self.run_config_dict or {})
         parent = self.storage_path or run_config.pop("storage_path", None) or "runs"
         name = run_config.pop("name", None) or "tune"
+        objective, goals = self._objective(functions[0])
         space = self._space()
         options = SearchOptions(
             self.search,
-            self.mode,
+            goals[0].mode or "max",
             self.num_samples or default_trials(self.search),
             self.seed,
             self.max_concurrent_trials,
@@ -241,10 +259,11 @@ class RayTuneParamTuner(BaseParamTuner):
             self.address,
             run_config,
             self.search_options,
+            goals,
         )
         with RunLog() as log:
             return search(
-                Objective(functions[0], self.fixed_param_dict, self.metric),
+                objective,
                 space,
                 options,
                 parent=Path(parent).expanduser(),

@@ -6,6 +6,7 @@ import pytest
 
 from raytuner import TuneConfig
 from raytuner.errors import ConfigError
+from raytuner.goals import Goal
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = "documents: docs\nquestions: q.jsonl\n"
@@ -20,6 +21,21 @@ def test_defaults() -> None:
     assert (config.search.seed, config.search.scheduler, config.search.holdout) == (0, "fifo", "none")
     assert (config.objective.metric, config.objective.mode, config.objective.block_size) == (None, None, 8)
     assert config.run.address is None
+
+
+def test_several_objectives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGEST", "1500")
+    text = SMALL + "objectives: [{metric: span_recall}, {metric: chunk_tokens, mode: min, limit: '${LONGEST}'}]\n"
+    config = TuneConfig.parse(text)
+    assert config.objectives == [
+        Goal(metric="span_recall"),
+        Goal(metric="chunk_tokens", mode="min", limit=1500),
+    ]
+    assert TuneConfig.parse(config.with_best({"top_k": 2})).objectives == config.objectives
+    assert TuneConfig.parse(SMALL + "objectives:\n").objectives is None
+    assert TuneConfig.parse(SMALL, overrides=["objectives=[{metric: a, limit: 3}]"]).objectives == [
+        Goal(metric="a", limit=3)
+    ]
 
 
 def test_a_config_made_in_python_has_a_text_and_a_best() -> None:
@@ -177,6 +193,19 @@ def test_malformed_overrides(override: str) -> None:
         (SMALL + "search: {trials: 0}\n", "search.trials: 0 is not allowed; it should be greater than or equal to 1"),
         (SMALL + "search: {scheduler: fif}\n", "search.scheduler: 'fif' is not allowed; it should be 'fifo'"),
         (SMALL + "objective: {mode: best}\n", "objective.mode: 'best' is not allowed; it should be 'max' or 'min'"),
+        (SMALL + "objectives: []\n", "objectives is empty; name at least one"),
+        (SMALL + "objectives: [span_recall]\n", "objectives.0: 'span_recall' is not allowed; it should be a mapping"),
+        (SMALL + "objectives: [{mode: max}]\n", "objectives.0.metric is missing"),
+        (SMALL + "objectives: [{metric: a}, {metric: b}, {metric: a}]\n", "objectives: 'a' is there twice"),
+        (SMALL + "objectives: [{metric: a, limits: 3}]\n", "unknown key 'objectives.0.limits'; did you mean 'limit'"),
+        (SMALL + "objectives: [{metric: a, limit: .nan}]\n", "objectives.0.limit: nan is not allowed"),
+        (
+            SMALL + "objectives: [{metric: a, mode: most}]\n",
+            "objectives.0.mode: 'most' is not allowed; it should be 'max'",
+        ),
+        (SMALL + "objectives: [{metric: a}]\nobjective: {metric: b}\n", "objective.metric is for one metric"),
+        (SMALL + "objectives: [{metric: a}]\nobjective: {mode: min}\n", "objective.mode is for one metric"),
+        (SMALL + "models: {m: {modle: x}}\n", "unknown key 'models.m.modle'; did you mean 'model'"),
         (SMALL + "objective: {block_size: true}\n", "objective.block_size: True"),
         (SMALL + "run: {name: ../evil}\n", "run.name: '../evil' is not allowed; it should be letters, digits"),
         (SMALL + "run: {address: 'ray://h:1'}\n", "Ray Client is not supported"),

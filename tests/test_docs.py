@@ -22,6 +22,7 @@ from raytuner.cli import cli
 from raytuner.components import component
 from raytuner.config import TuneConfig
 from raytuner.datasets.columns import COLUMNS
+from raytuner.goals import Goal
 from raytuner.models.factory import FORMS
 from raytuner.models.spec import ModelSettings
 from raytuner.models.wheels import REGISTRY
@@ -291,6 +292,7 @@ def keys() -> Iterator[tuple[str, str]]:
         "questions": config_sections.QuestionsConfig,
         "search": config_sections.SearchConfig,
         "objective": config_sections.ObjectiveConfig,
+        "objectives": Goal,
         "budget": config_sections.BudgetConfig,
         "run": config_sections.RunSection,
     }

@@ -89,3 +89,17 @@ def test_mistakes_are_found_when_a_search_begins(folder: Path, name: str, words:
 def test_without_one_documents_are_required() -> None:
     with pytest.raises(ConfigError, match="documents is missing; add it"):
         TuneConfig.parse("questions: q.jsonl")
+
+
+def test_several_values_of_it(folder: Path) -> None:
+    text = CONFIG.replace("objective: {function: NAME, metric: hits}", "objective: {function: own_scores.score}")
+    more = "objectives: [{metric: given, mode: min}, {metric: hits, limit: 3}]\n"
+    plan = make_plan(TuneConfig.parse(text + more, base=folder))
+    assert "own_scores" not in sys.modules
+    assert [line for line in describe(plan).splitlines() if line.startswith("objective ")] == [
+        "objective   given of own_scores.score (by dotted path, not imported), min",
+        "objective   hits of own_scores.score (by dotted path, not imported), max, at least 3",
+    ]
+    result = ParamTuner(param_fn=plan.objective, param_dict={"depth": [1, 3, 2]}, objectives=list(plan.goals)).tune()
+    assert [found.params for found in result.pareto] == [{"depth": 3}]
+    assert [found.metrics["hits"] for found in result.beyond_limit] == [2.0]

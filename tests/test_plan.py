@@ -9,7 +9,9 @@ import yaml
 from raytuner import TuneConfig
 from raytuner.datasets import Question, QuestionSet, Reference
 from raytuner.errors import ConfigError, UserError
-from raytuner.plan import Plan, default_metric, make_plan
+from raytuner.goals import Goal
+from raytuner.plan import Plan, make_plan
+from raytuner.plan_objective import default_metric
 from raytuner.plan_text import describe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,6 +62,40 @@ def test_metric_and_mode_by_default(tmp_path: Path) -> None:
         (tmp_path / "q.jsonl").write_text(row)
         found = plan(documents=str(tmp_path), questions=str(tmp_path / "q.jsonl"))
         assert found.objective.metric == metric
+
+
+def test_several_objectives_and_limits() -> None:
+    found = plan(objectives=[{"metric": "span_recall"}, {"metric": "chunk_tokens", "limit": 1500}])
+    assert found.goals == (
+        Goal(metric="span_recall", mode="max"),
+        Goal(metric="chunk_tokens", mode="min", limit=1500),
+    )
+    assert (found.objective.metric, found.mode) == ("span_recall", "max")
+    assert "objective   span_recall, max\nobjective   chunk_tokens, min, at most 1500\n" in describe(found)
+    one = plan(objectives=[{"metric": "chunk_tokens", "mode": "max", "limit": 99}])
+    assert "objective   chunk_tokens, max, at least 99\n" in describe(one)
+    answers = plan(objectives=[{"metric": "token_f1"}, {"metric": "ndcg@5"}])
+    assert {"token_f1", "ndcg@5", "mrr", "exact_match", "chunk_tokens"} <= set(answers.objective.modes)
+
+
+def test_objectives_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="unknown metric 'chunk_token'; did you mean 'chunk_tokens'"):
+        plan(objectives=[{"metric": "span_recall"}, {"metric": "chunk_token"}])
+
+
+def test_objectives_of_dotted_paths_are_not_imported() -> None:
+    found = plan(
+        objectives=[
+            {"metric": "not_there.one", "limit": 3},
+            {"metric": "not_there.two", "mode": "min", "limit": 4},
+            {"metric": "chunk_tokens", "limit": 5},
+        ]
+    )
+    assert [line.removeprefix("objective   ") for line in describe(found).splitlines() if "objective" in line] == [
+        "not_there.one (by dotted path, not imported), max unless it says min, limit 3",
+        "not_there.two (by dotted path, not imported), min, at most 4",
+        "chunk_tokens, min, at most 5",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +263,7 @@ def test_each_config_plans(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RAYTUNER_DATA", str(data_dir))
     monkeypatch.delenv("RAYTUNER_LLM", raising=False)
     found = {path.stem: make_plan(TuneConfig.load(path)) for path in sorted((ROOT / "configs").glob("*.yaml"))}
-    assert set(found) == {"chinese", "full", "llama2", "quickstart", "spans"}
+    assert set(found) == {"chinese", "full", "llama2", "pareto", "quickstart", "spans"}
     assert (found["llama2"].search, found["llama2"].total) == ("grid", 9)
     assert found["llama2"].objective.metric == "semantic_similarity"
     assert len(found["chinese"].objective.questions) == 1190

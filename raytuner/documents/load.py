@@ -86,6 +86,26 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
         yield show
 
 
+def given_documents(documents: Any) -> list[Document]:
+    """Documents that are handed over, or are to be loaded from paths.
+
+    Raises:
+        DataError: One is empty, or two share an id.
+    """
+    if isinstance(documents, (str, Path)):
+        return load_documents(documents)
+    entries = list(documents)
+    if not entries or not all(isinstance(entry, Document) for entry in entries):
+        return load_documents(entries)
+    times = Counter(entry.id for entry in entries)
+    for entry in entries:
+        if not entry.text.strip():
+            raise DataError(f"document {entry.id!r} is empty; remove it or put text into it")
+        if times[entry.id] > 1:
+            raise DataError(f"{times[entry.id]} documents have the id {entry.id!r}; make it unique")
+    return entries
+
+
 def _read(files: Sequence[File], encoding: str, progress: Progress | None) -> list[Document]:
     read = _Reading(encoding, progress)
     slow = [file for file in files if file.suffix in SLOW]

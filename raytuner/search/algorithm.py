@@ -21,7 +21,7 @@ Capability = Literal["mixed", "conditional", "multi-objective", "parallel", "exh
 CAPABILITIES: dict[Capability, str] = {
     "mixed": "categories, whole and other numbers in one model",
     "conditional": "knows itself which parameters are active; from others, inactive ones are hidden",
-    "multi-objective": "models several objectives; for others they are made one score",
+    "multi-objective": "models several objectives, and limits; for others they are made one loss",
     "parallel": "its model knows of trials in flight",
     "exhausts": "ends by itself when a finite space is exhausted; others are ended",
     "replays": "with the same seed and results, the same suggestions again; others are told the results on restoring",
@@ -84,6 +84,7 @@ class Algorithm:
         refuses: Why it cannot take a parameter, from its name and itself; None if it can.
         models: Whether it makes a model of the results, which takes some milliseconds for each suggestion.
         libraries: What some of its options need: by option and value.
+        one_objective: Options and values with which it cannot model several objectives, or limits.
         problem_elsewhere: Asks what has to be done before it can run where that is not a matter of libraries.
     """
 
@@ -95,7 +96,13 @@ class Algorithm:
     refuses: Callable[[str, Parameter], str | None] = lambda name, parameter: None
     models: bool = False
     libraries: Mapping[tuple[str, Any], Library] = field(default_factory=dict)
+    one_objective: frozenset[tuple[str, Any]] = frozenset()
     problem_elsewhere: Callable[[], str | None] = lambda: None
+
+    def models_objectives(self, options: Mapping[str, Any]) -> bool:
+        """Whether it models several objectives, and limits, by itself with these options."""
+        alone = any(options.get(name) == value for name, value in self.one_objective)
+        return "multi-objective" in self.can and not alone
 
     def problem(self, options: Mapping[str, Any] | None = None) -> str | None:
         """What has to be done before it can be used with these options; None if nothing."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from raytuner.errors import SearchError, quoted
 from raytuner.search.quiet import quiet
 from raytuner.space import Choice, Raw, SearchSpace
 from raytuner.space_parameters import plain_value
+
+Scores = list[float]
+"""One for each metric."""
 
 MAX_REJECTED = 10
 """After so many suggestions in a row that cannot be used, a configuration near the last one is drawn instead."""
@@ -58,6 +61,7 @@ class Guard(Searcher):  # type: ignore[misc]
         seed: For the configurations that are drawn when the algorithm only repeats itself.
         patience: See `MAX_REJECTED`; less for an algorithm that takes long for a suggestion.
         name: What the algorithm is called in messages.
+        others: Further metrics that the algorithm is told of.
     """
 
     def __init__(
@@ -71,8 +75,10 @@ class Guard(Searcher):  # type: ignore[misc]
         seed: int = 0,
         patience: int = MAX_REJECTED,
         name: str = "algorithm",
+        others: Sequence[str] = (),
     ) -> None:
         super().__init__(metric=metric, mode=mode)
+        self._metrics = (metric, *others)
         self._space = space
         self._inner = inner
         self._trials = trials
@@ -81,7 +87,7 @@ class Guard(Searcher):  # type: ignore[misc]
         self._size = space.size()
         self._rng = random.Random(f"guard {seed}")  # not the draws of random search once more
         self._asked = 0
-        self._results: dict[str, float | None] = {}  # key -> score, None = failed
+        self._results: dict[str, Scores | None] = {}  # key -> scores, None = failed
         self._waiting: dict[str, list[str]] = {}  # key in flight -> ids of the inner algorithm's repeats
         self._keys: dict[str, str] = {}  # Ray's trial id -> key
         self._inner_ids: dict[str, str] = {}  # Ray's trial id -> id known to the inner algorithm
@@ -90,7 +96,7 @@ class Guard(Searcher):  # type: ignore[misc]
         self._waits = 0
         self._failure: SearchError | None = None
         self._replays = True  # whether a restored algorithm has suggested the same so far
-        self._events: list[tuple[str, Any]] = []  # Ray's trial id with a point handed out, or with a score
+        self._events: list[tuple[str, Any]] = []  # Ray's trial id with a point handed out, or with scores
         self.ended: str | None = None
 
     @property
@@ -149,16 +155,14 @@ class Guard(Searcher):  # type: ignore[misc]
         key = self._keys.pop(trial_id, None)
         if key is None:
             return
-        score = None if error or not result else result.get(self.metric)
-        if score is not None and not math.isfinite(score):
-            score = None
-        self._results[key] = score
-        self._events.append((trial_id, score))
+        scores = None if error or not result else self._scores(result)
+        self._results[key] = scores
+        self._events.append((trial_id, scores))
         if trial_id in self._drawn:
-            self._tell_drawn(self._drawn.pop(trial_id), score)
+            self._tell_drawn(self._drawn.pop(trial_id), scores)
         inner_id = self._inner_ids.pop(trial_id, None)
         for known in [*([inner_id] if inner_id else []), *self._waiting.pop(key, [])]:
-            self._tell(known, score)
+            self._tell(known, scores)
 
     def save(self, checkpoint_path: str) -> None:
         """Write what was handed out and told, as JSON."""
@@ -174,8 +178,8 @@ class Guard(Searcher):  # type: ignore[misc]
             if isinstance(what, dict):
                 self._suggest_again(trial_id, what)
             else:
-                error = what is None
-                self.on_trial_complete(trial_id, None if error else {self.metric: what}, error=error)
+                result = None if what is None else dict(zip(self._metrics, what, strict=True))
+                self.on_trial_complete(trial_id, result, error=what is None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles the searcher to a file that nobody reads."""
@@ -292,18 +296,24 @@ class Guard(Searcher):  # type: ignore[misc]
         if trial_id in self._inner_ids:
             self._tell(self._inner_ids.pop(trial_id), None)
 
-    def _tell_drawn(self, raw: Raw, score: float | None) -> None:
-        value, error = (math.nan, True) if score is None else (score, False)
+    def _scores(self, result: Mapping[str, Any]) -> Scores | None:
+        """What the algorithm is told of; None if one of the metrics is no finite number."""
+        found = [result.get(name) for name in self._metrics]
+        scores = [value for value in found if value is not None and math.isfinite(value)]
+        return scores if len(scores) == len(found) else None
+
+    def _tell_drawn(self, raw: Raw, scores: Scores | None) -> None:
+        value = math.nan if scores is None else scores[0] if len(scores) == 1 else scores
         # Many of Ray's wrappers know only what they have suggested.
         with self._noting_failure(), contextlib.suppress(NotImplementedError):
-            self._inner.add_evaluated_point(raw, value, error=error)
+            self._inner.add_evaluated_point(raw, value, error=scores is None)
 
-    def _tell(self, inner_id: str, score: float | None) -> None:
-        result = {self.metric: score, "training_iteration": 1}
+    def _tell(self, inner_id: str, scores: Scores | None) -> None:
         with self._noting_failure():
-            if score is None:
+            if scores is None:
                 self._inner.on_trial_complete(inner_id, error=True)
             else:
+                result = {**dict(zip(self._metrics, scores, strict=True)), "training_iteration": 1}
                 self._inner.on_trial_complete(inner_id, result=result)
 
     def _draw_unseen(self, near: Raw) -> Raw | None:

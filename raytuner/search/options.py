@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from raytuner.goals import Goal
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class SearchOptions:
         address: A Ray cluster; None and ``local`` start Ray on this machine.
         run_config: Further fields of Ray's ``RunConfig``.
         algorithm_options: Options of the algorithm.
+        goals: What is optimised, if that is several metrics or there are limits.
     """
 
     algorithm: str
@@ -34,3 +37,4 @@ class SearchOptions:
     address: str | None = None
     run_config: Mapping[str, Any] | None = None
     algorithm_options: Mapping[str, Any] = field(default_factory=dict)
+    goals: Sequence[Goal] = ()

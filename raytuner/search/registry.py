@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from raytuner.errors import SearchError, SpaceError, nearest, quoted
+from raytuner.goals import Goal, are_plain, with_modes
 from raytuner.search import systems
 from raytuner.search.algorithm import Algorithm, Library
 from raytuner.search.quiet import quiet
@@ -54,6 +56,7 @@ ALGORITHMS: dict[str, Algorithm] = {
                 ("sampler", "gp"): Library("torch", "torch", ">=2.6", "optuna-gp", 200),
                 ("sampler", "cmaes"): Library("cmaes", "cmaes", ">=0.11", "cmaes", 1),
             },
+            one_objective=frozenset({("sampler", "cmaes")}),
         ),
         Algorithm(
             "hyperopt",
@@ -191,6 +194,7 @@ def make_searcher(
     *,
     trials: int | None = None,
     points: Sequence[Raw] = (),
+    objectives: Sequence[Goal | Mapping[str, Any]] = (),
     **options: Any,
 ) -> Searcher:
     """Make a searcher that keeps raytuner's contract; see `raytuner.search.guard.Guard`.
@@ -203,6 +207,8 @@ def make_searcher(
         seed: Fixes the sequence of configurations.
         trials: The most configurations to evaluate; None is no limit of its own.
         points: Raw samples to evaluate first.
+        objectives: Several metrics to optimise, or limits to keep: ``{"metric", "mode", "limit"}`` each, or a `Goal`;
+            `metric` and `mode` then have to be those of the first.
         **options: Options of the algorithm; see `Algorithm.options`.
 
     Returns:
@@ -221,9 +227,36 @@ def make_searcher(
     found = check_search(name, space, options)
     if space.size() == 0:
         space.default()  # says which rule no configuration keeps
-    task = Task(space, metric, mode, seed, points, trials)
+    goals = _goals(objectives, metric, mode)
+    task = Task(space, metric, mode, seed, points, trials, () if are_plain(goals) else goals)
     with quiet():
         # There is nothing to model in a single point.
-        inner = systems.grid(task) if space.size() == 1 else found.make(task, **options)
+        inner = systems.grid(task) if space.size() == 1 else _make(found, task, options)
     patience = 2 if found.models else MAX_REJECTED
-    return Guard(space, inner, metric, mode, trials=trials, seed=seed, patience=patience, name=found.name)
+    others = [goal.metric for goal in goals[1:]]
+    return Guard(
+        space, inner, metric, mode, trials=trials, seed=seed, patience=patience, name=found.name, others=others
+    )
+
+
+def _goals(objectives: Sequence[Goal | Mapping[str, Any]], metric: str, mode: str) -> tuple[Goal, ...]:
+    """What is optimised.
+
+    Raises:
+        SearchError: The metric or mode is not that of the first objective.
+    """
+    given = [Goal.model_validate(objective) for objective in objectives or [{"metric": metric, "mode": mode}]]
+    goals = with_modes(given, {})
+    if (goals[0].metric, goals[0].mode) != (metric, mode):
+        raise SearchError(f"metric is {metric!r}, {mode}; give that of the first objective: {goals[0]}")
+    return goals
+
+
+def _make(found: Algorithm, task: Task, options: dict[str, Any]) -> Searcher:
+    """An algorithm, told of several objectives as it can be."""
+    if not task.goals or found.models_objectives(options):
+        return found.make(task, **options)
+    from raytuner.search.scalarise import LOSS, ScalarisedSearcher
+
+    one = replace(task, metric=LOSS, mode="min", goals=())
+    return ScalarisedSearcher(found.make(one, **options), task.goals)

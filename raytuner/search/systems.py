@@ -59,10 +59,11 @@ def optuna(task: Task, *, sampler: Sampler = "tpe", n_startup_trials: Annotated[
     """
     import optuna as library
 
-    from raytuner.search.optuna import OptunaSearcher, make_sampler
+    from raytuner.search.optuna import Excess, OptunaSearcher, make_sampler
 
     library.logging.set_verbosity(library.logging.ERROR)  # it warns of what a sampler draws at random
-    return OptunaSearcher(task, make_sampler(sampler, task, n_startup_trials))
+    excess = Excess() if any(goal.limit is not None for goal in task.goals) else None
+    return OptunaSearcher(task, make_sampler(sampler, task, n_startup_trials, excess), excess)
 
 
 def hyperopt(task: Task, *, n_startup_trials: Annotated[int, Ge(1)] = 10) -> Searcher:

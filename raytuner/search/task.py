@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raytuner.goals import Goals
 from raytuner.space import Raw, SearchSpace
 
 
@@ -19,6 +20,8 @@ class Task:
         seed: Fixes what is drawn at random.
         points: Raw samples to suggest before all others.
         trials: The most configurations that will be evaluated; None if that is not known.
+        goals: What is optimised, if that is several metrics or there are limits; `metric` is that of the first. Only
+            algorithms that can model several objectives are given them.
     """
 
     space: SearchSpace
@@ -27,3 +30,4 @@ class Task:
     seed: int = 0
     points: Sequence[Raw] = ()
     trials: int | None = None
+    goals: Goals = ()

@@ -361,7 +361,7 @@ def test_restoring_another_stream_tells_it_what_is_known(tmp_path: Path) -> None
         ["t1", X],
         ["t2", Y],
         ["t3", Z1],
-        ["t1", 0.5],
+        ["t1", [0.5]],
         ["t2", None],
-        ["t3", 0.25],
+        ["t3", [0.25]],
     ]

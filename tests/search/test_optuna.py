@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from raytuner.goals import Goal
 from raytuner.search import optuna
-from raytuner.search.optuna import OptunaSearcher, make_sampler
+from raytuner.search.optuna import Excess, OptunaSearcher, make_sampler
 from raytuner.search.task import Task
 from raytuner.space import SearchSpace
 
@@ -156,3 +157,58 @@ def test_optuna_sees_only_active_parameters() -> None:
     made.add_evaluated_point({"a": "x", "b": 0.9}, 1.0)
     assert {frozenset(trial.params) for trial in trials(made)} == {frozenset({"a"}), frozenset({"a", "b"})}
     assert all(("b" in trial.params) == (trial.params["a"] == "y") for trial in trials(made))
+
+
+GOALS = (Goal(metric="x", mode="max", limit=0.2), Goal(metric="n", mode="min"))
+
+
+def several(sampler: str = "tpe") -> OptunaSearcher:
+    task = Task(SPACE, "x", "max", goals=GOALS)
+    excess = Excess()
+    return OptunaSearcher(task, make_sampler(sampler, task, 10, excess), excess)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "brute_force"])
+def test_several_objectives_are_optunas_own(sampler: str) -> None:
+    space = SearchSpace.from_dict({"x": {"float": [0, 1], "step": 0.1}, "n": {"int": [0, 20]}})
+    task = Task(space, "x", "max", goals=GOALS)
+    excess = Excess()
+    made = OptunaSearcher(task, make_sampler(sampler, task, 10, excess), excess)
+    for i in range(40):
+        point = space.decode(made.suggest(f"t{i}"))
+        made.on_trial_complete(f"t{i}", {"x": point["x"], "n": float(point["n"])}, error=i == 20)
+    assert [direction.name for direction in made._study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    front = {tuple(trial.values) for trial in made._study.best_trials}
+    known = [trial.values for trial in trials(made) if trial.state == TrialState.COMPLETE]
+    assert len(known) == 39
+    assert all(not any(a >= x and b <= n and (a, b) != (x, n) for a, b in known) for x, n in front)
+
+
+def test_optuna_knows_what_is_beyond_a_limit_of_what_it_suggested_and_of_what_not() -> None:
+    made = several()
+    made.suggest("a")
+    made.on_trial_complete("a", {"x": 0.1, "n": 3.0})
+    made.suggest("b")
+    made.on_trial_complete("b", {"x": 0.3, "n": 3.0})
+    made.add_evaluated_point({"x": 0.15, "n": 2}, [0.15, 2.0])
+    made.add_evaluated_point({"x": 0.15, "n": 4}, float("nan"), error=True)
+    attributes = [trial.system_attrs.get("constraints") for trial in trials(made)]
+    assert attributes[:3] == [pytest.approx([0.5]), pytest.approx([0.0]), pytest.approx([0.25])]
+    assert attributes[3] is None
+    assert [trial.number for trial in made._study.best_trials] == [1]
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_of_several_objectives_the_front_is_kept() -> None:
+    made = several()
+    values = [((7 * i) % 31 / 31, float((11 * i) % 31)) for i in range(31)]
+    for i, (x, n) in enumerate(values):
+        made.suggest(f"t{i}")
+        made.on_trial_complete(f"t{i}", {"x": x, "n": n})
+    within = [value for value in values if value[0] >= 0.2]
+    front = {(x, n) for x, n in within if not any(a >= x and b <= n and (a, b) != (x, n) for a, b in within)}
+    kept = [tuple(trial.values) for trial in trials(made)]
+    assert len(kept) == 20
+    assert 2 < len(front) <= 8
+    assert front <= set(kept)
+    assert all("constraints" in trial.system_attrs for trial in trials(made))

@@ -1,0 +1,128 @@
+"""What a config wants: the questions, the objective that scores them, and which way is better."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from raytuner import datasets
+from raytuner.config import TuneConfig
+from raytuner.datasets import QuestionSet
+from raytuner.documents.document import Document
+from raytuner.goals import Goal, with_modes
+from raytuner.own_objective import OwnObjective
+from raytuner.rag import DEFAULT_METRIC, RagObjective
+
+logger = logging.getLogger("raytuner")
+
+
+def make_objective(config: TuneConfig, documents: Sequence[Document] | None) -> RagObjective | OwnObjective:
+    """The objective of a config; nothing that it names by a dotted path is imported.
+
+    Args:
+        config: The config.
+        documents: Those of the config; None if they were not read.
+
+    Raises:
+        UserError: With the value, the rule and the fix.
+    """
+    return (_own_objective if config.objective.function else _rag_objective)(config, documents)
+
+
+def goals_of(config: TuneConfig, objective: RagObjective | OwnObjective) -> tuple[Goal, ...]:
+    """What a config optimises.
+
+    Args:
+        config: The config.
+        objective: That of the config; its metrics say which way is better where the config does not.
+    """
+    plain = [Goal(metric=objective.metric, mode=config.objective.mode)]
+    return with_modes(config.objectives or plain, objective.modes)
+
+
+def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> RagObjective:
+    questions = _read_questions(config, documents)
+    if config.objective.metric is None and config.objectives is None:
+        _say_what_lost_references_change(questions)
+    return RagObjective(
+        documents,
+        questions,
+        metric=_metrics(config) or default_metric(questions),
+        block_size=config.objective.block_size,
+        seed=config.search.seed,
+        similarity_embedding=config.objective.similarity_embedding,
+        models=config.models_table(),
+        components=config.components_table(),
+        folder=config.folder,
+        cache_sampled=config.cache_sampled,
+        **config.pipeline,
+    )
+
+
+def _own_objective(config: TuneConfig, documents: Sequence[Document] | None) -> OwnObjective:
+    questions = _read_questions(config, documents) if config.questions else ()
+    assert config.objective.function is not None
+    return OwnObjective(
+        config.objective.function,
+        (_metrics(config) or ["score"])[0],
+        config.folder,
+        documents or (),
+        tuple(questions),
+        config.pipeline,
+    )
+
+
+def _metrics(config: TuneConfig) -> list[str]:
+    """The metrics that a config names."""
+    if config.objectives is not None:
+        return [goal.metric for goal in config.objectives]
+    return [] if config.objective.metric is None else [config.objective.metric]
+
+
+def default_metric(questions: QuestionSet) -> str:
+    """The metric when none is named: the most exact that the questions allow.
+
+    Of the span metrics it is F4, which weighs recall 16 times: what is not retrieved cannot be answered,
+    while text too much only costs. F1 would nearly always take the smallest chunk alone. Questions that
+    cannot be answered do not count, unless there are no others.
+    """
+    answerable = [question for question in questions if question.answerable]
+    if answerable and all(question.references for question in answerable):
+        return "span_f4"
+    if answerable and all(question.references or question.documents for question in answerable):
+        return "ndcg"
+    return DEFAULT_METRIC
+
+
+def _say_what_lost_references_change(questions: QuestionSet) -> None:
+    """The default metric is for all questions, so a few that have lost their references may decide it."""
+    kept = tuple(question for question in questions if question.id not in questions.lost)
+    without, metric = default_metric(QuestionSet(kept)), default_metric(questions)
+    if kept and without != metric:
+        logger.warning(
+            "the metric is %s, since %d of %d questions have no reference left; mend these, or leave them out with "
+            "`questions: {path: ..., on_bad_span: drop}`, and it is %s",
+            metric,
+            len(questions) - len(kept),
+            len(questions),
+            without,
+        )
+
+
+def _read_questions(config: TuneConfig, documents: Sequence[Document] | None) -> QuestionSet:
+    section = config.questions
+    assert section is not None  # or the config would have been refused
+    questions = datasets.load(
+        section.paths,
+        columns=section.columns,
+        on_bad_span=section.on_bad_span,
+        encoding=section.encoding,
+        documents=documents or None,
+    )
+    if questions.dropped:
+        logger.warning(
+            "%s: %d reference spans do not match their documents and were dropped",
+            ", ".join(section.paths),
+            questions.dropped,
+        )
+    return questions
