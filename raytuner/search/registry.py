@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from raytuner.errors import SearchError, SpaceError, nearest, quoted
 from raytuner.search import systems
 from raytuner.search.algorithm import Algorithm, Library
-from raytuner.search.task import Task
+from raytuner.search.task import Task, Work
 from raytuner.space import Raw, SearchSpace
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ ALGORITHMS: dict[str, Algorithm] = {
             "configurations drawn at random, none twice",
             systems.random_search,
             can=frozenset({"mixed", "conditional", "parallel", "replays"}),
+        ),
+        Algorithm(
+            "auto",
+            "made for RAG: a Gaussian process over matching values that weighs improvement against new work",
+            systems.auto,
+            can=frozenset({"mixed", "conditional", "parallel", "exhausts", "replays"}),
+            models=True,
         ),
         Algorithm(
             "optuna",
@@ -130,6 +137,7 @@ def make_searcher(
     *,
     trials: int | None = None,
     points: Sequence[Raw] = (),
+    work: Work | None = None,
     **options: Any,
 ) -> Searcher:
     """Make a searcher that keeps raytuner's contract; see `raytuner.search.guard.Guard`.
@@ -142,6 +150,7 @@ def make_searcher(
         seed: Fixes the sequence of configurations.
         trials: The most configurations to evaluate; None is no limit of its own.
         points: Raw samples to evaluate first.
+        work: What work a configuration needs; only ``auto`` asks for it. See `raytuner.work`.
         **options: Options of the algorithm; see `Algorithm.options`.
 
     Returns:
@@ -160,7 +169,7 @@ def make_searcher(
     found = check_search(name, space, options)
     if space.size() == 0:
         space.default()  # says which rule no configuration keeps
-    task = Task(space, metric, mode, seed, points, trials)
+    task = Task(space, metric, mode, seed, points, trials, work)
     # There is nothing to model in a single point.
     inner = systems.grid(task) if space.size() == 1 else found.make(task, **options)
     patience = 2 if found.models else MAX_REJECTED

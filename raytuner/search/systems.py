@@ -37,6 +37,13 @@ def random_search(task: Task) -> Searcher:
     return PointSearcher(itertools.chain(task.points, iter(lambda: task.space.draw(rng), None)), task)
 
 
+def auto(task: Task) -> Searcher:
+    """raytuner's own: a Gaussian process over matching values."""
+    from raytuner.search.auto import AutoSearcher
+
+    return AutoSearcher(task)
+
+
 Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "brute_force"]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from raytuner.space import Raw, SearchSpace
+from raytuner.space import Params, Raw, SearchSpace
+
+Work = Callable[[Params], Mapping[str, float]]
+"""From a configuration to the artefacts that it needs and others may share: about how many seconds each takes to make."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Task:
         seed: Fixes what is drawn at random.
         points: Raw samples to suggest before all others.
         trials: The most configurations that will be evaluated; None if that is not known.
+        work: What work a configuration needs; None if nothing is known of it.
     """
 
     space: SearchSpace
@@ -27,3 +31,4 @@ class Task:
     seed: int = 0
     points: Sequence[Raw] = ()
     trials: int | None = None
+    work: Work | None = None
