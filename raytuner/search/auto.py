@@ -20,7 +20,7 @@ from raytuner.space import Raw, SearchSpace
 
 DESIGN = 3
 """So many configurations are spread out, before a model chooses; those that were given count."""
-DRAWS, MIN_DRAWS = 48, 16
+DRAWS, MIN_DRAWS = 32, 16
 """So many draws of the model's settings there are for up to 40 trials, and for the most."""
 MAX_MODELLED = 100
 """So many trials are modelled; each suggestion takes the longer the more there are."""

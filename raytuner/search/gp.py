@@ -24,21 +24,21 @@ CONSTANT = 1.0
 """The prior variance of the mean of all scores, which are standardised."""
 PRIOR = CONSTANT + 1.0
 """The prior variance of each score, without noise."""
-SHAPE = RATE = 2.0
-"""Of the inverse gamma prior of the variance of standardised scores: its mean is 2, its mode 2/3."""
+SHAPE = RATE = 1.0
+"""Of the inverse gamma prior of the variance of standardised scores: its mode is 1/2."""
 
-SPREAD_OF_WEIGHTS = 1.3
+SPREAD_OF_WEIGHTS = 2.0
 """The deviation of a weight's logarithm: one parameter is often worth more than all others together."""
-LENGTH, SPREAD_OF_LENGTH = 1.0, 0.8
+LENGTH, SPREAD_OF_LENGTH = 2.0, 0.8
 """The median length, where the range of a parameter is 1, and the deviation of its logarithm."""
-INTERACTION, SPREAD_OF_INTERACTION = -1.0, 1.0
+INTERACTION, SPREAD_OF_INTERACTION = -1.5, 1.0
 """Mean and deviation of the logit of the product's share."""
-NOISE, SPREAD_OF_NOISE = 0.01, 1.0
+NOISE, SPREAD_OF_NOISE = 0.003, 1.0
 """The median variance of the noise, where that of the scores is 1, and the deviation of its logarithm."""
 
-STEPS = 6
+STEPS = 4
 """So often each draw is moved towards the posterior."""
-STRIDE = 0.5
+STRIDE = 0.7
 """How far a proposal is from where it starts, from 0 to 1."""
 
 
