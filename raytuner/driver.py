@@ -18,6 +18,7 @@ from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
+from raytuner.work import work
 
 
 def search(
@@ -66,6 +67,7 @@ def search(
         options.seed,
         trials=options.trials,
         points=points,
+        work=work(objective),
         **options.algorithm_options,
     )
     objective.prepare(space)

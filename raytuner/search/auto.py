@@ -86,7 +86,7 @@ class Auto:
         return self._first_new(candidates, gains, started)
 
     def _spread_out(self, started: Sequence[Raw], rng: random.Random) -> Raw | None:
-        """The configuration of which least is known: one after the other they make a design that is nearly D-optimal."""
+        """The configuration of which least is known; several of them make a design that is nearly D-optimal."""
         candidates = self._candidates.around([], rng)
         rng.shuffle(candidates := [*candidates])
         of = self._coordinates.of
@@ -115,7 +115,8 @@ class Auto:
     def _gains(self, model: Process, candidates: Sequence[Raw]) -> Floats:
         """The expected improvement of candidates over the best that each draw of the model believes to know."""
         found = model.predict(self._coordinates.of(candidates))
-        return expected_improvement(found.mean, found.deviation, model.best[:, None]).mean(axis=0)
+        gains: Floats = expected_improvement(found.mean, found.deviation, model.best[:, None]).mean(axis=0)
+        return gains
 
     def _first_new(self, candidates: Sequence[Raw], gains: Floats, started: Sequence[Raw]) -> Raw | None:
         """The candidate of the greatest gain, for its cost, that is valid and was not started."""
@@ -126,7 +127,7 @@ class Auto:
         for i in order:
             raw = candidates[i]
             if self._space.key(raw) not in seen and self._space.is_valid(raw):
-                return raw
+                return dict(raw)
         return None
 
 
@@ -140,16 +141,23 @@ class AutoSearcher(AskTellSearcher):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._auto = Auto(task.space, task.seed, task.trials, task.work)
-        self._known: list[Known] = []
+        self._known: dict[str, Known] = {}
+        self._pending: dict[str, Raw] = {}
 
     def ask(self) -> Any:
         """The next point, or that none was found."""
-        raw = self._auto.suggest(self._known, list(self._open.values()))
+        raw = self._auto.suggest(list(self._known.values()), list(self._pending.values()))
         return Searcher.FINISHED if raw is None else raw
+
+    def expect(self, raw: Raw) -> None:
+        """Take note of a point that is evaluated now."""
+        self._pending[self.space.key(raw)] = raw
 
     def tell(self, raw: Raw, loss: float | None) -> None:
         """Take in what is to be minimised of a point."""
-        self._known.append(Known(raw, None if loss is None else -loss))
+        key = self.space.key(raw)
+        self._pending.pop(key, None)
+        self._known[key] = Known(raw, None if loss is None else -loss)
 
 
 def standardised(scores: Floats) -> Floats:
@@ -168,7 +176,7 @@ def expected_improvement(mean: Floats, deviation: Floats, best: Floats | float) 
         best: What is to be improved on.
     """
     z = (mean - best) / deviation
-    below = (1 + _erf(z / sqrt(2)).astype(float)) / 2
+    below = (1 + np.asarray(_erf(z / sqrt(2)), dtype=float)) / 2
     gain: Floats = np.maximum(deviation * (z * below + np.exp(-z * z / 2) / sqrt(2 * pi)), 0.0)
     return gain
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from raytuner.space import Choice, Normal, Parameter, Range, Raw, SearchSpace
 
-
 MAX_VALUES = 12
 """A parameter with no more values has them all tried around a good configuration."""
 
@@ -87,9 +86,7 @@ class Coordinates:
 
     def _row(self, point: Raw) -> list[float]:
         active = self._space.active(point) if self._conditional else point
-        return [
-            of(point[name]) if name in active else math.nan for name, of in zip(self.names, self._of, strict=True)
-        ]
+        return [of(point[name]) if name in active else math.nan for name, of in zip(self.names, self._of, strict=True)]
 
 
 def scale(parameter: Parameter) -> Scale | None:

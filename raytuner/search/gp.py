@@ -4,10 +4,10 @@ Its kernel is a sum of one kernel for each parameter, and of their product, in w
 
     k(x, z) = c + (1 - p) sum_j w_j s_j(x_j, z_j) + p prod_j (1 - a_j (1 - s_j(x_j, z_j)))
 
-with the weights w_j (they sum to 1), a_j = w_j / max w: what matters alone also matters together. The similarity s_j of two
-values is 1 where they match; else it is 0 for categories, and exp(-distance / length) for numbers (Rasmussen and
-Williams 2006, section 4.2.1: Ornstein-Uhlenbeck). The scale of the scores has an inverse gamma prior and is integrated
-out (ibid., section 9.9: a Student-t process).
+with the weights w_j (they sum to 1), a_j = w_j / max w: what matters alone also matters together. The similarity s_j of
+two values is 1 where they match; else it is 0 for categories, and exp(-distance / length) for numbers, as in an
+Ornstein-Uhlenbeck process (Rasmussen and Williams 2006, section 4.2.1). The scale of the scores has an inverse gamma prior
+and is integrated out (Shah, Wilson and Ghahramani 2014, Student-t processes).
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def similarity(a: Floats, b: Floats, lengths: Floats | None) -> Floats:
     distance = np.abs(a[:, None] - b)
     distance = np.where(inactive, 0.0, np.where(np.isnan(distance), np.inf, distance))
     if lengths is None:
-        return (distance == 0)[None].astype(float)
+        matching: Floats = (distance == 0)[None].astype(float)
+        return matching
     similar: Floats = np.exp(-distance / lengths[:, None, None])
     return similar
 
@@ -147,15 +148,13 @@ class Process:
         rng: Where they are drawn from.
     """
 
-    def __init__(
-        self, x: Floats, y: Floats, ordered: NDArray[np.bool_], draws: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, x: Floats, y: Floats, ordered: NDArray[np.bool_], draws: int, rng: np.random.Generator) -> None:
         self._x, self._y, self._ordered, self._evaluated = x, y, ordered, len(y)
         normal = rng.standard_normal((draws, 2 * x.shape[1] + 2))
         found = self._fit_to(settings(normal))
         for _ in range(STEPS):
-            # Preconditioned Crank-Nicolson proposals keep the prior, so that the likelihoods alone decide (Cotter et al.
-            # 2013, MCMC methods for functions, section 4.1).
+            # Preconditioned Crank-Nicolson proposals keep the prior, so that the likelihoods alone decide (Cotter,
+            # Roberts, Stuart and White 2013, MCMC methods for functions).
             proposed = np.sqrt(1 - STRIDE**2) * normal + STRIDE * rng.standard_normal(normal.shape)
             other = self._fit_to(settings(proposed))
             better = np.log(rng.random(draws)) < other.likelihood - found.likelihood
@@ -172,7 +171,8 @@ class Process:
     def best(self) -> Floats:
         """The greatest mean at an evaluated point; draws."""
         at = kernel(self.settings, self._x, self._x[: self._evaluated], self._ordered)
-        return posterior(self._fit, at).mean.max(axis=1)
+        greatest: Floats = posterior(self._fit, at).mean.max(axis=1)
+        return greatest
 
     def predict(self, z: Floats) -> Prediction:
         """Predict the noiseless scores of points."""
@@ -217,7 +217,7 @@ def fit(covariance: Floats, noise: Floats, y: Floats) -> Fit:
     extended[:, :count, :count] = covariance + noise[:, None, None] * np.eye(count)
     extended[:, count, :count] = extended[:, :count, count] = y
     extended[:, count, count] = 2 * (y @ y) / noise + 1  # enough to stay positive definite
-    factor = np.linalg.cholesky(extended)
+    factor: Floats = np.asarray(np.linalg.cholesky(extended), dtype=np.float64)
     lower, solved = factor[:, :count, :count], factor[:, count, :count]
     misfit = RATE + (solved**2).sum(axis=1) / 2
     determinant = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
@@ -241,8 +241,8 @@ def posterior(fitted: Fit, across: Floats) -> Prediction:
 def spread(x: Floats, z: Floats, ordered: NDArray[np.bool_]) -> Floats:
     """How little is known of points before there are scores: their variances given other points, all weights equal.
 
-    Taking the greatest again and again maximises the determinant of the covariances greedily, so that the design is nearly
-    D-optimal.
+    Taking the greatest again and again maximises the determinant of the covariances greedily, so that the design is
+    nearly D-optimal.
 
     Args:
         x: Points that are or will be evaluated.

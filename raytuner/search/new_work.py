@@ -19,9 +19,9 @@ TRIAL_SECONDS = 1.0
 class NewWork:
     """Weighs what configurations may gain with the work that nothing before them has done.
 
-    Gain is divided by cost (Snoek, Larochelle and Adams 2012, section 3.2) to a power that falls from 1 to 0 as the trials
-    are used up (Lee et al. 2020, Cost-aware Bayesian optimization, section 3.1): at the end only gain counts. A cost is never
-    above `MOST_COST`, so that what is cheap cannot keep what is much better waiting.
+    Gain is divided by cost (Snoek, Larochelle and Adams 2012, section 3.2) to a power that falls from 1 to 0 as the
+    trials are used up (Lee, Perrone, Archambeau and Seeger 2020, Cost-aware Bayesian optimization): at the end only gain
+    counts. A cost is never above `MOST_COST`, so that what is cheap cannot keep what is much better waiting.
 
     Args:
         space: The space.
@@ -35,9 +35,7 @@ class NewWork:
         self._trials = trials
         self._needs: dict[str, Mapping[str, float]] = {}  # key of a configuration -> artefacts
 
-    def order(
-        self, candidates: Sequence[Raw], gains: NDArray[np.float64], started: Sequence[Raw]
-    ) -> NDArray[np.intp]:
+    def order(self, candidates: Sequence[Raw], gains: NDArray[np.float64], started: Sequence[Raw]) -> NDArray[np.intp]:
         """The candidates by gain for their cost, the best first.
 
         Args:

@@ -38,7 +38,7 @@ def random_search(task: Task) -> Searcher:
 
 
 def auto(task: Task) -> Searcher:
-    """raytuner's own: a Gaussian process over matching values."""
+    """A Gaussian process over matching values that weighs improvement against new work."""
     from raytuner.search.auto import AutoSearcher
 
     return AutoSearcher(task)

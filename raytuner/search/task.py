@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raytuner.space import Params, Raw, SearchSpace
 
 Work = Callable[[Params], Mapping[str, float]]
-"""From a configuration to the artefacts that it needs and others may share: about how many seconds each takes to make."""
+"""From a configuration to what it needs that others may share: for each key about the seconds that making it takes."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """How many indexes a search builds until it has found what is good: auto, which knows of the work, and Optuna's TPE.
 
 Wikitexts and state_of_the_union of chroma-chunking, minilm, span IoU; chunk size, overlap, retriever and top-k, 216
-configurations. All are scored once, in this process with the usual cache folder (some minutes the first time); then the
-searches are driven on their scores, one trial at a time, until one is within 1% of the best. An index is that of vectors or
-that of BM25 over one way of cutting; hybrid retrieval needs both.
+configurations. All are scored once, in this process with the usual cache folder (some minutes the first time); then
+the searches are driven on their scores, one trial at a time, until one is within 1% of the best. An index is that of
+vectors or that of BM25 over one way of cutting; hybrid retrieval needs both.
 """
 
 from __future__ import annotations
@@ -77,11 +77,14 @@ def search(name: str, space: SearchSpace, scores: Mapping[str, float], rag: RagO
     links: dict[str, str] = {}  # key -> stage
     for trial in range(len(scores)):
         raw = made.suggest(str(trial))["point"]
-        links |= {link.key: link.stage for link in pipeline.links(rag.resolved(space.configuration(raw)))}
+        chain = pipeline.chain(rag.resolved(space.configuration(raw)))
+        links |= {chain.split.key: "split"}
+        links |= {chain.vectors.key: "vectors"} if chain.embeds else {}
+        links |= {chain.index.key: "bm25"} if chain.way in ("bm25", "hybrid") else {}
         score = scores[space.key(raw)]
         if score >= goal:
             stages = list(links.values())
-            vectors, bm25 = stages.count("embed"), stages.count("bm25-index")
+            vectors, bm25 = stages.count("vectors"), stages.count("bm25")
             return Found(trial + 1, vectors + bm25, vectors, len(stages) - vectors - bm25)
         made.on_trial_complete(str(trial), {METRIC: score, "training_iteration": 1})
     raise AssertionError("the best is among the configurations")
@@ -112,7 +115,9 @@ def main() -> None:
         common.at_most("indexes of auto over those of optuna", result["ratio"], SHARE),
         common.Row("scoring all configurations", common.figure(clock.seconds / 60, " min")),
     ]
-    common.show(args, f"Until within 1% of the best of {len(scores)} configurations, median of {SEEDS} seeds", rows, result)
+    common.show(
+        args, f"Until within 1% of the best of {len(scores)} configurations, median of {SEEDS} seeds", rows, result
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How soon a search finds what is good: searchers on tables of all scores of a space, one trial at a time, without Ray.
+"""How soon a search finds what is good: on tables of all scores of a space, one trial at a time, without Ray.
 
-A table has a row for each configuration. Normalised regret is (best - found) / (best - median), of the best found so far.
-Trials to within 1% are those until 0.99 x best or more is found; if it never is, the number of trials + 1. Regret is the
-mean over seeds and groups; trials to within 1% the median over seeds, of that the mean over groups. ``greedy`` is a name
-here only: from a configuration at random, one parameter after the other in reverse order of --params, then at random.
-Columns that hold numbers only are numbers.
+A table has a row for each configuration; columns that hold numbers only are numbers. Normalised regret is
+(best - found) / (best - median), of the best found so far, its figure the mean over seeds and groups. Trials to within
+1% are those until 0.99 x best or more is found, the number of trials + 1 if it never is; their figure is the median over
+seeds, of that the mean over groups. ``greedy`` is a name here only: from a configuration at random, one parameter after
+the other in reverse order of --params, then at random.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def read(path: Path, group: str, params: Sequence[str], metric: str) -> dict[str
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
     missing = [name for name in (group, *params, metric) if not rows or name not in rows[0]]
     if missing:
-        raise ValueError(f"{path.name} has no column {missing[0]!r}; it has {', '.join(rows[0]) if rows else 'no rows'}")
+        there = ", ".join(rows[0]) if rows else "no rows"
+        raise ValueError(f"{path.name} has no column {missing[0]!r}; it has {there}")
     for name in (*params, metric):
         numbers = [_number(row[name]) for row in rows]
         if None not in numbers:
@@ -121,7 +122,8 @@ def table(rows: Sequence[Mapping[str, Any]], params: Sequence[str], metric: str)
     """The table of one group; combinations without a row are not in its space."""
     scores = {tuple(row[name] for name in params): float(row[metric]) for row in rows}
     if len(scores) < len(rows):
-        raise ValueError(f"{len(rows) - len(scores)} rows repeat a combination of {', '.join(params)}; name all parameters")
+        repeated = len(rows) - len(scores)
+        raise ValueError(f"{repeated} rows repeat a combination of {', '.join(params)}; name all parameters")
     values = {name: _ordered(list(dict.fromkeys(row[name] for row in rows))) for name in params}
 
     def known(configuration: Mapping[str, Any]) -> None:
@@ -140,7 +142,8 @@ def searcher(name: str, table: Table, seed: int, trials: int) -> Guard:
     if name == GREEDY:
         task = Task(table.space, "score", "max", seed, (), trials)
         return Guard(table.space, Greedy(task), "score", "max", trials=trials, seed=seed)
-    return make_searcher(name, table.space, "score", "max", seed, trials=trials)
+    made: Guard = make_searcher(name, table.space, "score", "max", seed, trials=trials)
+    return made
 
 
 def run(name: str, table: Table, seed: int, trials: int) -> Run:
