@@ -6,8 +6,8 @@ Its kernel is a sum of one kernel for each parameter, and of their product, in w
 
 with the weights w_j (they sum to 1), a_j = w_j / max w: what matters alone also matters together. The similarity s_j of
 two values is 1 where they match; else it is 0 for categories, and exp(-distance / length) for numbers, as in an
-Ornstein-Uhlenbeck process (Rasmussen and Williams 2006, section 4.2.1). The scale of the scores has an inverse gamma prior
-and is integrated out (Shah, Wilson and Ghahramani 2014, Student-t processes).
+Ornstein-Uhlenbeck process (Rasmussen and Williams 2006, section 4.2.1). The scale of the scores has an inverse gamma
+prior and is integrated out (Shah, Wilson and Ghahramani 2014, Student-t processes).
 """
 
 from __future__ import annotations

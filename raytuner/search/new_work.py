@@ -20,8 +20,8 @@ class NewWork:
     """Weighs what configurations may gain with the work that nothing before them has done.
 
     Gain is divided by cost (Snoek, Larochelle and Adams 2012, section 3.2) to a power that falls from 1 to 0 as the
-    trials are used up (Lee, Perrone, Archambeau and Seeger 2020, Cost-aware Bayesian optimization): at the end only gain
-    counts. A cost is never above `MOST_COST`, so that what is cheap cannot keep what is much better waiting.
+    trials are used up (Lee, Perrone, Archambeau and Seeger 2020, Cost-aware Bayesian optimization): at the end only
+    gain counts. A cost is never above `MOST_COST`, so that what is cheap cannot keep what is much better waiting.
 
     Args:
         space: The space.

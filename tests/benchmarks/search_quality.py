@@ -2,9 +2,9 @@
 
 A table has a row for each configuration; columns that hold numbers only are numbers. Normalised regret is
 (best - found) / (best - median), of the best found so far, its figure the mean over seeds and groups. Trials to within
-1% are those until 0.99 x best or more is found, the number of trials + 1 if it never is; their figure is the median over
-seeds, of that the mean over groups. ``greedy`` is a name here only: from a configuration at random, one parameter after
-the other in reverse order of --params, then at random.
+1% are those until 0.99 x best or more is found, the number of trials + 1 if it never is; their figure is the median
+over seeds, of that the mean over groups. ``greedy`` is a name here only: from a configuration at random, one parameter
+after the other in reverse order of --params, then at random.
 """
 
 from __future__ import annotations
