@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from raytuner.documents.document import Document
 from raytuner.lookup import Lookup
 from raytuner.pipeline.chain import Chain
 from raytuner.pipeline.chunk import overlap_tokens
@@ -97,7 +98,7 @@ class Counting:
         self._objective = objective
         self._lookup = Lookup(objective)
         self._answers = objective.needs_answers or objective.mode is None  # it may need them before it is imported
-        self._tokens = sum(len(document.text) for document in objective.documents) // CHARACTERS_PER_TOKEN
+        self._tokens = tokens_of(objective.documents)
         self._models: dict[str, _Model] = {}
         self._compared: set[str] = set()
         self._uncompared = 0
@@ -110,7 +111,7 @@ class Counting:
     def add(self, own: Mapping[str, Any]) -> None:
         """Count what a configuration needs."""
         chain = self._lookup.chain(own)
-        key = chain.split.key if self._lookup.knows(chain) else _outside_key(own)
+        key = chain.split.key if self._lookup.knows(chain) else outside_key(own)
         if key not in self.chunkings:
             self.chunkings[key] = self._chunking(own, key)
         model = self._model(embed_chunks.own(own))
@@ -198,17 +199,7 @@ class Counting:
         known = self._lookup.chunks(key)
         if known is not None:
             return Chunking(len(known), sum(chunk.tokens for chunk in known), True)
-        part, documents = splitter_stage(own), self._objective.documents
-        if part is whole:
-            return Chunking(len(documents), self._tokens, False)
-        if part is sentence_window:
-            return Chunking(math.ceil(self._tokens / SENTENCE_TOKENS), self._tokens, False)
-        settings = {**custom.own(own), **part.own(own)}
-        size = settings["chunk_size"]
-        overlap = 0 if part is semantic else overlap_tokens(size, settings["chunk_overlap"])
-        step = max(1, size - overlap)
-        count = sum(max(1, math.ceil(len(d.text) / CHARACTERS_PER_TOKEN / step)) for d in documents)
-        return Chunking(count, min(count * size, math.ceil(self._tokens * size / step)), False)
+        return about(own, self._objective.documents)
 
     def _share(self, own: Mapping[str, Any], chunking: Chunking, questions: int) -> float:
         """About which share of the documents so many questions retrieve together, as if each chose at random."""
@@ -218,11 +209,31 @@ class Counting:
         return 1 - math.exp(-questions * select.own(own)["top_k"] * each / max(1, self._tokens))
 
 
+def about(own: Mapping[str, Any], documents: Sequence[Document]) -> Chunking:
+    """About how a configuration cuts documents; what is on disk is not looked at."""
+    part, tokens = splitter_stage(own), tokens_of(documents)
+    if part is whole:
+        return Chunking(len(documents), tokens, False)
+    if part is sentence_window:
+        return Chunking(math.ceil(tokens / SENTENCE_TOKENS), tokens, False)
+    settings = {**custom.own(own), **part.own(own)}
+    size = settings["chunk_size"]
+    overlap = 0 if part is semantic else overlap_tokens(size, settings["chunk_overlap"])
+    step = max(1, size - overlap)
+    count = sum(max(1, math.ceil(len(d.text) / CHARACTERS_PER_TOKEN / step)) for d in documents)
+    return Chunking(count, min(count * size, math.ceil(tokens * size / step)), False)
+
+
+def tokens_of(documents: Sequence[Document]) -> int:
+    """About how many tokens documents have."""
+    return sum(len(document.text) for document in documents) // CHARACTERS_PER_TOKEN
+
+
 def _tokens(texts: Iterable[str]) -> int:
     return sum(math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts)
 
 
-def _outside_key(own: Mapping[str, Any]) -> str:
+def outside_key(own: Mapping[str, Any]) -> str:
     """A key for the chunks of a splitter from outside; its own is known when it is imported."""
     settings = custom.own(own)
     return digest([str(settings["splitter"]), settings["chunk_size"], settings["chunk_overlap"]])

@@ -19,6 +19,7 @@ from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
+from raytuner.work import work
 
 
 def search(
@@ -68,6 +69,7 @@ def search(
         trials=options.trials,
         points=points,
         objectives=options.goals,
+        work=work(objective),
         **options.algorithm_options,
     )
     objective.prepare(space)

@@ -82,6 +82,11 @@ class Objective:
         self.metric = metric
         self.others = tuple(others)
 
+    @property
+    def owner(self) -> Any:
+        """The object that is asked for its blocks; None for a plain function."""
+        return getattr(self._function, "__self__", None)
+
     def without_documents(self, error: str) -> str:
         """An error for the log, without what it quotes from fixed parameters or the objective's documents."""
         return withhold(error, texts_of([self.fixed, getattr(self._given, "documents", ())]))

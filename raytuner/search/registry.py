@@ -13,7 +13,7 @@ from raytuner.goals import Goal, are_plain, with_modes
 from raytuner.search import systems
 from raytuner.search.algorithm import Algorithm, Library
 from raytuner.search.quiet import quiet
-from raytuner.search.task import Task
+from raytuner.search.task import Task, Work
 from raytuner.space import Raw, SearchSpace
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ ALGORITHMS: dict[str, Algorithm] = {
             "quasi-random: configurations spread out evenly",
             systems.sobol,
             can=frozenset({"mixed", "parallel", "replays"}),
+        ),
+        Algorithm(
+            "auto",
+            "made for RAG: a Gaussian process over matching values that weighs improvement against new work",
+            systems.auto,
+            can=frozenset({"mixed", "conditional", "parallel", "exhausts", "replays"}),
+            models=True,
         ),
         Algorithm(
             "optuna",
@@ -195,6 +202,7 @@ def make_searcher(
     trials: int | None = None,
     points: Sequence[Raw] = (),
     objectives: Sequence[Goal | Mapping[str, Any]] = (),
+    work: Work | None = None,
     **options: Any,
 ) -> Searcher:
     """Make a searcher that keeps raytuner's contract; see `raytuner.search.guard.Guard`.
@@ -209,6 +217,7 @@ def make_searcher(
         points: Raw samples to evaluate first.
         objectives: Several metrics to optimise, or limits to keep: ``{"metric", "mode", "limit"}`` each, or a `Goal`;
             `metric` and `mode` then have to be those of the first.
+        work: What work a configuration needs; only ``auto`` asks for it. See `raytuner.work`.
         **options: Options of the algorithm; see `Algorithm.options`.
 
     Returns:
@@ -228,7 +237,7 @@ def make_searcher(
     if space.size() == 0:
         space.default()  # says which rule no configuration keeps
     goals = _goals(objectives, metric, mode)
-    task = Task(space, metric, mode, seed, points, trials, () if are_plain(goals) else goals)
+    task = Task(space, metric, mode, seed, points, trials, () if are_plain(goals) else goals, work)
     with quiet():
         # There is nothing to model in a single point.
         inner = systems.grid(task) if space.size() == 1 else _make(found, task, options)

@@ -45,6 +45,13 @@ def sobol(task: Task) -> Searcher:
     return PointSearcher(itertools.chain(task.points, sobol_points(task)), task)
 
 
+def auto(task: Task) -> Searcher:
+    """A Gaussian process over matching values that weighs improvement against new work."""
+    from raytuner.search.auto import AutoSearcher
+
+    return AutoSearcher(task)
+
+
 Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "brute_force"]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytuner.goals import Goals
-from raytuner.space import Raw, SearchSpace
+from raytuner.space import Params, Raw, SearchSpace
+
+Work = Callable[[Params], Mapping[str, float]]
+"""From a configuration to what it needs that others may share: for each key about the seconds that making it takes."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Task:
         trials: The most configurations that will be evaluated; None if that is not known.
         goals: What is optimised, if that is several metrics or there are limits; `metric` is that of the first. Only
             algorithms that can model several objectives are given them.
+        work: What work a configuration needs; None if nothing is known of it.
     """
 
     space: SearchSpace
@@ -31,3 +35,4 @@ class Task:
     points: Sequence[Raw] = ()
     trials: int | None = None
     goals: Goals = ()
+    work: Work | None = None
