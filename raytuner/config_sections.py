@@ -102,7 +102,7 @@ class SearchConfig(Section):
     """How the space is searched.
 
     Attributes:
-        name: The algorithm; by default the grid up to 30 configurations, else optuna.
+        name: The algorithm; by default the grid if it has no more configurations than trials, else auto.
         options: Options of the algorithm; see `raytuner algorithms`.
         trials: The most configurations; by default the whole grid, 30 for the others.
         seed: Fixes the order of questions and, where the algorithm allows it, of trials.

@@ -247,7 +247,7 @@ def _config(found: Sequence[str], choices: _Choices, documents: str, questions: 
         "\nspace:  # tuned: a list of values, or a range\n"
         f"{''.join(_tuned(choices))}"
         "\nsearch:\n"
-        "  name: optuna  # learns from the trials before; grid tries everything\n"
+        "  name: auto  # learns from the trials before; grid tries everything\n"
         "  trials: 24  # configurations to try; the first is the default one\n"
         "\nobjective:\n"
         f"  metric: {_yaml(choices.metric)}  # {choices.why_metric}\n"

@@ -306,14 +306,13 @@ def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, st
     trials = config.search.trials
     if config.search.name is not None:
         return config.search.name, trials or default_trials(config.search.name), "as asked"
-    if size is not None and size <= DEFAULT_TRIALS:
-        why = f"the space has {size} configurations, at most {DEFAULT_TRIALS}: all of them can be tried"
-        return "grid", trials, why
+    most = trials or DEFAULT_TRIALS
+    if size is not None and size <= most:
+        return "grid", trials, f"the space has {size} configurations, at most {most}: all of them can be tried"
     count = str(size) if size is not None else f"more than {MAX_COUNTED:,}"
     if any(parameter.size() is None for parameter in space.parameters.values()):
         count = "endless"
-    why = f"the space has {count} configurations, more than {DEFAULT_TRIALS}: a model chooses"
-    return "optuna", trials or DEFAULT_TRIALS, why
+    return "auto", most, f"the space has {count} configurations, more than {most}: a model chooses"
 
 
 def _skipped(space: SearchSpace) -> int | None:

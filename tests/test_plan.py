@@ -22,14 +22,16 @@ def plan(**sections: Any) -> Plan:
     return make_plan(TuneConfig.parse(yaml.safe_dump({**QUICKSTART, **sections})))
 
 
-def test_small_spaces_are_tried_whole_large_ones_by_optuna() -> None:
+def test_small_spaces_are_tried_whole_large_ones_by_a_model() -> None:
     small = plan(space={"top_k": list(range(1, 31))})
     assert (small.search, small.trials, small.total) == ("grid", None, 30)
     large = plan(space={"top_k": list(range(1, 32))})
-    assert (large.search, large.trials, large.total) == ("optuna", 30, 30)
-    assert "31 configurations" in large.why
+    assert (large.search, large.trials, large.total) == ("auto", 30, 30)
+    assert "31 configurations, more than 30" in large.why
+    assert plan(space={"top_k": list(range(1, 32))}, search={"trials": 31}).search == "grid"
+    assert plan(space={"top_k": list(range(1, 31))}, search={"trials": 29}).search == "auto"
     endless = plan(space={"fusion_weight": {"float": [0, 1]}})
-    assert (endless.search, endless.total) == ("optuna", 30)
+    assert (endless.search, endless.total) == ("auto", 30)
 
 
 def test_what_is_asked_for_wins() -> None:
