@@ -1,0 +1,194 @@
+"""A searcher whose model lives in a child process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from raytuner.errors import SearchError
+from raytuner.search.bridge.process import Child, ChildError
+from raytuner.space import Choice, Parameter, Range, Raw, SearchSpace
+
+START_TIMEOUT_S = 300.0
+"""For importing the library, which takes long where its files have not been read before."""
+TELL_TIMEOUT_S = 60.0
+"""For taking a result."""
+MAX_CRASHES = 3
+"""After so many failures of the child without a suggestion between them the search ends."""
+CHILD = Path(__file__).with_name("child.py")
+
+_log = logging.getLogger("raytuner")
+
+
+class BridgeSearcher(Searcher):  # type: ignore[misc]
+    """Asks a child process for points and tells it their results.
+
+    A child that dies, is late or answers nonsense is replaced by a new one that is told everything anew. It ends with
+    this object and with this process.
+
+    Args:
+        system: A name in the child's table of systems.
+        command: The Python of the environment, and what it is to run.
+        space: The space; a parameter with a single value is not the library's to choose.
+        metric: The value to optimise.
+        mode: ``max`` or ``min``.
+        seed: Of the library's random numbers.
+        points: Points to suggest before all others.
+        options: Of the library.
+        timeout: Seconds for a suggestion.
+
+    Raises:
+        SearchError: The child cannot be started.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        command: Sequence[str],
+        space: SearchSpace,
+        metric: str,
+        mode: str,
+        seed: int,
+        points: Sequence[Raw],
+        *,
+        options: Mapping[str, Any],
+        timeout: float,
+    ) -> None:
+        super().__init__(metric=metric, mode=mode)
+        self._system = system
+        self._command = [*command]
+        self._sign = -1 if mode == "max" else 1
+        self._varied = {name: entry for name, entry in space.parameters.items() if entry.size() != 1}
+        self._fixed = {name: entry.first() for name, entry in space.parameters.items() if entry.size() == 1}
+        self._start = {
+            "op": "start",
+            "system": system,
+            "space": [described(entry) for entry in self._varied.values()],
+            "options": dict(options),
+        }
+        self._seed = seed
+        self._timeout = timeout
+        self._points = [*points]
+        self._told: list[tuple[list[Any], float | None]] = []
+        self._pending: dict[str, list[Any]] = {}
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self.ended: str | None = None
+        try:
+            self._running()
+        except ChildError as error:
+            raise SearchError(
+                f"the environment of search {system!r} does not work: {error}; "
+                f"make it anew by `raytuner algorithms --install {system}`"
+            ) from None
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next point; `Searcher.FINISHED` after `MAX_CRASHES`, with the reason in ``ended``."""
+        with self._lock:
+            if self._points:
+                raw = self._points.pop(0)
+                self._pending[trial_id] = self._encoded(raw)
+                self._tell({"op": "pending", "point": self._pending[trial_id]})
+                return dict(raw)
+            for crash in range(MAX_CRASHES):
+                try:
+                    point = self._running().call({"op": "ask"}, self._timeout)["point"]
+                    raw = self._decoded(point)
+                except ChildError as error:
+                    reason = str(error)
+                    _log.warning("search %s: attempt %d: %s", self._system, crash + 1, reason)
+                    self._end_child()
+                    continue
+                self._pending[trial_id] = point
+                return raw
+            self.ended = f"search {self._system} failed {MAX_CRASHES} times, the last time since {reason}"
+            return Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell a score, or that there is none."""
+        with self._lock:
+            point = self._pending.pop(trial_id)
+            loss = None if error or not result else self._sign * float(result[self.metric])
+            self._told.append((point, loss))
+            self._tell({"op": "tell", "point": point, "loss": loss})
+
+    def close(self) -> None:
+        """End the child; the next suggestion would start another one."""
+        with self._lock:
+            self._end_child()
+
+    def _tell(self, request: dict[str, Any]) -> None:
+        """Tell the child, if there is one; the next one is told everything when it starts."""
+        if self._child is None:
+            return
+        try:
+            self._child.call(request, TELL_TIMEOUT_S)
+        except ChildError as error:
+            _log.warning("search %s: %s", self._system, error)
+            self._end_child()
+
+    def _running(self) -> Child:
+        """The child; a new one is told what is known so far."""
+        if self._child is None:
+            child = Child(self._command)
+            self._finalizer = weakref.finalize(self, child.close, at_once=True)
+            self._child = child
+            known = {"told": self._told, "pending": [*self._pending.values()]}
+            seed = self._seed + len(self._told)  # with the same one, a new child would begin with the same points
+            try:
+                child.call({**self._start, **known, "seed": seed}, START_TIMEOUT_S)
+            except ChildError:
+                self._end_child()
+                raise
+        return self._child
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.close(at_once=True)
+            self._finalizer.detach()
+            self._child = None
+
+    def _encoded(self, raw: Raw) -> list[Any]:
+        return [
+            entry.position(raw[name]) if isinstance(entry, Choice) else raw[name]
+            for name, entry in self._varied.items()
+        ]
+
+    def _decoded(self, point: Any) -> Raw:
+        """The raw sample for a point; the child is not trusted to send one."""
+        if not isinstance(point, list) or len(point) != len(self._varied):
+            raise ChildError(f"it suggested {str(point)[:60]}, which is no point of the space")
+        return {
+            **self._fixed,
+            **{
+                name: _value(entry, value)
+                for (name, entry), value in zip(self._varied.items(), point, strict=True)
+            },
+        }
+
+
+def _value(entry: Parameter, value: Any) -> Any:
+    bounds = described(entry)
+    low, high = (0, bounds["size"] - 1) if bounds["kind"] == "choice" else (bounds["low"], bounds["high"])
+    kinds = (int, float) if bounds["kind"] == "float" else (int,)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        raise ChildError(f"it suggested {str(value)[:60]}, which is not in {low}..{high}")
+    return entry.labels[value] if isinstance(entry, Choice) else value
+
+
+def described(entry: Parameter) -> dict[str, Any]:
+    """A parameter as the child knows it: a choice by its number of values, a stepped range by that of its steps."""
+    if isinstance(entry, Choice):
+        return {"kind": "choice", "size": len(entry.labels)}
+    assert isinstance(entry, Range)  # the registry lets no other through
+    if entry.indexed:
+        return {"kind": "int", "low": 0, "high": (entry.size() or 1) - 1, "log": False}
+    if entry.integer and entry.step == 1:
+        return {"kind": "int", "low": int(entry.low), "high": int(entry.high), "log": True}
+    return {"kind": "float", "low": float(entry.low), "high": float(entry.high), "log": entry.log}
