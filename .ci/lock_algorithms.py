@@ -11,11 +11,11 @@ import re
 import subprocess
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import tomllib
 from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
@@ -23,7 +23,10 @@ from packaging.utils import parse_wheel_filename
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 PLATFORMS = {
     **{
-        ("linux", machine): [*(f"manylinux_2_{minor}_{machine}" for minor in range(39, 16, -1)), f"manylinux2014_{machine}"]
+        ("linux", machine): [
+            *(f"manylinux_2_{minor}_{machine}" for minor in range(39, 16, -1)),
+            f"manylinux2014_{machine}",
+        ]
         + [f"manylinux_2_{minor}_{machine}" for minor in range(16, 4, -1)]
         + [f"manylinux2010_{machine}", f"manylinux1_{machine}"]
         for machine in ("x86_64", "aarch64")
@@ -74,7 +77,6 @@ LOCKS = {
     "nevergrad": Wanted(requires=("nevergrad==1.0.12",)),
     "hebo": HEBO,
     "hebo-cpu": Wanted(HEBO.requires, HEBO.overrides, HEBO.excluded, cpu=True),
-
     "sigopt": SIGOPT,
     "dragonfly": DRAGONFLY,
 }
@@ -142,9 +144,10 @@ def resolve(name: str, wanted: Wanted) -> tuple[list[tuple[str, str]], dict[str,
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pyproject.toml").write_text(project(name, wanted), encoding="utf-8")
         uv = ["uv", "--directory", folder]
-        subprocess.run([*uv, "lock", "--quiet"], check=True)
+        subprocess.run([*uv, "lock", "--quiet"], check=True)  # noqa: S603
         options = ["--format", "requirements-txt", "--no-emit-project", "--no-hashes", "--no-header", "--no-annotate"]
-        text = subprocess.run([*uv, "export", "--quiet", *options], check=True, capture_output=True, text=True).stdout
+        export = [*uv, "export", "--quiet", *options]
+        text = subprocess.run(export, check=True, capture_output=True, text=True).stdout  # noqa: S603
         lock = tomllib.loads(Path(folder, "uv.lock").read_text(encoding="utf-8"))
     files = {
         f"{package['name']}=={package['version']}": {
@@ -183,7 +186,10 @@ requires-dist = ["future", "numpy", "scipy", "six"]
 def tags(python: str, platforms: list[str]) -> list[Tag]:
     """The tags of wheels that a Python on a platform takes, the best first."""
     version = tuple(map(int, python.split(".")))
-    return [*cpython_tags(version, platforms=platforms), *compatible_tags(version, f"cp{version[0]}{version[1]}", platforms)]
+    return [
+        *cpython_tags(version, platforms=platforms),
+        *compatible_tags(version, f"cp{version[0]}{version[1]}", platforms),
+    ]
 
 
 def best(files: dict[str, tuple[str, int]], python: str, platforms: list[str]) -> str | None:
@@ -214,7 +220,11 @@ def wheels_for(files: dict[str, tuple[str, int]], marker: str, pythons: tuple[st
 def holds(marker: str, python: str, system: str, machine: str) -> bool:
     """Whether a requirement applies."""
     here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": system}
-    here |= {"platform_machine": machine, "platform_system": system.title(), "platform_python_implementation": "CPython"}
+    here |= {
+        "platform_machine": machine,
+        "platform_system": system.title(),
+        "platform_python_implementation": "CPython",
+    }
     return not marker or Marker(marker).evaluate({**here, "implementation_name": "cpython", "os_name": "posix"})
 
 

@@ -22,7 +22,9 @@ import queue
 import random
 import sys
 import threading
+import types
 import warnings
+from functools import partial
 from typing import Any
 
 MAX_LINE = 2**20
@@ -179,12 +181,10 @@ class Hebo(Adapter):
 class Sequence:
     """A quasi-random sequence of SciPy's in place of the one of qmcpy 1.2, which has to be compiled."""
 
-    kind = "Halton"
-
-    def __init__(self, dimension: int, seed: Any = None, **_: Any) -> None:
+    def __init__(self, kind: str, dimension: int, seed: Any = None, **_: Any) -> None:
         from scipy.stats import qmc
 
-        self.sequence = getattr(qmc, self.kind)(dimension, scramble=True, seed=seed)
+        self.sequence = getattr(qmc, kind)(dimension, scramble=True, seed=seed)
 
     def gen_samples(self, n_min: int, n_max: int) -> Any:
         """The points with these numbers."""
@@ -193,22 +193,14 @@ class Sequence:
         return self.sequence.random(n_max - (n_min or 0))
 
 
-class Sobol(Sequence):
-    """Sobol's."""
-
-    kind = "Sobol"
-
-
 class Sigopt(Adapter):
     """The engine that SigOpt left for local use, without its service and its client."""
 
     def __init__(self, space: Space, seed: int, options: dict[str, Any]) -> None:
-        import types
-
         import numpy
 
         module: Any = types.ModuleType("qmcpy")
-        module.Halton, module.Sobol = Sequence, Sobol
+        module.Halton, module.Sobol = partial(Sequence, "Halton"), partial(Sequence, "Sobol")
         sys.modules["qmcpy"] = module
         from sigoptlite.broker import Broker
         from sigoptlite.builders import LocalExperimentBuilder
@@ -218,21 +210,18 @@ class Sigopt(Adapter):
         numpy.random.seed(seed)
         parameters = [self._parameter(f"p{position:03}", entry) for position, entry in enumerate(space)]
         metrics = [{"name": "score", "objective": "maximize", "strategy": "optimize"}]
-        self.experiment = LocalExperimentBuilder(
-            {
-                "name": "raytuner",
-                "parameters": parameters,
-                "metrics": metrics,
-                "observation_budget": options["budget"],
-                "parallel_bandwidth": 1,
-            }
-        )
+        experiment = {"name": "raytuner", "parameters": parameters, "metrics": metrics, "parallel_bandwidth": 1}
+        self.experiment = LocalExperimentBuilder({**experiment, "observation_budget": options["budget"]})
         self.broker = Broker(self.experiment)
 
     @staticmethod
     def _parameter(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         if entry["kind"] == "choice":
-            return {"name": name, "type": "categorical", "categorical_values": [f"{i:09}" for i in range(entry["size"])]}
+            return {
+                "name": name,
+                "type": "categorical",
+                "categorical_values": [f"{i:09}" for i in range(entry["size"])],
+            }
         bounds = {"min": entry["low"], "max": entry["high"]}
         if entry["log"]:
             return {"name": name, "type": "double", "bounds": bounds, "transformation": "log"}
@@ -287,8 +276,6 @@ class Dragonfly(Adapter):
         return {"name": name, "type": entry["kind"], "min": entry["low"], "max": entry["high"]}
 
     def _optimizer(self, **options: Any) -> Any:
-        from argparse import Namespace
-
         from dragonfly.exd.experiment_caller import CPFunctionCaller
         from dragonfly.opt.gp_bandit import CPGPBandit, get_all_cp_gp_bandit_args
         from dragonfly.utils.option_handler import load_options
@@ -298,7 +285,9 @@ class Dragonfly(Adapter):
         defaults = load_options(get_all_cp_gp_bandit_args())
         # By default it also draws hyperparameters by slice sampling, which takes ten times as long as all the rest.
         likelihood = {"gpb_hp_tune_criterion": "ml"}
-        chosen = Namespace(**{**vars(defaults), "acq": self.options["acquisition"], **likelihood, **options})
+        chosen = types.SimpleNamespace(
+            **{**vars(defaults), "acq": self.options["acquisition"], **likelihood, **options}
+        )
         CPGPBandit.num_workers = 1  # not set in this mode, yet read
         optimizer = CPGPBandit(caller, options=chosen, reporter=get_reporter("silent"), ask_tell_mode=True)
         optimizer.initialise()
@@ -306,8 +295,6 @@ class Dragonfly(Adapter):
 
     def suggest(self) -> Point:
         """The next point."""
-        from argparse import Namespace
-
         first = self.options["first"] or max(5, len(self.space) + 1)
         if not self.first:
             self.first = self._optimizer(init_capital=None, num_init_evals=first).first_qinfos
@@ -315,8 +302,10 @@ class Dragonfly(Adapter):
         asked = len(self.told) + len(self.pending)
         if asked < first or len(known) < 2:
             return self._point(self.first[asked % first].point)
-        told = [Namespace(point=self._processed(point), val=-loss, true_val=-loss) for point, loss in known]
-        optimizer = self._optimizer(prev_evaluations=Namespace(qinfos=told), init_capital=None, num_init_evals=0)
+        told = [types.SimpleNamespace(point=self._processed(point), val=-loss, true_val=-loss) for point, loss in known]
+        optimizer = self._optimizer(
+            prev_evaluations=types.SimpleNamespace(qinfos=told), init_capital=None, num_init_evals=0
+        )
         optimizer.eval_points_in_progress = [self._processed(point) for point in self.pending]
         optimizer.step_idx = len(told)
         optimizer._build_new_model()
@@ -336,9 +325,7 @@ class Dragonfly(Adapter):
         from dragonfly.exd.cp_domain_utils import get_raw_from_processed_via_config
 
         values = get_raw_from_processed_via_config(processed, self.config)
-        return [
-            math.exp(value) if entry.get("log") else value for value, entry in zip(values, self.space, strict=True)
-        ]
+        return [math.exp(value) if entry.get("log") else value for value, entry in zip(values, self.space, strict=True)]
 
 
 SYSTEMS: dict[str, type[Adapter]] = {"nevergrad": Nevergrad, "hebo": Hebo, "sigopt": Sigopt, "dragonfly": Dragonfly}
@@ -380,7 +367,8 @@ def read_requests(requests: queue.Queue[bytes]) -> None:
     """Read lines as long as there are any, then end the process, even in the middle of a suggestion."""
     while line := sys.stdin.buffer.readline(MAX_LINE + 1):
         if len(line) > MAX_LINE:
-            print(f"a request has more than {MAX_LINE} bytes", file=sys.stderr)
+            sys.stderr.write(f"a request has more than {MAX_LINE} bytes\n")
+            sys.stderr.flush()
             break
         requests.put(line)
     os._exit(0)

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -177,7 +176,9 @@ def plan_install(name: str, has: Callable[[str, str], bool]) -> Plan:
         if size is not None and (not lock.probe or has(python, lock.probe)):
             return Plan(name, lock, python, version, size, lock.packages)
     here = f"Python {RUNNING} on {platform.system()} {platform.machine()}"
-    raise SearchError(f"search {name!r} has no wheels for {here}; use Python 3.10 to 3.13 on Linux or on a Mac with ARM")
+    raise SearchError(
+        f"search {name!r} has no wheels for {here}; use Python 3.10 to 3.13 on Linux or on a Mac with ARM"
+    )
 
 
 def install(plan: Plan, check: Callable[[Path], None]) -> Path:
@@ -250,4 +251,6 @@ def _python_for(name: str, lock: Lock) -> tuple[str, str]:
         if found is not None and python_version(found) == version:
             return found, version
     needed = " or ".join(lock.pythons)
-    raise SearchError(f"search {name!r} needs Python {needed}, this one is {RUNNING}; put a python{needed[:4]} on the PATH")
+    raise SearchError(
+        f"search {name!r} needs Python {needed}, this one is {RUNNING}; put a python{needed[:4]} on the PATH"
+    )

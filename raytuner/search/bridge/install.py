@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raytuner.errors import SearchError
-from raytuner.models.weights import last_error
 
 INSTALL_TIMEOUT_S = 3600
 QUERY_TIMEOUT_S = 120
@@ -87,4 +86,6 @@ def _run(command: list[str], failure: str) -> None:
         return
     if "No module named pip" in run.stderr:
         raise SearchError(f"{failure}: {sys.executable} has no pip; install pip")
+    from raytuner.models.weights import last_error  # LlamaIndex comes with it
+
     raise SearchError(f"{failure}: {last_error(run.stderr or run.stdout)}; try again with a network")

@@ -18,7 +18,7 @@ from raytuner.search.bridge.child import MAX_LINE
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """The variables that a child gets from the parent's environment; no other, since they may hold secrets."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Set to 1: the CPUs belong to the trials, and sums over several threads differ from run to run."""
 KEPT = 4000
 """So many of the last bytes of what a child writes to stderr are kept for the message of an error."""

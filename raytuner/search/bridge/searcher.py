@@ -166,10 +166,7 @@ class BridgeSearcher(Searcher):  # type: ignore[misc]
             raise ChildError(f"it suggested {str(point)[:60]}, which is no point of the space")
         return {
             **self._fixed,
-            **{
-                name: _value(entry, value)
-                for (name, entry), value in zip(self._varied.items(), point, strict=True)
-            },
+            **{name: _value(entry, value) for (name, entry), value in zip(self._varied.items(), point, strict=True)},
         }
 
 
@@ -179,7 +176,7 @@ def _value(entry: Parameter, value: Any) -> Any:
     kinds = (int, float) if bounds["kind"] == "float" else (int,)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         raise ChildError(f"it suggested {str(value)[:60]}, which is not in {low}..{high}")
-    return entry.labels[value] if isinstance(entry, Choice) else value
+    return entry.labels[int(value)] if isinstance(entry, Choice) else value
 
 
 def described(entry: Parameter) -> dict[str, Any]:
