@@ -87,7 +87,7 @@ def test_a_new_child_is_told_what_the_old_one_knew(tmp_path: Path, mode: str, si
 @pytest.mark.parametrize(
     ("system", "why"),
     [
-        ("dying", "ended with code -9"),
+        ("dying", "it ended with code -9"),
         ("failing", "it reports ValueError: singular matrix"),
         ("astray", "it suggested 99, which is not in 0..2"),
     ],
