@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from raytuner.errors import SearchError
 from raytuner.search.bridge.child import MAX_LINE
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -73,6 +74,7 @@ class Child:
 
         Raises:
             ChildError: There is no reply in time, or none that is one, or it says that the request failed.
+            SearchError: It says that an option is wrong.
         """
         self._requests += 1
         line = json.dumps({"id": self._requests, **request}, allow_nan=False).encode() + b"\n"
@@ -83,6 +85,8 @@ class Child:
         except ChildError:
             self.close(at_once=True)
             raise
+        if "mistake" in reply:
+            raise SearchError(str(reply["mistake"])[:500])
         if "error" in reply:
             raise ChildError(f"it reports {str(reply['error'])[:500]}")
         return reply

@@ -21,7 +21,7 @@ TELL_TIMEOUT_S = 60.0
 """For taking a result."""
 MAX_CRASHES = 3
 """After so many failures of the child without a suggestion between them the search ends."""
-CHILD = Path(__file__).with_name("child.py")
+CHILD, LIBRARIES = Path(__file__).with_name("child.py"), Path(__file__).with_name("libraries.py")
 
 _log = logging.getLogger("raytuner")
 
@@ -34,7 +34,7 @@ class BridgeSearcher(Searcher):  # type: ignore[misc]
 
     Args:
         system: A name in the child's table of systems.
-        command: The Python of the environment, and what it is to run.
+        python: The path of the environment's Python.
         space: The space; a parameter with a single value is not the library's to choose.
         metric: The value to optimise.
         mode: ``max`` or ``min``.
@@ -42,15 +42,16 @@ class BridgeSearcher(Searcher):  # type: ignore[misc]
         points: Points to suggest before all others.
         options: Of the library.
         timeout: Seconds for a suggestion.
+        libraries: The file of the libraries, see `libraries`.
 
     Raises:
-        SearchError: The child cannot be started.
+        SearchError: The child cannot be started, or an option is wrong.
     """
 
     def __init__(
         self,
         system: str,
-        command: Sequence[str],
+        python: str | Path,
         space: SearchSpace,
         metric: str,
         mode: str,
@@ -59,10 +60,11 @@ class BridgeSearcher(Searcher):  # type: ignore[misc]
         *,
         options: Mapping[str, Any],
         timeout: float,
+        libraries: Path = LIBRARIES,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
         self._system = system
-        self._command = [*command]
+        self._command = [str(python), str(CHILD), str(libraries)]
         self._sign = -1 if mode == "max" else 1
         self._varied = {name: entry for name, entry in space.parameters.items() if entry.size() != 1}
         self._fixed = {name: entry.first() for name, entry in space.parameters.items() if entry.size() == 1}

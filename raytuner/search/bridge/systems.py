@@ -168,12 +168,11 @@ def check_runs(name: str, python: Path) -> None:
     Raises:
         SearchError: It does not.
     """
-    from raytuner.search.bridge.searcher import CHILD, BridgeSearcher
+    from raytuner.search.bridge.searcher import BridgeSearcher
 
     space = SearchSpace.from_dict({"a": ["x", "y"], "b": {"float": [0, 1]}})
-    command = [str(python), str(CHILD)]
     options = default_options(name)
-    searcher = BridgeSearcher(name, command, space, "score", "max", 0, (), options=options, timeout=TIMEOUT_S)
+    searcher = BridgeSearcher(name, python, space, "score", "max", 0, (), options=options, timeout=TIMEOUT_S)
     found = searcher.suggest("1")
     searcher.close()
     if not isinstance(found, dict):
@@ -201,9 +200,8 @@ def _searcher(
     options: dict[str, Any],
     timeout: float,
 ) -> Searcher:
-    from raytuner.search.bridge.searcher import CHILD, BridgeSearcher
+    from raytuner.search.bridge.searcher import BridgeSearcher
 
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 86_400:
         raise SearchError(f"option timeout is {timeout!r}; it must be a number of seconds from 0 to 86400")
-    command = [str(python_of(name)), str(CHILD)]
-    return BridgeSearcher(name, command, space, metric, mode, seed, points, options=options, timeout=timeout)
+    return BridgeSearcher(name, python_of(name), space, metric, mode, seed, points, options=options, timeout=timeout)

@@ -113,8 +113,8 @@ def test_the_child_ends_with_its_parent() -> None:
     code = (
         "import sys, time\n"
         "from raytuner.search.bridge.process import Child\n"
-        "from raytuner.search.bridge.searcher import CHILD\n"
-        "found = Child([sys.executable, str(CHILD)])\n"
+        "from raytuner.search.bridge.searcher import CHILD, LIBRARIES\n"
+        "found = Child([sys.executable, str(CHILD), str(LIBRARIES)])\n"
         "print(found._process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -15,7 +15,8 @@ import pytest
 
 from raytuner.errors import SearchError
 from raytuner.search.bridge import searcher as module
-from raytuner.search.bridge.searcher import CHILD, BridgeSearcher, described
+from raytuner.search.bridge.process import ChildError
+from raytuner.search.bridge.searcher import BridgeSearcher, described
 from raytuner.search.guard import Guard
 from raytuner.space import SearchSpace
 
@@ -36,8 +37,9 @@ def toy(
 ) -> BridgeSearcher:
     points = more.pop("points", ())
     seed = more.pop("seed", 0)
-    command = [sys.executable, str(TOY), str(CHILD.parent)]
-    return BridgeSearcher(system, command, space, "score", mode, seed, points, options=more, timeout=timeout)
+    return BridgeSearcher(
+        system, sys.executable, space, "score", mode, seed, points, options=more, timeout=timeout, libraries=TOY
+    )
 
 
 def tell(searcher: BridgeSearcher, trial: str, score: float) -> None:
@@ -89,7 +91,7 @@ def test_a_new_child_is_told_what_the_old_one_knew(tmp_path: Path, mode: str, si
     [
         ("dying", "it ended with code -9"),
         ("failing", "it reports ValueError: singular matrix"),
-        ("astray", "it suggested 99, which is not in 0..2"),
+        ("astray", "it reports ValueError: cannot convert float NaN to integer"),
     ],
 )
 def test_a_child_that_always_fails_ends_the_search_with_a_reason(system: str, why: str) -> None:
@@ -183,6 +185,17 @@ def test_a_child_that_cannot_start_says_how_to_make_the_environment_anew() -> No
         "the environment of search 'no such library' does not work: it reports KeyError: 'no such library'; "
         "make it anew by `raytuner algorithms --install no such library`"
     )
+
+
+def test_a_wrong_option_is_the_users() -> None:
+    with pytest.raises(SearchError, match=r"^option taste is 'bad'; it must be good$"):
+        toy("picky", taste="bad")
+
+
+@pytest.mark.parametrize("point", [None, 7, [], [0, 0, 0.5], [3, 0, 0.5, 0.1], [True, 0, 0.5, 0.1], [0, 0.5, 0.5, 0.1]])
+def test_a_point_outside_the_space_is_not_believed(point: object) -> None:
+    with pytest.raises(ChildError, match="it suggested"):
+        toy("toy")._decoded(point)
 
 
 def test_under_the_guard_a_finite_space_ends_exhausted() -> None:
