@@ -46,12 +46,18 @@ class Library:
         """Take note of a loss, which is in what is known already; None if the point failed."""
 
 
-def seed_all(seed: int) -> None:
+def seed_all(number: int) -> None:
     """Seed the random numbers that libraries share."""
     import numpy
 
-    random.seed(seed)
-    numpy.random.seed(seed)
+    random.seed(number)
+    numpy.random.seed(number)
+    generator: Any = numpy.random.default_rng
+
+    def seeded(seed: Any = None) -> Any:
+        return generator(numpy.random.randint(2**31) if seed is None else seed)
+
+    numpy.random.default_rng = seeded  # pymoo, which HEBO uses, makes generators without a seed
 
 
 class Nevergrad(Library):
