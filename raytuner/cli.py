@@ -305,8 +305,15 @@ def convert(source: Path, target: Path, documents: str | None, form: str | None,
 
 
 @cli.command()
-def algorithms() -> None:
-    """List the search algorithms."""
+@click.option("--install", "name", metavar="NAME", help="Make the environment of an algorithm that needs its own.")
+@click.option("--yes", is_flag=True, help="Do not ask before anything is fetched.")
+def algorithms(name: str | None, yes: bool) -> None:
+    """List the search algorithms, or install one."""
+    if name is not None:
+        from raytuner.cli_algorithms import install_algorithm
+
+        install_algorithm(name, yes)
+        return
     from raytuner.search.table import table
 
     click.echo(table())

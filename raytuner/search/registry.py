@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from raytuner.errors import SearchError, SpaceError, nearest, quoted
 from raytuner.goals import Goal, are_plain, with_modes
 from raytuner.search import systems
 from raytuner.search.algorithm import Algorithm, Library
+from raytuner.search.bridge import environment
+from raytuner.search.bridge import systems as bridge
 from raytuner.search.quiet import quiet
 from raytuner.search.task import Task, Work
 from raytuner.space import Raw, SearchSpace
@@ -127,6 +129,23 @@ ALGORITHMS: dict[str, Algorithm] = {
             can=frozenset({"mixed", "parallel", "replays"}),
             refuses=systems.no_normal,
             models=True,
+        ),
+        *(
+            Algorithm(
+                name,
+                summary,
+                bridge.MAKERS[name],
+                can=frozenset({"mixed", "parallel", "replays"}),
+                refuses=systems.no_normal,
+                models=True,
+                problem_elsewhere=partial(environment.problem, name),
+            )
+            for name, summary in (
+                ("nevergrad", "evolution strategies and others of nevergrad, in an environment of its own"),
+                ("hebo", "Bayesian: HEBO, several acquisitions at once, in an environment of its own"),
+                ("sigopt", "Bayesian: sigoptlite, SigOpt's engine for local use, in an environment of its own"),
+                ("dragonfly", "Bayesian: Dragonfly, several acquisitions in turn, in an environment of its own"),
+            )
         ),
     )
 }

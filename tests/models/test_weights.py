@@ -173,8 +173,8 @@ def test_a_failed_fetch_is_one_line_without_the_index_address(empty_cache, monke
 
 def test_addresses_are_taken_out_of_messages():
     output = "WARNING: x\nERROR: 403 for url: https://user:s3cret@host/simple/a/\n[notice] later"
-    assert weights._last_error(output) == "403 for url: <url>"
-    assert weights._last_error("\n") == "no message"
+    assert weights.last_error(output) == "403 for url: <url>"
+    assert weights.last_error("\n") == "no message"
 
 
 def test_a_fetch_that_hangs_ends(empty_cache, monkeypatch):
