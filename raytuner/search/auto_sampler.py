@@ -19,9 +19,9 @@ from raytuner.space import Choice, Parameter, Params, Range, Raw, SearchSpace
 class AutoSampler(optuna.samplers.BaseSampler):  # type: ignore[misc]
     """Suggests what ``auto`` would, to ``optuna.create_study(sampler=AutoSampler(...))``.
 
-    It must know the space before the first trial, and the conditions in it; the study's function asks for the values by
-    the same names and bounds (``suggest_categorical``, ``suggest_int``, ``suggest_float``). Whatever else it asks for
-    is drawn at random.
+    It must know the space before the first trial, and the conditions in it; the study's function asks for the values
+    by the same names and bounds (``suggest_categorical``, ``suggest_int``, ``suggest_float``). Whatever else it asks
+    for is drawn at random.
 
     Args:
         search_space: The space, or the param dict of one; see `SearchSpace.from_dict`.

@@ -5,9 +5,9 @@ Its kernel is a sum of one kernel for each parameter, and of their product, in w
     k(x, z) = c + (1 - p) sum_j w_j s_j(x_j, z_j) + p prod_j (1 - a_j (1 - s_j(x_j, z_j)))
 
 with the weights w_j (they sum to 1), a_j = w_j / max w: what matters alone also matters together. The similarity s_j of
-two values is 1 where they match; else it is 0 for categories, and exp(-distance / length) for numbers, as in an
-Ornstein-Uhlenbeck process (Rasmussen and Williams 2006, section 4.2.1). The scale of the scores has an inverse gamma
-prior and is integrated out (Shah, Wilson and Ghahramani 2014, Student-t processes).
+two values is 1 where they match; else it is 0 for categories, and for numbers the Matern kernel of smoothness 3/2
+(Rasmussen and Williams 2006, equation 4.17). The scale of the scores has an inverse gamma prior and is integrated out
+(Shah, Wilson and Ghahramani 2014, Student-t processes).
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ SHAPE = RATE = 1.0
 
 SPREAD_OF_WEIGHTS = 2.0
 """The deviation of a weight's logarithm: one parameter is often worth more than all others together."""
-LENGTH, SPREAD_OF_LENGTH = 2.0, 0.8
+LENGTH, SPREAD_OF_LENGTH = 1.0, 0.8
 """The median length, where the range of a parameter is 1, and the deviation of its logarithm."""
 INTERACTION, SPREAD_OF_INTERACTION = -1.5, 1.0
 """Mean and deviation of the logit of the product's share."""
 NOISE, SPREAD_OF_NOISE = 0.003, 1.0
 """The median variance of the noise, where that of the scores is 1, and the deviation of its logarithm."""
+
+FAR = 100.0
+"""At so many lengths the similarity is 0 but for rounding."""
 
 STEPS = 4
 """So often each draw is moved towards the posterior."""
@@ -121,7 +124,8 @@ def similarity(a: Floats, b: Floats, lengths: Floats | None) -> Floats:
     if lengths is None:
         matching: Floats = (distance == 0)[None].astype(float)
         return matching
-    similar: Floats = np.exp(-distance / lengths[:, None, None])
+    far = np.minimum(np.sqrt(3) * distance / lengths[:, None, None], FAR)
+    similar: Floats = (1 + far) * np.exp(-far)
     return similar
 
 

@@ -46,8 +46,8 @@ class NewWork:
         order = np.argsort(-gains, kind="stable")
         # The others cannot win, whatever they cost.
         close = [int(i) for i in order if gains[i] * MOST_COST >= gains[order[0]]]
-        worth = np.array([gains[i] for i in close]) / self._costs([candidates[i] for i in close], started)
-        first = [close[i] for i in np.argsort(-worth, kind="stable")]
+        costs = self._costs([candidates[i] for i in close], started)
+        first = [close[i] for i in np.lexsort((costs, -gains[close] / costs))]
         return np.array([*first, *order[len(close) :]], dtype=np.intp)
 
     def _costs(self, candidates: Sequence[Raw], started: Sequence[Raw]) -> NDArray[np.float64]:
