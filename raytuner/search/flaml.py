@@ -48,8 +48,9 @@ class FlamlSearcher(Searcher):  # type: ignore[misc]
         config = next(filter(None, (self._flaml.suggest(trial_id) for _ in range(TRIES))), None)
         if config is None:
             return self._space.draw(self._random)
-        self._suggested[trial_id] = config
-        return {name: config[key] for key, name in self._names.items()}
+        raw = self._space.canonical({name: config[key] for key, name in self._names.items()})
+        self._suggested[trial_id] = {key: raw[name] for key, name in self._names.items()}
+        return raw
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell a score, or that there is none."""

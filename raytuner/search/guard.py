@@ -114,7 +114,6 @@ class Guard(Searcher):  # type: ignore[misc]
         """The most configurations there will be, if that is known."""
         return min((bound for bound in (self._trials, self._size) if bound is not None), default=None)
 
-    @quiet()
     def suggest(self, trial_id: str) -> Any:
         """The next new configuration, `Searcher.FINISHED`, or None while the algorithm waits.
 
@@ -149,7 +148,6 @@ class Guard(Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Partial results are for the scheduler; the algorithm learns from finished trials."""
 
-    @quiet()
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the algorithm how a trial ended, and the repeats that were waiting for it."""
         key = self._keys.pop(trial_id, None)
@@ -203,7 +201,8 @@ class Guard(Searcher):  # type: ignore[misc]
         Ray Tune would take what is raised while a result is told for a failure of the trial, and go on.
         """
         try:
-            yield
+            with quiet():
+                yield
         except SearchError as error:  # it says itself what to do
             self._failure = error
         except Exception as error:  # it is another library's code

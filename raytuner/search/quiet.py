@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings are not shown; also a decorator of functions."""
+    """Warnings are not shown."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -13,6 +13,11 @@ from raytuner.space import Raw
 
 Point = dict[str, Value]
 
+MOST = 100
+"""So many points are modelled at the most; each suggestion takes the longer the more there are."""
+BEST = 40
+"""So many of them are the best; the others are the newest."""
+
 
 class RefitSearcher(AskTellSearcher):
     """What searchers have in common whose library is told everything anew for each suggestion.
@@ -44,9 +49,11 @@ class RefitSearcher(AskTellSearcher):
         if len(self._points) < self._startup or not scored:
             return self.space.draw(self._random)
         failed, pending = max(scored), statistics.fmean(scored)
-        known = ((key, self._losses.get(key, pending)) for key in self._points)
-        losses = [failed if loss is None else loss for _, loss in known]
-        return self.dimensions.decode(self.propose(list(self._points.values()), losses))
+        known = {key: self._losses.get(key, pending) for key in self._points}
+        losses = {key: failed if loss is None else loss for key, loss in known.items()}
+        best = sorted(losses, key=losses.__getitem__)[:BEST]
+        kept = [key for key in losses if key in {*best, *list(losses)[-(MOST - BEST) :]}]
+        return self.dimensions.decode(self.propose([self._points[key] for key in kept], [losses[key] for key in kept]))
 
     def expect(self, raw: Raw) -> None:
         """See `AskTellSearcher.expect`."""

@@ -32,6 +32,14 @@ KNOWN: dict[str, Known] = {
         seeds=1,
     ),
     "random": Known(seeds=RANDOM_SEEDS),  # the same that it is compared with
+    "sobol": Known(
+        {
+            "test_regret_on_a_conditional_function": "0.052, at random 0.0505: it learns nothing",
+            "test_regret_on_a_categorical_function": "0.25, at random 0.2: it learns nothing",
+            "test_regret_when_minimising": "0.25, at random 0.2: it learns nothing",
+        },
+        seeds=RANDOM_SEEDS,
+    ),
 }
 """By the name of the algorithm; the guide's list of exceptions is made of it."""
 

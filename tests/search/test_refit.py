@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from raytuner.search.refit import Point, RefitSearcher
+from raytuner.search.dimensions import Dimensions
+from raytuner.search.refit import BEST, MOST, Point, RefitSearcher
 from raytuner.search.task import Task
 from raytuner.space import SearchSpace
 
@@ -90,3 +91,15 @@ def test_so_many_points_are_drawn_first() -> None:
             known.add(SPACE.key(point))
         end(searcher, name, 1.0)
     assert len(searcher.told[0][0]) == len(known) == 4
+
+
+def test_of_many_points_the_best_and_the_newest_are_modelled() -> None:
+    space = SearchSpace.from_dict({"n": {"int": [0, 999]}})
+    searcher = Noting(3)
+    searcher.space, searcher.dimensions = space, Dimensions(space)
+    for number in range(300):
+        searcher.add_evaluated_point({"n": number}, float(number))
+    searcher.ask()
+    points, losses = searcher.told[-1]
+    assert [point["n"] for point in points] == [*range(BEST), *range(300 - MOST + BEST, 300)]
+    assert losses == [float(str(point["n"])) for point in points]
