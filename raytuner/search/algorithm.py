@@ -85,7 +85,7 @@ class Algorithm:
         models: Whether it makes a model of the results, which takes some milliseconds for each suggestion.
         libraries: What some of its options need: by option and value.
         one_objective: Options and values with which it cannot model several objectives, or limits.
-        problem_elsewhere: Asks what has to be done before it can run where that is not a matter of libraries.
+        problem_elsewhere: Of one that runs in an environment of its own: asks what has to be done before it can.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Algorithm:
     models: bool = False
     libraries: Mapping[tuple[str, Any], Library] = field(default_factory=dict)
     one_objective: frozenset[tuple[str, Any]] = frozenset()
-    problem_elsewhere: Callable[[], str | None] = lambda: None
+    problem_elsewhere: Callable[[], str | None] | None = None
 
     def models_objectives(self, options: Mapping[str, Any]) -> bool:
         """Whether it models several objectives, and limits, by itself with these options."""
@@ -109,7 +109,9 @@ class Algorithm:
         needed = [self.library] if self.library is not None else []
         needed += [self.libraries[choice] for choice in (options or {}).items() if choice in self.libraries]
         problems = [library.problem() for library in needed]
-        return next((problem for problem in problems if problem is not None), None) or self.problem_elsewhere()
+        if self.problem_elsewhere is not None:
+            problems.append(self.problem_elsewhere())
+        return next((problem for problem in problems if problem is not None), None)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Check that it can be used here with these options; imports no library.
