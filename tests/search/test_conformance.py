@@ -5,11 +5,12 @@ What needs an extra, or an environment of its own, is under the mark of the envi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from raytuner.search import ALGORITHMS, Algorithm
+from raytuner.testing import SearcherConformance
 from raytuner.testing.known import conformance
 
 ALONE = {"ax", "optuna-gp"}
@@ -31,3 +32,15 @@ for name, found in ALGORITHMS.items():
     suite = conformance(name)
     suite.pytestmark = marks(found)  # type: ignore[attr-defined]
     globals()[suite.__name__] = suite
+
+
+class TestOptunaNsga2(SearcherConformance):
+    algorithm = "optuna"
+    options: ClassVar = {"sampler": "nsga2"}
+
+
+class TestOptunaBruteForce(SearcherConformance):
+    algorithm = "optuna"
+    options: ClassVar = {"sampler": "brute_force"}
+    exceptions: ClassVar = {"test_mixed_spaces_are_taken": "it takes no logarithmic floats"}
+    seeds = 25
