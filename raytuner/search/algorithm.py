@@ -29,6 +29,7 @@ CAPABILITIES: dict[Capability, str] = {
 """What an algorithm may be able to do by itself."""
 
 Make = Callable[..., "Searcher"]
+Refuses = Callable[[str, Parameter], str | None]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Algorithm:
         models: Whether it makes a model of the results, which takes some milliseconds for each suggestion.
         libraries: What some of its options need: by option and value.
         one_objective: Options and values with which it cannot model several objectives, or limits.
-        problem_elsewhere: Asks what has to be done before it can run where that is not a matter of libraries.
+        refuses_with: Why it cannot take a parameter with some of its options: by option and value.
+        problem_elsewhere: Of one that runs in an environment of its own: asks what has to be done before it can.
     """
 
     name: str
@@ -93,11 +95,12 @@ class Algorithm:
     make: Make
     library: Library | None = None
     can: frozenset[Capability] = frozenset()
-    refuses: Callable[[str, Parameter], str | None] = lambda name, parameter: None
+    refuses: Refuses = lambda name, parameter: None
     models: bool = False
     libraries: Mapping[tuple[str, Any], Library] = field(default_factory=dict)
     one_objective: frozenset[tuple[str, Any]] = frozenset()
-    problem_elsewhere: Callable[[], str | None] = lambda: None
+    refuses_with: Mapping[tuple[str, Any], Refuses] = field(default_factory=dict)
+    problem_elsewhere: Callable[[], str | None] | None = None
 
     def models_objectives(self, options: Mapping[str, Any]) -> bool:
         """Whether it models several objectives, and limits, by itself with these options."""
@@ -109,7 +112,9 @@ class Algorithm:
         needed = [self.library] if self.library is not None else []
         needed += [self.libraries[choice] for choice in (options or {}).items() if choice in self.libraries]
         problems = [library.problem() for library in needed]
-        return next((problem for problem in problems if problem is not None), None) or self.problem_elsewhere()
+        if self.problem_elsewhere is not None:
+            problems.append(self.problem_elsewhere())
+        return next((problem for problem in problems if problem is not None), None)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Check that it can be used here with these options; imports no library.
@@ -122,12 +127,14 @@ class Algorithm:
         if problem is not None:
             raise SearchError(f"search {self.name!r} {problem}")
 
-    def refusal(self, space: SearchSpace) -> tuple[str, str] | None:
-        """The first parameter that it cannot take, and why; None if it can take all."""
+    def refusal(self, space: SearchSpace, options: Mapping[str, Any] | None = None) -> tuple[str, str] | None:
+        """The first parameter that it cannot take with these options, and why; None if it can take all."""
+        chosen = [self.refuses_with[choice] for choice in (options or {}).items() if choice in self.refuses_with]
         for name, parameter in space.parameters.items():
-            reason = self.refuses(name, parameter)
-            if reason is not None:
-                return name, reason
+            for refuses in (self.refuses, *chosen):
+                reason = refuses(name, parameter)
+                if reason is not None:
+                    return name, reason
         return None
 
     @property

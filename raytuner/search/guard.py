@@ -12,7 +12,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from raytuner.errors import SearchError, quoted
+from raytuner.errors import RaytunerError, SearchError, quoted
 from raytuner.search.quiet import quiet
 from raytuner.space import Choice, Raw, SearchSpace
 from raytuner.space_parameters import plain_value
@@ -206,12 +206,13 @@ class Guard(Searcher):  # type: ignore[misc]
         except SearchError as error:  # it says itself what to do
             self._failure = error
         except Exception as error:  # it is another library's code
-            lines = str(error).strip().splitlines()
-            reason = f"{type(error).__name__}: {lines[0][:MAX_REASON]}" if lines else type(error).__name__
-            self._failure = SearchError(
-                f"search {self._name!r} failed after {self.started} configurations ({reason}); use another search"
-            )
+            self._failure = SearchError(str(error) if isinstance(error, RaytunerError) else self._in_a_line(error))
             self._failure.__cause__ = error
+
+    def _in_a_line(self, error: Exception) -> str:
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0][:MAX_REASON]}" if lines else type(error).__name__
+        return f"search {self._name!r} failed after {self.started} configurations ({reason}); use another search"
 
     def _next_id(self) -> str:
         self._asked += 1

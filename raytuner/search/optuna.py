@@ -57,6 +57,7 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
         self._rng = random.Random(0)
         self._goals = task.goals or [Goal.model_validate({"metric": task.metric, "mode": task.mode})]
         self._excess = excess or Excess()
+        self._stopped = False
         self._study = self._new_study()
         for point in task.points:
             self._study.enqueue_trial(dict(point))
@@ -65,7 +66,9 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
         self._finished = 0  # trials in the study
 
     def suggest(self, trial_id: str) -> Any:
-        """The next point."""
+        """The next point, until the sampler has seen all of a finite space."""
+        if self._stopped:
+            return Searcher.FINISHED
         trial = self._study.ask()
         self._numbers[trial_id] = trial.number
         return self._space.sample(lambda name: _suggest(trial, name, self._distributions[name]))
@@ -116,7 +119,12 @@ class OptunaSearcher(Searcher):  # type: ignore[misc]
 
     def _new_study(self) -> optuna.Study:
         directions = ["minimize" if goal.mode == "min" else "maximize" for goal in self._goals]
-        return optuna.create_study(sampler=self._sampler, directions=directions)
+        study = optuna.create_study(sampler=self._sampler, directions=directions)
+        study.stop = self._stop  # Optuna's own raises outside of its own loop
+        return study
+
+    def _stop(self) -> None:
+        self._stopped = True
 
     def _forget(self) -> None:
         """Go on with a study of the best trials and some of the others."""

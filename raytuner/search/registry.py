@@ -66,6 +66,7 @@ ALGORITHMS: dict[str, Algorithm] = {
                 ("sampler", "cmaes"): Library("cmaes", "cmaes", ">=0.11", "cmaes", 1),
             },
             one_objective=frozenset({("sampler", "cmaes")}),
+            refuses_with={("sampler", "brute_force"): systems.brute_force_refuses},
         ),
         Algorithm(
             "hyperopt",
@@ -201,7 +202,7 @@ def check_search(name: str | Algorithm, space: SearchSpace, options: dict[str, A
     """
     found = name if isinstance(name, Algorithm) else algorithm(name)
     found.check_options(options or {})
-    refusal = found.refusal(space)
+    refusal = found.refusal(space, options)
     if refusal is not None:
         parameter, reason = refusal
         able = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Le
 
 from raytuner.search.task import Task
-from raytuner.space import Choice, Normal, Parameter
+from raytuner.space import Choice, Normal, Parameter, Range
 
 if TYPE_CHECKING:
     from ray.tune.search import Searcher
@@ -191,6 +191,13 @@ def grid_refuses(name: str, parameter: Parameter) -> str | None:
 def hyperopt_refuses(name: str, parameter: Parameter) -> str | None:
     """What HyperOpt cannot take."""
     return too_many(parameter) if isinstance(parameter, Choice) else None
+
+
+def brute_force_refuses(name: str, parameter: Parameter) -> str | None:
+    """What Optuna's brute-force sampler cannot take."""
+    if isinstance(parameter, Range) and not parameter.indexed and not (parameter.integer and parameter.step == 1):
+        return "with sampler brute_force needs countable values; give it a step, and no log"
+    return None
 
 
 def no_normal(name: str, parameter: Parameter) -> str | None:

@@ -94,7 +94,7 @@ class SearcherConformance:
     @classmethod
     def accepts(cls, space: SearchSpace) -> bool:
         """Whether the algorithm takes a space."""
-        return cls.found().refusal(space) is None
+        return cls.found().refusal(space, cls.options) is None
 
     def drive(self, space: SearchSpace, score: Score = any_score, **settings: Any) -> Drive:
         """Run a search with the options of the class; see `Drive`."""
@@ -292,7 +292,7 @@ class SearcherConformance:
         """A space that it cannot take is refused in a line that begins with the parameter."""
         for spec in [*FINITE.values(), *ENDLESS.values(), *(function.spec for function in FUNCTIONS.values())]:
             space = SearchSpace.from_dict(spec)
-            refusal = self.found().refusal(space)
+            refusal = self.found().refusal(space, self.options)
             if refusal is None:
                 continue
             try:

@@ -322,6 +322,17 @@ def test_what_an_algorithm_raises_ends_the_search_in_one_line(where: str, raised
     assert searcher.started == 1
 
 
+@pytest.mark.parametrize("where", ["suggest", "complete"])
+def test_what_says_itself_how_to_mend_it_is_shown_as_it_is(where: str) -> None:
+    raised = SearchError("search 'far': its environment is damaged; raytuner algorithms --install far")
+    searcher = guard(Raising(where, raised))
+    searcher.suggest("t1")
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    with pytest.raises(SearchError) as found:
+        searcher.suggest("t2")
+    assert str(found.value) == str(raised)
+
+
 def test_restoring_goes_through_the_same_again(tmp_path: Path) -> None:
     script = [X, X2, Y, Z1, Z2]
     searcher = guard(Script(*script))

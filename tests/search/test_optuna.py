@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from ray.tune.search import Searcher
 
 from raytuner.goals import Goal
 from raytuner.search import optuna
@@ -144,6 +145,18 @@ def test_a_point_in_flight_that_was_not_suggested_is_told_once(failed: bool) -> 
     assert len(trials(made)) == count
     [found] = [trial for trial in trials(made) if trial.params == point]
     assert (found.state, found.values) == ((TrialState.FAIL, None) if failed else (TrialState.COMPLETE, [0.75]))
+
+
+def test_brute_force_ends_by_itself() -> None:
+    space = SearchSpace.from_dict({"a": ["x", "y"], "b": {"choice": [1, 2], "when": {"a": "y"}}})
+    task = Task(space, "score", "max", points=[{"a": "y", "b": 2}])
+    made = OptunaSearcher(task, make_sampler("brute_force", task, 10))
+    points = []
+    while isinstance(point := made.suggest(f"t{len(points)}"), dict):
+        tell(made, f"t{len(points)}", 1.0)
+        points.append(point)
+    assert sorted(point["a"] + str(point["b"]) for point in points) == ["x1", "y1", "y2"]
+    assert point == Searcher.FINISHED
 
 
 def test_optuna_sees_only_active_parameters() -> None:

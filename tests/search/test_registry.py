@@ -85,6 +85,13 @@ def test_spaces_that_an_algorithm_cannot_express(name: str, spec: Any, words: st
         make_searcher(name, SearchSpace.from_dict({"a": [1, 2], "p": spec}), "score", "max")
 
 
+def test_a_space_that_an_algorithm_cannot_express_with_an_option() -> None:
+    space = SearchSpace.from_dict({"a": [1, 2], "p": {"float": [0, 1]}})
+    check_search("optuna", space, {"sampler": "tpe"})
+    with pytest.raises(SpaceError, match=r"p: optuna with sampler brute_force needs .*, or use --search random"):
+        check_search("optuna", space, {"sampler": "brute_force"})
+
+
 @pytest.mark.parametrize("name", ["grid", "random", "sobol", "optuna", "hyperopt"])
 def test_a_space_without_a_valid_configuration(name: str) -> None:
     def never(params: Params) -> None:
