@@ -203,8 +203,6 @@ class Guard(Searcher):  # type: ignore[misc]
         try:
             with quiet():
                 yield
-        except SearchError as error:  # it says itself what to do
-            self._failure = error
         except Exception as error:  # it is another library's code
             self._failure = SearchError(str(error) if isinstance(error, RaytunerError) else self._in_a_line(error))
             self._failure.__cause__ = error
