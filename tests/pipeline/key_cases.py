@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -290,7 +290,7 @@ def found_by(case: Case, recorder: Recorder, *questions: str) -> Found:
         return Vectors(repr(embedding_of(case, model, long_text)), recorder.given)
 
     def llm(model: Any, temperature: float = 0.0) -> Words:
-        return Words(who=repr(decisive(model, case)), temperature=temperature)
+        return Words(who=repr(decisive(model, case)), temperature=sampled_at(model, temperature))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "_shared", lambda *_: recorder)
@@ -300,18 +300,26 @@ def found_by(case: Case, recorder: Recorder, *questions: str) -> Found:
         patch.setattr(models, "llm", llm)
         pipeline = Pipeline(case.collection, questions=questions, cache_sampled=case.cache_sampled)
         rankings = pipeline.rankings(case.params, asked)
-        contexts = [[chunk.text for chunk in pipeline.contexts(case.params, ranking)] for ranking in rankings]
+        contexts = pipeline.texts(case.params, rankings)
         answers = asyncio.run(pipeline.answers(case.params, asked, contexts))
-        chain = pipeline.chain(case.params)
-        shared = chain.is_extractive or case.cache_sampled or case.params["temperature"] == 0
-        for link in chain.links(answered=shared):  # a plan looks for what is asked for
-            for question, texts in zip(asked, contexts, strict=True):
-                answered = [texts] if link == chain.answers else []
-                key = key_for(link.key, question, *answered) if link.each else link.key
-                assert key in recorder.asked[link.stage]
+        for question, texts in zip(asked, contexts, strict=True):
+            for stage, key in planned(pipeline, case.params, question, texts):
+                assert key in recorder.asked[stage]
     for holding in (_model, _synthesizer):  # the stand-ins
         holding.cache_clear()
     return Found([(ranking.chunks.tolist(), ranking.scores.tolist()) for ranking in rankings], contexts, answers)
+
+
+def planned(
+    pipeline: Pipeline, params: Mapping[str, Any], question: str, contexts: list[str]
+) -> Iterator[tuple[str, str]]:
+    """What a plan looks for, by stage."""
+    chain = pipeline.chain(params)
+    for link in chain.links(answered=pipeline.shares_answers(params)):
+        if link == chain.answers:
+            yield link.stage, key_for(link.key, question, contexts)
+        elif link != chain.queries or chain.embeds or contexts:  # from nothing nothing is extracted
+            yield link.stage, key_for(link.key, question) if link.each else link.key
 
 
 def keys_of(case: Case) -> tuple[dict[str, frozenset[str]], dict[str, Any]]:
@@ -355,6 +363,11 @@ def embedding_of(case: Case, model: Any, long_text: str) -> Any:
     return decisive(model, case), long_text if model == "minilm" else None
 
 
+def sampled_at(llm: Any, temperature: float) -> float:
+    """At which temperature an LLM samples; the mock copies."""
+    return 0.0 if llm == "mock" else temperature
+
+
 def upstream(case: Case) -> dict[str, tuple[str, ...]]:
     """For each artefact that a case needs, what it is made of beside its stage's own parameters."""
     params = case.params
@@ -368,7 +381,7 @@ def upstream(case: Case) -> dict[str, tuple[str, ...]]:
         needed["rerank"] = (list(needed)[-1], "places", "question")
     if params["llm"] == EXTRACTIVE:
         needed["extract"] = ("question", "contexts")
-    elif case.cache_sampled or params["temperature"] == 0:
+    elif case.cache_sampled or sampled_at(params["llm"], params["temperature"]) == 0:
         needed["generate"] = ("question", "contexts")
     return needed
 

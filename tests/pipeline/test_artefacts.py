@@ -278,7 +278,6 @@ def test_what_a_running_trial_uses_is_not_evicted(how: str, monkeypatch: pytest.
             assert store.present(list(used)) == used
         return count
 
-    assert len(used) == 3
     assert asyncio.run(trial()) > 1
     fill("after")
     assert not store.present(list(used))
