@@ -27,7 +27,10 @@ from bare import Session
 from raytuner import RagObjective, models
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("overhead", "recipe", "plain", "warm", "retrieval_sweep", "scale", "corpus_scale", "embedding")
+SCRIPTS = (
+    *("overhead", "recipe", "plain", "warm", "retrieval_sweep", "scale", "corpus_scale", "embedding"),
+    *("search_quality", "cost_aware"),
+)
 
 
 def run(script: str, *args: str, timeout: int) -> subprocess.CompletedProcess[str]:
