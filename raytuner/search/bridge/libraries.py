@@ -77,7 +77,7 @@ class Nevergrad(Library):
     @staticmethod
     def _parameter(p: Any, entry: dict[str, Any]) -> Any:
         if entry["kind"] == "choice":
-            return p.Choice(range(entry["size"]))
+            return p.Choice(range(entry["size"]), deterministic=True)  # drawn from weights, a good value seldom stays
         kind = p.Log if entry["log"] else p.Scalar
         scalar = kind(lower=entry["low"], upper=entry["high"])
         return scalar.set_integer_casting() if entry["kind"] == "int" else scalar
