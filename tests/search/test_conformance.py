@@ -1,6 +1,7 @@
 """The suite that raytuner ships, on every algorithm that it has.
 
-What needs an extra, or an environment of its own, is under the mark of the environment that has it in CI.
+What needs an extra, or an environment of its own, is under the mark `conformance`: some of it takes seconds for each
+suggestion, hours for all, so it is run by hand, `python -m pytest -m conformance -k NAME`, where that is installed.
 """
 
 from __future__ import annotations
@@ -13,19 +14,10 @@ from raytuner.search import ALGORITHMS, Algorithm
 from raytuner.testing import SearcherConformance
 from raytuner.testing.known import conformance
 
-ALONE = {"ax", "optuna-gp"}
-"""Extras that have an environment of their own; all others are in that of the extra ``search``."""
-
 
 def marks(found: Algorithm) -> list[Any]:
-    extra = found.library.extra if found.library is not None else ""
-    if found.problem_elsewhere is not None:
-        mark = "bridge"
-    elif extra:
-        mark = extra if extra in ALONE else "search"
-    else:
-        return []
-    return [getattr(pytest.mark, mark), pytest.mark.timeout(1200)]
+    elsewhere = found.problem_elsewhere is not None or (found.library is not None and found.library.extra)
+    return [pytest.mark.conformance, pytest.mark.timeout(3600)] if elsewhere else []
 
 
 for name, found in ALGORITHMS.items():
