@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 
@@ -63,6 +64,8 @@ class SmacSearcher(AskTellSearcher):
             )
         self._seed: int | None = 0  # of the function; SMAC takes that of the points told before it is asked, or its own
         self._infos: dict[str, TrialInfo] = {}
+        self._worst = -math.inf
+        self._failed: list[Raw] = []  # those that SMAC has not been told of
 
     def ask(self) -> Raw:
         """The next raw sample; one at random where SMAC holds its space to be exhausted."""
@@ -81,9 +84,16 @@ class SmacSearcher(AskTellSearcher):
             self._smac.runhistory.add_running_trial(self._info(raw))
 
     def tell(self, raw: Raw, loss: float | None) -> None:
-        """See `AskTellSearcher.tell`."""
-        value = TrialValue(cost=float("inf"), status=StatusType.CRASHED) if loss is None else TrialValue(cost=loss)
-        self._smac.tell(self._info(raw), value, save=False)
+        """See `AskTellSearcher.tell`; a failure is as bad as the worst, and waits until there is one."""
+        if loss is None:
+            self._failed.append(raw)
+        else:
+            self._worst = max(self._worst, loss)
+            self._smac.tell(self._info(raw), TrialValue(loss), save=False)
+        if self._worst > -math.inf:
+            for failed in self._failed:
+                self._smac.tell(self._info(failed), TrialValue(self._worst, status=StatusType.CRASHED), save=False)
+            self._failed.clear()
 
     def _info(self, raw: Raw) -> TrialInfo:
         """SMAC's own note of a point, whose text may differ from one that is made here."""

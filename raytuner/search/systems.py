@@ -99,7 +99,7 @@ def bayesopt(task: Task, *, n_startup_trials: Annotated[int, Ge(1)] = 10) -> Sea
     return BayesOptSearcher(task, n_startup_trials)
 
 
-SkoptModel = Literal["gp", "rf", "et", "gbrt"]
+SkoptModel = Literal["gp", "rf", "et"]
 
 
 def skopt(task: Task, *, model: SkoptModel = "gp", n_startup_trials: Annotated[int, Ge(1)] = 10) -> Searcher:
@@ -107,8 +107,8 @@ def skopt(task: Task, *, model: SkoptModel = "gp", n_startup_trials: Annotated[i
 
     Args:
         task: What is searched.
-        model: ``gp`` is a Gaussian process, ``rf`` a random forest, ``et`` extremely randomised trees, ``gbrt``
-            gradient boosted trees.
+        model: ``gp`` is a Gaussian process, ``rf`` a random forest, ``et`` extremely randomised trees. Its fourth
+            one, ``gbrt``, does not work with today's scikit-learn.
         n_startup_trials: So many configurations are drawn at random first.
     """
     from raytuner.search.skopt import SkoptSearcher
