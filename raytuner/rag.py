@@ -261,12 +261,12 @@ class RagObjective:
         ]
         if all(map(self._lacks_llm, covering)):
             self._check_llm(covering[0])
+        embeddings, llms = self.models(space, fixed)
         with importable(self.folder):
             for own in covering:
                 stages.prepare(own)
-        embeddings, llms = self.models(space, fixed)
-        self.warn(embeddings)
-        models.prepare(self.specs(embeddings), self.specs(llms))
+            self.warn(embeddings)
+            models.prepare(self.specs(embeddings), self.specs(llms))
 
     def warn(self, embeddings: set[str]) -> None:
         """Warn, once, of embedding models that do not know the language of the texts."""

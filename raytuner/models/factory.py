@@ -185,7 +185,7 @@ def _by(name: str) -> str:
 
 def _identity(spec: ModelSpec, role: str) -> str:
     if spec.kind == "object":
-        return f"object:{spec.token}"
+        return f"object:{spec.token}@{run_token()}"  # between two searches it may be changed
     where = f"@{endpoint.public_url(spec)}" if spec.kind in SERVICES else ""
     if spec.kind == "huggingface":
         where = f"{external.folder_identity(Path(spec.served_name).expanduser())}{_by(f'huggingface {role}')}"

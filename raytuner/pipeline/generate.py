@@ -19,6 +19,7 @@ from raytuner.pipeline import usage
 from raytuner.pipeline.chunk import token_counter
 from raytuner.pipeline.embed import LongText, Model, embedder, model_identity
 from raytuner.pipeline.sentences import sentences as sentence_ranges
+from raytuner.pipeline.splitters import LLAMA_INDEX
 from raytuner.pipeline.stage import stage
 from raytuner.store import JSON, Adapted, Codec
 
@@ -46,7 +47,7 @@ ANSWER: Codec[Answer] = Adapted("answer-1", JSON, Answer._asdict, lambda fields:
 """How the answer of an LLM is stored."""
 
 
-@stage(version=1, codec=JSON, embedding=model_identity)
+@stage(version=1, codec=JSON, libraries=LLAMA_INDEX, embedding=model_identity)
 def extract(
     question: str,
     contexts: Sequence[str],
@@ -120,7 +121,7 @@ def check_prompt(params: Mapping[str, Any]) -> None:
         )
 
 
-@stage(version=3, codec=ANSWER, libraries=("llama-index-core",), llm=llm_identity)
+@stage(version=3, codec=ANSWER, libraries=("llama-index-core", "tiktoken"), llm=llm_identity)
 async def generate(
     question: str,
     contexts: Sequence[str],

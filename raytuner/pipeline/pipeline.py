@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
@@ -181,17 +181,23 @@ class Pipeline:
             return sampled.text
         key = key_for(chain.answers.key, question, list(contexts))
         loop = asyncio.get_running_loop()
+        asked: list[Future[Answer]] = []
 
         def ask() -> Answer:
-            asked = generate(chain.params, question, contexts)
-            answer: Answer = asyncio.run_coroutine_threadsafe(asked, loop).result()
+            asked.append(asyncio.run_coroutine_threadsafe(generate(chain.params, question, contexts), loop))
+            answer: Answer = asked[0].result()
             self._note(chain.answers)
             return answer
 
         known: Answer | None = self._cache.get(key, generate.codec)
         # In a thread, since it may have to wait for another process that asks for the same.
         if known is None:
-            known = await loop.run_in_executor(_waiting, lambda: self._answer(key, ask))
+            try:
+                known = await loop.run_in_executor(_waiting, lambda: self._answer(key, ask))
+            except asyncio.CancelledError:  # the thread would wait for the answer, and the process for the thread
+                for call in asked:
+                    call.cancel()
+                raise
         return known.text
 
     def _answer(self, key: str, ask: Callable[[], Answer]) -> Answer:

@@ -17,7 +17,7 @@ from raytuner.pipeline.retrieve import RANKING, Ranking
 from raytuner.pipeline.stage import stage
 
 
-@stage(version=1, codec=RANKING, reranker=lambda own: identity(own["reranker"]))
+@stage(version=1, codec=RANKING, libraries=("llama-index-core",), reranker=lambda own: identity(own["reranker"]))
 def rerank(
     ranking: Ranking,
     question: str,

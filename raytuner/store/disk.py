@@ -119,7 +119,7 @@ class Disk:
                 self.remove(row)
                 raise
         if checksum(row.key, row.format, [row.content]) != row.digest:
-            self._index.condemn()
+            self.remove(row)
             raise DamagedError
         return row.content
 

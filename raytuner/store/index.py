@@ -104,11 +104,6 @@ class Index:
 
         return self.read(transaction)
 
-    def condemn(self) -> None:
-        """Replace the database, since it gave something else than was put into it."""
-        with self._guard:
-            self._mend(sqlite3.DatabaseError("a content is not what was stored"))
-
     def shrink(self) -> None:
         """Give the space of removed rows back to the disk."""
         self.read(lambda connection: connection.execute("PRAGMA incremental_vacuum").fetchall())

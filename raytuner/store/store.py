@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -100,6 +101,7 @@ class Store:
         self._disk = Disk(self.folder, limit)
         self.limit = self._disk.limit
         self._reads = self._writes = True
+        self._saying = threading.Lock()
 
     def close(self) -> None:
         """Close the database; it is opened again when it is needed."""
@@ -352,8 +354,10 @@ class Store:
             yield claimed
 
     def _store_no_more(self, error: StoreError) -> None:
-        self._writes = False
-        logger.warning("%s; the run goes on and stores no more", error)
+        with self._saying:  # several threads may find the disk full at once
+            writes, self._writes = self._writes, False
+        if writes:
+            logger.warning("%s; the run goes on and stores no more", error)
 
     def _do_without(self, error: Exception) -> None:
         self._reads = False
