@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+import time
 from typing import Any, get_args
 
 import pytest
+from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseGen, LLMMetadata
+from llama_index.core.llms import CustomLLM
 
 from raytuner import models
+from raytuner.components import begin_run
+from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.models.mock import MockLLM
+from raytuner.models.spec import spec
 from raytuner.pipeline import generate as module
 from raytuner.pipeline.chunk import token_counter
 from raytuner.pipeline.generate import ResponseMode, check_prompt, extract, generate, split_sentences
+from raytuner.pipeline.pipeline import Pipeline
 
 CONTEXTS = [
     "Chunk size decides how much text is retrieved. Smaller chunks are more exact.\n\nCats sleep a lot.",
@@ -132,3 +141,79 @@ def test_each_event_loop_has_its_own_model(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert asyncio.run(twice()) == asyncio.run(twice())
     assert made == [("mock", {"temperature": 0.5})] * 2
+
+
+def test_versions_of_what_cuts_and_counts_are_in_the_keys_of_answers() -> None:
+    assert {"llama-index-core", "nltk", "tiktoken"} <= set(extract.parts({}))
+    assert {"llama-index-core", "tiktoken"} <= set(generate.parts({"llm": "mock"}))
+
+
+class Changing(CustomLLM):
+    """Answers with its word, at temperature 0; or not at all."""
+
+    word: str = "first"
+    temperature: float = 0.0
+    asked: int = 0
+    hangs: bool = False
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata()
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        self.asked += 1
+        return CompletionResponse(text=self.word)
+
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        if self.hangs:
+            self.asked += 1
+            await asyncio.sleep(60)
+        return self.complete(prompt)
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        raise NotImplementedError
+
+
+def answers_of(llm: Changing) -> list[str]:
+    pipeline = Pipeline([Document("a", "Tides follow the moon.")])
+    return asyncio.run(pipeline.answers({"llm": spec(llm)}, ["What?"], [["Tides follow the moon."]]))
+
+
+def test_an_llm_object_that_has_changed_is_asked_anew_in_the_next_search() -> None:
+    llm = Changing()
+    begin_run()
+    assert (answers_of(llm), answers_of(llm), llm.asked) == (["first"], ["first"], 1)
+    llm.word = "second"
+    begin_run()
+    assert (answers_of(llm), llm.asked) == (["second"], 2)
+
+
+def test_a_cancelled_trial_does_not_wait_for_its_calls() -> None:
+    llm = Changing(hangs=True)
+    pipeline = Pipeline([Document("a", "Tides follow the moon.")])
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(pipeline.answers({"llm": spec(llm)}, ["Why?"], [["Tides follow the moon."]]))
+        while not llm.asked:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    begin_run()
+    started = time.monotonic()
+    asyncio.run(cancelled())
+    before = threading.active_count()
+    while any(thread.name.startswith("raytuner-answers") and _is_busy(thread) for thread in threading.enumerate()):
+        assert time.monotonic() - started < 20, before
+        time.sleep(0.05)
+
+
+def _is_busy(thread: threading.Thread) -> bool:
+    """Whether a thread of the pool is at work: it waits in the pool's own queue otherwise."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name == "ask":
+            return True
+        frame = frame.f_back
+    return False

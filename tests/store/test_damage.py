@@ -178,3 +178,21 @@ def test_a_damaged_total_evicts_nothing(templates: list[Path], tmp_path: Path) -
     store.put(digest("new"), "new", JSON, stage="answer")
     assert right_or_missing(store) == 0
     assert store.get(digest("new"), JSON) == "new"
+
+
+def test_one_wrong_byte_costs_one_small_artefact(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache")
+    store.put_many(SMALL, JSON, stage="answer")
+    store.close()
+    damaged = next(iter(SMALL))
+    (index,) = (tmp_path / "cache").glob("index-*.sqlite")
+    connection = sqlite3.connect(index)
+    ((content,),) = connection.execute("SELECT content FROM artefact WHERE key = ?", (damaged,))
+    flipped = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
+    connection.execute("UPDATE artefact SET content = ? WHERE key = ?", (flipped, damaged))
+    connection.commit()
+    connection.close()
+    store = Store(tmp_path / "cache")
+    assert store.get_many(list(SMALL), JSON) == {key: value for key, value in SMALL.items() if key != damaged}
+    assert store.info().artefacts == len(SMALL) - 1
+    store.close()
