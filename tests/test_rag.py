@@ -586,3 +586,19 @@ def test_an_own_retriever_needs_no_embedding() -> None:
 def test_a_component_must_not_have_a_name_that_is_built_in() -> None:
     with pytest.raises(ConfigError, match=r"components\.sentence: that is a splitter that is built in"):
         RagObjective(DOCUMENTS, "builtin:quickstart", components={"sentence": {"path": "my_module.Splitter"}})
+
+
+def test_a_model_beside_the_config_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from raytuner.models.mock import MockLLM\n\n\nclass Beside(MockLLM):\n    pass\n"
+    (tmp_path / "llm_beside.py").write_text(code)
+    monkeypatch.chdir("/")
+    rag = RagObjective(
+        "builtin:quickstart",
+        "builtin:quickstart",
+        metric="token_f1",
+        llm="own",
+        retriever="bm25",
+        models={"own": {"model": "llm_beside.Beside"}},
+        folder=tmp_path,
+    )
+    rag.prepare(SearchSpace.from_dict({"top_k": [1, 2]}))
