@@ -27,11 +27,11 @@ def main(names: tuple[str, ...], out: Path | None) -> None:
     for name in chosen:
         click.echo(f"{name} ...", err=True)
         rows[name] = table.run(name)
+        if out is not None:  # at once: some take hours
+            page = out.read_text(encoding="utf-8") if out.exists() else f"{table.BEGIN}\n{table.END}\n"
+            out.write_text(table.updated(page, {name: rows[name]}), encoding="utf-8")
     if out is None:
         click.echo(table.render(rows))
-    else:
-        page = out.read_text(encoding="utf-8") if out.exists() else f"{table.BEGIN}\n{table.END}\n"
-        out.write_text(table.updated(page, rows), encoding="utf-8")
     problems = [problem for row in rows.values() for problem in row.problems]
     for problem in problems:
         click.echo(problem, err=True)

@@ -371,4 +371,5 @@ def _expected_to_fail(test: Callable[[Any], None], reason: str) -> Any:
         test(self)
 
     expected.__doc__ = test.__doc__
-    return pytest.mark.xfail(reason=reason, raises=AssertionError)(expected)
+    slow = test.__name__ == SearcherConformance.test_a_long_search_does_not_slow_down.__name__  # it may take minutes
+    return pytest.mark.xfail(reason=reason, raises=AssertionError, run=not slow)(expected)
