@@ -412,9 +412,6 @@ NUMBERS = {
         ("bm25_k1", "grid", "larger step"),
         {**space(bm25_k1={"float": [1, 2], "step": 1e-12}), "search": {"name": "grid", "trials": 3}},
     ),
-    "hyperopt with 10**12 values": Row(
-        ("top_k", "hyperopt", "larger step"), {**space(top_k={"int": [1, 10**12]}), "search": {"name": "hyperopt"}}
-    ),
     "10**24 configurations": Row(
         ("more than 20,000 configurations",),
         space(chunk_size={"int": [1, 10**12]}, top_k={"int": [1, 10**12]}),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from ray.tune.search import Searcher
+from threadpoolctl import threadpool_limits
 
 from raytuner.search.ask_tell import AskTellSearcher
 from raytuner.search.candidates import Candidates
@@ -146,7 +147,8 @@ class AutoSearcher(AskTellSearcher):
 
     def ask(self) -> Any:
         """The next point, or that none was found."""
-        raw = self._auto.suggest(list(self._known.values()), list(self._pending.values()))
+        with threadpool_limits(limits=1):  # of small matrices threads make more work than they share
+            raw = self._auto.suggest(list(self._known.values()), list(self._pending.values()))
         return Searcher.FINISHED if raw is None else raw
 
     def expect(self, raw: Raw) -> None:
