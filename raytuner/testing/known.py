@@ -40,11 +40,6 @@ KNOWN: dict[str, Known] = {
         },
         seeds=RANDOM_SEEDS,
     ),
-    "auto": Known(
-        {
-            "test_a_long_search_does_not_slow_down": "39 ms at first, 473 ms at last, when it models 100 trials",
-        }
-    ),
 }
 """By the name of the algorithm; the guide's list of exceptions is made of it."""
 

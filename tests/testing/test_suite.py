@@ -159,7 +159,8 @@ def test_a_small_algorithm_passes() -> None:
 def test_what_is_wrong_is_found(searcher: Any, can: list[Any], expected: set[str]) -> None:
     found = failing(suite(searcher, *can))
     assert expected <= found
-    if searcher not in (Worst, SilentForever, Unsampled, StalledByFailures, RaisesWhenTold, OneAtATime):
+    # What one draws unseeded may also be worse than at random.
+    if searcher not in (Unseeded, Worst, SilentForever, Unsampled, StalledByFailures, RaisesWhenTold, OneAtATime):
         assert found == expected
 
 
