@@ -72,6 +72,10 @@ class Auto:
         Returns:
             A valid configuration that is neither; None if none was found.
         """
+        with threadpool_limits(limits=1):  # of small matrices threads make more work than they share
+            return self._suggest(known, pending)
+
+    def _suggest(self, known: Sequence[Known], pending: Sequence[Raw]) -> Raw | None:
         started = [*(one.raw for one in known), *pending]
         rng = random.Random(f"auto {self._seed} {len(started)}")
         best = sorted((one for one in known if one.score is not None), key=lambda one: -(one.score or 0.0))
@@ -147,8 +151,7 @@ class AutoSearcher(AskTellSearcher):
 
     def ask(self) -> Any:
         """The next point, or that none was found."""
-        with threadpool_limits(limits=1):  # of small matrices threads make more work than they share
-            raw = self._auto.suggest(list(self._known.values()), list(self._pending.values()))
+        raw = self._auto.suggest(list(self._known.values()), list(self._pending.values()))
         return Searcher.FINISHED if raw is None else raw
 
     def expect(self, raw: Raw) -> None:

@@ -167,6 +167,7 @@ class Process:
                 old[better] = new[better]
         self.settings = settings(normal)
         self._fit = found
+        self._root: Floats = np.asarray(np.linalg.inv(found.lower), dtype=np.float64)
 
     def _fit_to(self, own: Settings) -> Fit:
         return fit(kernel(own, self._x, self._x, self._ordered), own.noise, self._y)
@@ -175,12 +176,12 @@ class Process:
     def best(self) -> Floats:
         """The greatest mean at an evaluated point; draws."""
         at = kernel(self.settings, self._x, self._x[: self._evaluated], self._ordered)
-        greatest: Floats = posterior(self._fit, at).mean.max(axis=1)
+        greatest: Floats = posterior(self._fit, at, self._root).mean.max(axis=1)
         return greatest
 
     def predict(self, z: Floats) -> Prediction:
         """Predict the noiseless scores of points."""
-        return posterior(self._fit, kernel(self.settings, self._x, z, self._ordered))
+        return posterior(self._fit, kernel(self.settings, self._x, z, self._ordered), self._root)
 
     def believing(self, z: Floats) -> Process:
         """The same process as if further points had been evaluated, with the scores that it expects of them."""
@@ -188,6 +189,7 @@ class Process:
         other._x = np.concatenate([self._x, z])
         other._y = np.concatenate([self._y, self.predict(z).mean.mean(axis=0)])
         other._fit = other._fit_to(self.settings)
+        other._root = np.asarray(np.linalg.inv(other._fit.lower), dtype=np.float64)
         return other
 
 
@@ -229,14 +231,15 @@ def fit(covariance: Floats, noise: Floats, y: Floats) -> Fit:
     return Fit(lower, solved, -determinant - freedom * np.log(misfit), misfit / freedom)
 
 
-def posterior(fitted: Fit, across: Floats) -> Prediction:
+def posterior(fitted: Fit, across: Floats, root: Floats | None = None) -> Prediction:
     """Predict noiseless scores.
 
     Args:
         fitted: The fitted draws.
         across: Covariances of evaluated and other points; draws x points x other points.
+        root: The inverse of the fit's lower factor, where it is known.
     """
-    projected = np.linalg.inv(fitted.lower) @ across
+    projected = (np.linalg.inv(fitted.lower) if root is None else root) @ across
     mean = (fitted.solved[:, None, :] @ projected)[:, 0]
     variance = np.maximum(PRIOR - np.einsum("dij,dij->dj", projected, projected), 1e-10)
     return Prediction(mean, np.sqrt(variance * fitted.scale[:, None]))
