@@ -38,7 +38,7 @@ def test_a_library_of_another_version_changes_the_keys_of_the_stages_that_it_dec
     monkeypatch.setattr("raytuner.pipeline.stage.installed_version", lambda package: f"{package} of tomorrow")
     changed = {part.name for part in stages.STAGES if part.key({}, "up") != before[part.name]}
     splitters = {"sentence", "token", "markdown", "recursive", "sentence_window", "semantic", "custom"}
-    assert changed == {*splitters, "bm25_index", "bm25_search", "generate"}
+    assert changed == {*splitters, "bm25_index", "bm25_search", "rerank", "extract", "generate"}
 
 
 def test_keys_are_the_same_in_another_process() -> None:
