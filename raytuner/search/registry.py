@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from raytuner.errors import SearchError, SpaceError, nearest, quoted
 from raytuner.goals import Goal, are_plain, with_modes
 from raytuner.search import systems
-from raytuner.search.algorithm import Algorithm, Library
+from raytuner.search.algorithm import Algorithm, Capability, Library, Make
 from raytuner.search.bridge import environment
 from raytuner.search.bridge import systems as bridge
 from raytuner.search.quiet import quiet
@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 GROUP = "raytuner.search"
 """The group of entry points by which other packages add algorithms: a name, and an `Algorithm`."""
+
+
+def _learning(
+    name: str, summary: str, make: Make, library: Library | None = None, *also: Capability, **more: Any
+) -> Algorithm:
+    """An algorithm that makes a model of the results; what all of these have in common, and what else it can do."""
+    can = frozenset[Capability]({"mixed", "replays", *also})
+    return Algorithm(name, summary, make, library, **{"can": can, "refuses": systems.no_normal, "models": True, **more})
+
+
+def _elsewhere(name: str, summary: str) -> Algorithm:
+    """One that runs in an environment of its own."""
+    elsewhere = partial(environment.problem, name)
+    summary = f"{summary}, in an environment of its own"
+    return _learning(name, summary, bridge.MAKERS[name], None, "parallel", problem_elsewhere=elsewhere)
+
 
 ALGORITHMS: dict[str, Algorithm] = {
     found.name: found
@@ -53,14 +69,14 @@ ALGORITHMS: dict[str, Algorithm] = {
             can=frozenset({"mixed", "conditional", "parallel", "exhausts", "replays"}),
             models=True,
         ),
-        Algorithm(
+        _learning(
             "optuna",
             "Bayesian: tree-structured Parzen estimator of Optuna; or its other samplers",
             systems.optuna,
             Library("optuna", "optuna", ">=4.5"),
-            can=frozenset({"mixed", "conditional", "multi-objective", "parallel", "replays"}),
-            refuses=systems.no_normal,
-            models=True,
+            "conditional",
+            "multi-objective",
+            "parallel",
             libraries={
                 ("sampler", "gp"): Library("torch", "torch", ">=2.6", "optuna-gp", 200),
                 ("sampler", "cmaes"): Library("cmaes", "cmaes", ">=0.11", "cmaes", 1),
@@ -68,86 +84,60 @@ ALGORITHMS: dict[str, Algorithm] = {
             one_objective=frozenset({("sampler", "cmaes")}),
             refuses_with={("sampler", "brute_force"): systems.brute_force_refuses},
         ),
-        Algorithm(
+        _learning(
             "hyperopt",
             "Bayesian: tree-structured Parzen estimator of HyperOpt",
             systems.hyperopt,
             Library("hyperopt", "hyperopt", ">=0.3"),
-            can=frozenset({"mixed", "conditional", "parallel", "replays"}),
+            "conditional",
+            "parallel",
             refuses=systems.hyperopt_refuses,
-            models=True,
         ),
-        Algorithm(
+        _learning(
             "ax",
             "Bayesian: Gaussian process of Ax and BoTorch",
             systems.ax,
             Library("ax", "ax-platform", ">=1.3,<2", "ax", 270),
-            can=frozenset({"mixed", "parallel", "replays"}),
-            refuses=systems.no_normal,
-            models=True,
+            "parallel",
         ),
-        Algorithm(
+        _learning(
             "bayesopt",
             "Bayesian: Gaussian process of bayesian-optimization",
             systems.bayesopt,
             Library("bayes_opt", "bayesian-optimization", ">=3.4,<4", "bayesopt", 10),
-            can=frozenset({"mixed", "parallel", "replays"}),
-            refuses=systems.no_normal,
-            models=True,
+            "parallel",
         ),
-        Algorithm(
+        _learning(
             "bohb",
             "Bayesian: kernel density estimators of BOHB",
             systems.bohb,
             Library("hpbandster", "hpbandster", ">=0.7.4", "bohb", 14),
-            can=frozenset({"mixed", "conditional", "replays"}),
-            refuses=systems.no_normal,
-            models=True,
+            "conditional",
         ),
-        Algorithm(
+        _learning(
             "flaml",
             "local search with random restarts of FLAML, mixed with Optuna's estimator; or by itself",
             systems.flaml,
             Library("flaml", "flaml", ">=2.7,<3", "flaml", 1),
-            can=frozenset({"mixed", "replays"}),
-            refuses=systems.no_normal,
-            models=True,
         ),
-        Algorithm(
+        _learning(
             "smac",
             "Bayesian: random forest of SMAC3",
             systems.smac,
             Library("smac", "smac", ">=2.4,<3", "smac", 14),
-            can=frozenset({"mixed", "conditional", "replays"}),
-            refuses=systems.no_normal,
-            models=True,
+            "conditional",
         ),
-        Algorithm(
+        _learning(
             "skopt",
             "Bayesian: Gaussian process of scikit-optimize; or its other models",
             systems.skopt,
             Library("skopt", "scikit-optimize", ">=0.10.2", "skopt", 10),
-            can=frozenset({"mixed", "parallel", "replays"}),
-            refuses=systems.no_normal,
-            models=True,
+            "parallel",
         ),
-        *(
-            Algorithm(
-                name,
-                summary,
-                bridge.MAKERS[name],
-                can=frozenset({"mixed", "parallel", "replays"}),
-                refuses=systems.no_normal,
-                models=True,
-                problem_elsewhere=partial(environment.problem, name),
-            )
-            for name, summary in (
-                ("nevergrad", "evolution strategies and others of nevergrad, in an environment of its own"),
-                ("hebo", "Bayesian: HEBO, several acquisitions at once, in an environment of its own"),
-                ("sigopt", "Bayesian: sigoptlite, SigOpt's engine for local use, in an environment of its own"),
-                ("dragonfly", "Bayesian: Dragonfly, several acquisitions in turn, in an environment of its own"),
-            )
-        ),
+        _elsewhere("nevergrad", "evolution strategies and others of nevergrad"),
+        _elsewhere("hebo", "Bayesian: HEBO, several acquisitions at once"),
+        _elsewhere("sigopt", "Bayesian: sigoptlite, SigOpt's engine for local use"),
+        _elsewhere("dragonfly", "Bayesian: Dragonfly, several acquisitions in turn"),
     )
 }
 
