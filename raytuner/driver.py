@@ -91,12 +91,19 @@ def search(
     if searcher.rejected_invalid:
         study.note(f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped")
     stopped = searcher.ended or _out_of_time(study, options)
+    _record_end(study, folder, run, log, stopped=stopped, finished=finished)
+    return study.result(objective.fixed, default=run["default_trial"], stopped=stopped, interrupted=not finished)
+
+
+def _record_end(
+    study: Study, folder: Path, run: Mapping[str, Any], log: RunLog, *, stopped: str | None, finished: bool
+) -> None:
+    """Write how a search ended into its run folder and its log."""
     ended = {"seconds": round(study.seconds, 3), "stopped": stopped, "notes": study.notes}
     write_json(folder / RUN, {**run, **ended, "interrupted": not finished})
     for remark in (*study.notes, stopped or "", "" if finished else "interrupted"):
         if remark:
             log.once(remark)
-    return study.result(objective.fixed, default=run["default_trial"], stopped=stopped, interrupted=not finished)
 
 
 def _description(name: str, metric: str, options: SearchOptions, default_trial: int | None) -> dict[str, Any]:
