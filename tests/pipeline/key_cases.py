@@ -353,7 +353,7 @@ def decisive(value: Any, case: Case) -> Any:
     if not isinstance(value, ModelSpec):
         return value
     if value.token:
-        return value.token
+        return value.token, case.search
     place = value.version or case.search if value.kind == "dotted" else value.base_url
     return value.model, place, value.context_window, value.max_tokens, value.options, value.version
 
