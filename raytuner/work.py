@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from raytuner.objective import Objective
@@ -45,11 +46,11 @@ def _work_of(rag: RagObjective, objective: Objective) -> Work:
     from raytuner.pipeline.retrieve import bm25_index
     from raytuner.pipeline.splitters import custom, semantic, splitter_stage
 
-    pipeline = Pipeline(rag.documents)
+    pipeline = cache(lambda: Pipeline(rag.documents))  # which reads them all: not before some algorithm asks
 
     def of(params: Params) -> dict[str, float]:
         own = rag.resolved({**objective.fixed, **params})
-        chain, part, tokens = pipeline.chain(own), splitter_stage(own), about(own, rag.documents).tokens
+        chain, part, tokens = pipeline().chain(own), splitter_stage(own), about(own, rag.documents).tokens
         key = outside_key(own) if part is custom else chain.split.key
         embedding = tokens / TOKENS_PER_SECOND.get(str(embed_chunks.own(own)["embedding"]), OTHER_TOKENS_PER_SECOND)
         needed = {key: embedding if part is semantic else tokens / SPLIT_TOKENS_PER_SECOND}
