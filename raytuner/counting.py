@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from raytuner.documents.document import Document
 from raytuner.lookup import Lookup
 from raytuner.pipeline.chain import Chain
-from raytuner.pipeline.chunk import overlap_tokens
+from raytuner.pipeline.chunk import Chunk, overlap_tokens
 from raytuner.pipeline.embed import embed_chunks, model_identity, vectors_key
 from raytuner.pipeline.link import key_for
 from raytuner.pipeline.retrieve import select
@@ -43,11 +43,11 @@ class Texts(NamedTuple):
 
 
 class Chunking(NamedTuple):
-    """A way of cutting the documents: how many chunks and tokens it makes, and whether these are on disk."""
+    """A way of cutting the documents: how many chunks and tokens it makes, and the chunks if they are on disk."""
 
     chunks: int
     tokens: int
-    there: bool
+    known: Sequence[Chunk] | None = None
 
 
 @dataclass
@@ -154,20 +154,31 @@ class Counting:
         return found
 
     def _rows(self, identity: str, model: _Model) -> Iterator[Texts]:
-        there = self._lookup.present(list(model.vectors))
-        chunkings = model.vectors.values()
-        rest = [chunking for key, chunking in model.vectors.items() if key not in there]
-        wanted, needed = (sum(chunking.chunks for chunking in of) for of in (chunkings, rest))
-        yield Texts("chunks", wanted, needed, sum(chunking.tokens for chunking in rest), False)
+        yield self._chunks(identity, model)
         key = vectors_key("query", identity)
         absent = self._absent(key, model.questions)
         yield Texts("questions", len(model.queries), len(absent), _tokens(absent), True)
         if model.topics:
-            cut = any(chunking.there for chunking in model.topics.values())  # then its sentences were embedded
+            cut = any(chunking.known is not None for chunking in model.topics.values())  # its sentences were embedded
             yield self._sentences("sentences to cut between", 1, 0 if cut else 1, neighbours=3)
         yield self._sentences("sentences to answer with", model.retrieved, model.lacking)
         if model.compares:
             yield from self._comparisons(vectors_key("text", identity))
+
+    def _chunks(self, identity: str, model: _Model) -> Texts:
+        """The chunks; where they are on disk and their matrix is not, those that have a vector of their own are not."""
+        there = self._lookup.present(list(model.vectors))
+        rest = [chunking for key, chunking in model.vectors.items() if key not in there]
+        known = {chunk.text: chunk.tokens for chunking in rest for chunk in chunking.known or ()}
+        absent = self._absent(vectors_key("text", identity), known)
+        unknown = [chunking for chunking in rest if chunking.known is None]
+        return Texts(
+            "chunks",
+            sum(chunking.chunks for chunking in model.vectors.values()),
+            len(absent) + sum(chunking.chunks for chunking in unknown),
+            sum(known[text] for text in absent) + sum(chunking.tokens for chunking in unknown),
+            all(chunking.known is not None for chunking in model.vectors.values()),
+        )
 
     def _sentences(self, kind: str, share: float, needed: float, neighbours: int = 1) -> Texts:
         """Sentences of a share of the documents, each embedded together with its neighbours."""
@@ -198,7 +209,7 @@ class Counting:
         """How the documents are cut: as it is on disk, else about."""
         known = self._lookup.chunks(key)
         if known is not None:
-            return Chunking(len(known), sum(chunk.tokens for chunk in known), True)
+            return Chunking(len(known), sum(chunk.tokens for chunk in known), known)
         return about(own, self._objective.documents)
 
     def _share(self, own: Mapping[str, Any], chunking: Chunking, questions: int) -> float:
@@ -213,15 +224,15 @@ def about(own: Mapping[str, Any], documents: Sequence[Document]) -> Chunking:
     """About how a configuration cuts documents; what is on disk is not looked at."""
     part, tokens = splitter_stage(own), tokens_of(documents)
     if part is whole:
-        return Chunking(len(documents), tokens, False)
+        return Chunking(len(documents), tokens)
     if part is sentence_window:
-        return Chunking(math.ceil(tokens / SENTENCE_TOKENS), tokens, False)
+        return Chunking(math.ceil(tokens / SENTENCE_TOKENS), tokens)
     settings = {**custom.own(own), **part.own(own)}
     size = settings["chunk_size"]
     overlap = 0 if part is semantic else overlap_tokens(size, settings["chunk_overlap"])
     step = max(1, size - overlap)
     count = sum(max(1, math.ceil(len(d.text) / CHARACTERS_PER_TOKEN / step)) for d in documents)
-    return Chunking(count, min(count * size, math.ceil(tokens * size / step)), False)
+    return Chunking(count, min(count * size, math.ceil(tokens * size / step)))
 
 
 def tokens_of(documents: Sequence[Document]) -> int:

@@ -80,7 +80,7 @@ def estimate(objective: RagObjective, space: SearchSpace, trials: int | None) ->
         counting.add(own)
     return Estimate(
         chunkings=len(counting.chunkings),
-        cut=sum(chunking.there for chunking in counting.chunkings.values()),
+        cut=sum(chunking.known is not None for chunking in counting.chunkings.values()),
         embeddings=[Embedding(model, texts) for model, texts in sorted(counting.texts().items())],
         answered=len(counting.answered),
         answers=len(counting.unanswered) + counting.unshared + counting.unknown,

@@ -13,6 +13,7 @@ from raytuner.datasets import QuestionSet, load
 from raytuner.documents.load import load_documents
 from raytuner.estimate import Estimate, estimate
 from raytuner.pipeline.cache import shared_cache
+from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.space import SearchSpace
 
@@ -199,3 +200,17 @@ def test_questions_and_right_answers_are_counted_exactly() -> None:
     assert after["questions"][1:] == (COUNT, COUNT - 7)
     assert after["right answers"][1:] == (len(right), len(right - there))
     assert after["chunks"][1] == after["chunks"][2]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_chunks_that_have_vectors_are_not_counted_where_the_rest_was_not_finished() -> None:
+    rag, space = objective(), SearchSpace.from_dict({"retriever": ["vector"], "chunk_size": [64]})
+    chunks = Pipeline(DOCUMENTS).chunks({"chunk_size": 64})
+    texts = list(dict.fromkeys(chunk.text for chunk in chunks))
+    assert embedded(estimate(rag, space, None))["chunks"][1:] == (len(chunks), len(texts))
+    embedder("wordllama").texts(texts[:5])
+    (found,) = estimate(rag, space, None).embeddings
+    (row,) = (row for row in found.texts if row.kind == "chunks")
+    tokens = {chunk.text: chunk.tokens for chunk in chunks}
+    assert (row.needed, row.exact) == (len(texts) - 5, True)
+    assert row.tokens == sum(tokens[text] for text in texts[5:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -15,6 +16,7 @@ HUGGINGFACE = {
     "embedding": "llama-index-embeddings-huggingface",
     "llm": "llama-index-llms-huggingface",
 }
+_BLOCK = 2**20
 HUGGINGFACE_FIX = 'pip install "raytuner[huggingface]"'
 
 
@@ -62,12 +64,23 @@ def llm(spec: ModelSpec, temperature: float) -> Any:
 
 
 def folder_identity(folder: Path) -> str:
-    """What stands for weights that lie in a folder: the names, sizes and times of its files; empty if there is none."""
+    """What stands for weights that lie in a folder: the names and contents of its files; empty if there is none."""
     if not folder.is_dir():
         return ""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    found = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return f"@{hashlib.sha256(repr(found).encode()).hexdigest()[:16]}"
+    return _contents(folder, tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@functools.lru_cache(maxsize=64)
+def _contents(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """A digest of files, read once a process while their sizes and times stay; about a second for each gigabyte."""
+    digest = hashlib.sha256()
+    for path, size, _ in files:
+        digest.update(f"{path.relative_to(folder)}\n{size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return f"@{digest.hexdigest()[:16]}"
 
 
 def missing_huggingface(role: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,24 @@ def test_a_missing_library_is_named() -> None:
     )
     with pytest.raises(ModelError, match=r"llama-index-llms-huggingface: pip install .raytuner\[huggingface\]"):
         models.prepare([], ["huggingface:a/b"])
+
+
+def test_a_folder_is_known_by_its_names_and_contents(tmp_path: Path) -> None:
+    def identity(name: str, files: dict[str, str], time: float = 0) -> str:
+        folder = tmp_path / name
+        for own, text in files.items():
+            (folder / own).parent.mkdir(parents=True, exist_ok=True)
+            (folder / own).write_text(text)
+            os.utime(folder / own, (time, time))
+        return external.folder_identity(folder)
+
+    first = identity("a", {"config.json": "{}", "onnx/model": "12"})
+    assert first == identity("copy", {"config.json": "{}", "onnx/model": "12"}, time=5)
+    others = [{"config.json": "{}", "onnx/model": "13"}, {"config.json": "{}", "model": "12"}, {"config.json": "{}"}]
+    found = {identity(f"other {number}", files) for number, files in enumerate(others)}
+    assert len(found | {first}) == 4
+    assert identity("a", {"config.json": "[]"}, time=7) != first
+    assert external.folder_identity(tmp_path / "nowhere") == ""
 
 
 @pytest.fixture(scope="module")

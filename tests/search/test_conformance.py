@@ -34,5 +34,10 @@ class TestOptunaNsga2(SearcherConformance):
 class TestOptunaBruteForce(SearcherConformance):
     algorithm = "optuna"
     options: ClassVar = {"sampler": "brute_force"}
-    exceptions: ClassVar = {"test_mixed_spaces_are_taken": "it takes no logarithmic floats"}
+    exceptions: ClassVar = {
+        "test_mixed_spaces_are_taken": "it takes no logarithmic floats",
+        "test_regret_on_a_conditional_function": "0.042 to 0.11, at random 0.0505: it learns nothing",
+        "test_regret_on_a_categorical_function": "0.15 to 0.25, at random 0.2: it learns nothing",
+        "test_regret_when_minimising": "0.15 to 0.25, at random 0.2: it learns nothing",
+    }
     seeds = 25
