@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,18 @@ def test_algorithms_and_models_are_listed() -> None:
     assert [line.split()[0] for line in listed.splitlines() if line and line[0] != " "][:-1] == list(ALGORITHMS)
     assert "options: sampler, n_startup_trials" in listed
     assert {"minilm", "wordllama", "mock"} <= {line.split()[0] for line in invoke("models", "list").output.splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"), [(None, "installed, in an environment of its own"), ("is not there", "is not there")]
+)
+def test_the_list_says_what_is_in_an_environment_of_its_own(
+    problem: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replace(ALGORITHMS["sigopt"], problem_elsewhere=lambda: problem)
+    monkeypatch.setitem(ALGORITHMS, "sigopt", found)
+    listed = invoke("algorithms").output.partition("\nsigopt")[2].partition("\ndragonfly")[0]
+    assert listed.splitlines()[-1].strip() == said
 
 
 def test_an_unexpected_error_is_one_line_too(

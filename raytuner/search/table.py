@@ -24,4 +24,6 @@ def _more(found: Algorithm) -> list[str]:
         lines.append(problem)
     elif found.library is not None:
         lines.append(f"installed: {found.library.package} {found.library.installed}")
+    elif found.problem_elsewhere is not None:
+        lines.append("installed, in an environment of its own")
     return lines
