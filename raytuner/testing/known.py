@@ -40,6 +40,8 @@ KNOWN: dict[str, Known] = {
         },
         seeds=RANDOM_SEEDS,
     ),
+    "skopt": Known({"test_regret_on_a_conditional_function": "0.052, at random 0.0505: it does not know conditions"}),
+    "nevergrad": Known({"test_regret_on_a_conditional_function": "0.2, at random 0.0505: it does not know conditions"}),
 }
 """By the name of the algorithm; the guide's list of exceptions is made of it."""
 
