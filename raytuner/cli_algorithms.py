@@ -19,10 +19,14 @@ def install_algorithm(name: str, yes: bool) -> None:
     Raises:
         SearchError: It needs no environment, nobody can be asked, or it could not be made.
     """
-    from raytuner.search.bridge.environment import install, is_installed, plan_install, python_of
+    from raytuner.search import algorithm
+    from raytuner.search.bridge.environment import SYSTEMS, install, is_installed, plan_install, python_of
     from raytuner.search.bridge.install import has
     from raytuner.search.bridge.systems import check_runs
 
+    if name not in SYSTEMS:
+        problem = algorithm(name).problem() or "it can be used as it is"
+        raise SearchError(f"search {name!r} needs no environment of its own; {problem}")
     if is_installed(name):
         try:
             check_runs(name, python_of(name))

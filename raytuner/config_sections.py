@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from raytuner.components import is_dotted
 from raytuner.folders import MAX_PART, is_path
+from raytuner.search.task import MAX_SEED
 
 MAX_NAME = 100
 """Characters of the name of a run; a time is added, and no file system takes more than 255."""
-MAX_SEED = 2**32 - 1  # NumPy's
 MAX_TRIALS = 1_000_000_000
 MAX_MINUTES = 10_000_000  # 19 years
 

@@ -120,6 +120,8 @@ class _Short(reprlib.Repr):
 
 
 MAX_BITS = 130
+MAX_REASON = 300
+"""So many characters of what another library says are shown."""
 _short = _Short()
 
 
@@ -127,6 +129,12 @@ def quoted(value: object) -> str:
     """A value for a message: its repr, in one line and not a long one."""
     text = _short.repr(value)
     return text if len(text) <= 200 else f"{text[:150]} ... {text[-40:]}"
+
+
+def in_a_line(error: BaseException) -> str:
+    """The type of an error and the first line of what it says, for a message about somebody else's code."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:MAX_REASON]}" if lines else type(error).__name__
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:

@@ -41,7 +41,11 @@ class Goal(BaseModel):
         """What is said of a value beyond the limit; None within it."""
         if not self.excess(value):
             return None
-        return f"{self.metric} {shown(value)}, {'more' if self.mode == 'min' else 'less'} than {self.limit:g}"
+        assert self.limit is not None  # else nothing is beyond it
+        found, limit = shown(value), f"{self.limit:g}"
+        if float(found) == float(limit) or self.excess(float(found)) == 0:  # rounded, one looks like the other
+            found, limit = repr(value), repr(self.limit)
+        return f"{self.metric} {found}, {'more' if self.mode == 'min' else 'less'} than {limit}"
 
     @property
     def bound(self) -> str:

@@ -161,6 +161,8 @@ class SearchSpace:
     def points(self) -> Iterator[Raw]:
         """Every distinct valid configuration as a raw sample, the first parameter varying slowest.
 
+        Inactive parameters have their default, and parameters vary after those that their conditions name.
+
         Raises:
             SpaceError: A parameter has no countable values.
         """
@@ -170,17 +172,28 @@ class SearchSpace:
                     f"{name}: a grid needs countable values; give it a step, e.g. {{float: [0, 1], step: 0.1}}, "
                     "or choose another search"
                 )
-        seen: set[str] = set()
-        conditional = any(parameter.when for parameter in self.parameters.values())
-        for values in itertools.product(*(parameter.raw_values() for parameter in self.parameters.values())):
-            raw = dict(zip(self.parameters, values, strict=True))
-            if conditional:
-                key = self.key(raw)
-                if key in seen:
-                    continue
-                seen.add(key)
-            if self.is_valid(raw):
-                yield raw
+        return (raw for raw in self._distinct() if self.is_valid(raw))
+
+    def _distinct(self) -> Iterator[Raw]:
+        """Every distinct configuration, whether valid or not."""
+        raw_values = {name: parameter.raw_values() for name, parameter in self.parameters.items()}
+        if not any(parameter.when for parameter in self.parameters.values()):
+            yield from (
+                dict(zip(raw_values, values, strict=True)) for values in itertools.product(*raw_values.values())
+            )
+            return
+        branches: list[tuple[Raw, Params, set[str]]] = [({}, {}, set())]
+        while branches:  # what is decided so far: raw values, values, and which are active
+            raw, values, active = branches.pop()
+            if len(raw) == len(self._order):
+                yield {name: raw[name] for name in self.parameters}
+                continue
+            name = self._order[len(raw)]
+            parameter = self.parameters[name]
+            holds = self._holds(parameter, active, values)
+            for own in reversed(raw_values[name]) if holds else [parameter.first()]:
+                decided = {**values, name: parameter.decode(own)}
+                branches.append(({**raw, name: own}, decided, {*active, name} if holds else active))
 
     def size(self) -> int | None:
         """How many distinct valid configurations there are.
@@ -198,13 +211,16 @@ class SearchSpace:
             return None
         if self._constraint is None:
             return self._count()
-        return sum(1 for _ in self.points()) if math.prod(sizes) <= MAX_COUNTED else None
+        distinct = self._count()
+        return None if distinct is None or distinct > MAX_COUNTED else sum(1 for _ in self.points())
 
     def _count(self) -> int | None:
         """The distinct configurations, by looking only at those parameters that conditions name."""
         parents = {parent for parameter in self.parameters.values() for parent in parameter.when}
+        if not parents:
+            return math.prod(parameter.size() or 0 for parameter in self.parameters.values())
         deciding = SearchSpace({name: self.parameters[name] for name in self.parameters if name in parents})
-        if math.prod(parameter.size() or 0 for parameter in deciding.parameters.values()) > MAX_COUNTED:
+        if (deciding.size() or MAX_COUNTED + 1) > MAX_COUNTED:
             return None
         active = (self._active(deciding.decode(raw)) - parents for raw in deciding.points())
         return sum(math.prod(self.parameters[name].size() or 0 for name in names) for names in active)
@@ -297,13 +313,18 @@ def _with_exact_when(name: str, parameters: Mapping[str, Parameter]) -> Paramete
 
 
 def _parents_first(parameters: Mapping[str, Parameter]) -> list[str]:
-    """The names in an order in which conditions can be decided."""
+    """The names in an order in which conditions can be decided: as given, but each after those that it depends on."""
     order: list[str] = []
-    waiting = dict(parameters)
-    while waiting:
-        ready = [name for name, parameter in waiting.items() if all(parent in order for parent in parameter.when)]
-        if not ready:
-            raise SpaceError(f"the conditions of {', '.join(sorted(waiting))} go round in a circle; remove one `when`")
-        order += ready
-        waiting = {name: parameter for name, parameter in waiting.items() if name not in ready}
+    for first in parameters:
+        waiting = [] if first in order else [first]
+        while waiting:
+            name = waiting[-1]
+            parent = next((parent for parent in parameters[name].when if parent not in order), None)
+            if parent in waiting:
+                circle = ", ".join(sorted(waiting[waiting.index(parent) :]))
+                raise SpaceError(f"the conditions of {circle} go round in a circle; remove one `when`")
+            if parent is None:
+                order.append(waiting.pop())
+            else:
+                waiting.append(parent)
     return order

@@ -18,6 +18,8 @@ from raytuner.naming import distinct_names
 
 PLAIN = (type(None), bool, int, float, str)
 CONTAINERS = (dict, list, tuple, set, frozenset)
+_ROUNDING = 1e-3
+"""Of a step: what is nearer to a bound is that bound, as far as it can come from the rounding of floats."""
 
 
 class _Unset(enum.Enum):
@@ -161,7 +163,7 @@ class Range(Parameter):
             return None
         steps = float((Decimal(str(self.high)) - Decimal(str(self.low))) / Decimal(str(self.step)))
         rounding = 1e-15 * max(abs(self.low), abs(self.high)) / self.step  # of bounds that were computed
-        return math.floor(steps + rounding) + 1
+        return math.floor(steps + min(rounding, _ROUNDING)) + 1
 
     def decode(self, raw: Any) -> Any:
         """The value: the step with this number, or the number itself, moved onto the grid."""
@@ -219,7 +221,8 @@ class Range(Parameter):
         if self.integer:
             return round(value)
         # A step such as 1/3 has no exact decimals; its last value is the upper bound all the same.
-        return float(self.high) if math.isclose(value, self.high, rel_tol=1e-12, abs_tol=1e-9 * self.step) else value
+        rounding = max(1e-9 * self.step, min(1e-12 * abs(self.high), _ROUNDING * self.step))
+        return float(self.high) if abs(value - self.high) <= rounding else value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,9 @@ def test_a_limit_is_the_worst_value_that_is_allowed() -> None:
 def test_what_is_beyond_a_limit_is_said() -> None:
     assert TOKENS.breach(1650) == "tokens 1650.0, more than 1500"
     assert RECALL.breach(0.25) == "recall 0.2500, less than 0.5"
+    assert RECALL.breach(0.49999) == "recall 0.49999, less than 0.5"
+    assert TOKENS.breach(1500.01) == "tokens 1500.01, more than 1500.0"
+    assert Goal(metric="a", mode="min", limit=0.000123456).breach(0.00013) == "a 0.00013, more than 0.000123456"
     assert TOKENS.breach(1500) is RECALL.breach(0.5) is None
 
 

@@ -139,8 +139,9 @@ def test_points_are_distinct_valid_and_in_order(spec: dict[str, Any], constraint
     assert len({space.key(raw) for raw in points}) == len(points)
     assert all(space.is_valid(raw) for raw in points)
     order = {name: parameter.raw_values() for name, parameter in space.parameters.items()}
-    positions = [[order[name].index(raw[name]) for name in spec] for raw in points]
+    positions = [[order[name].index(raw[name]) for name in space._order] for raw in points]
     assert positions == sorted(positions)  # the first parameter varies slowest
+    assert all(raw == space.canonical(raw) for raw in points)
 
 
 @quick
@@ -274,6 +275,9 @@ def test_numpy_values_become_plain() -> None:
         ({"float": [0.1, 0.4], "step": 0.1, "log": True}, [0.1, 0.2, 0.3, 0.4]),
         ({"int": [1, 10], "step": 4}, [1, 5, 9]),
         ({"int": [1, 4], "log": True}, [1, 2, 3, 4]),
+        ({"int": [2**53 - 2, 2**53]}, [2**53 - 2, 2**53 - 1, 2**53]),
+        ({"int": [10**15, 10**15 + 4], "step": 2}, [10**15, 10**15 + 2, 10**15 + 4]),
+        ({"float": [1e15, 1e15 + 2], "step": 1}, [1e15, 1e15 + 1, 1e15 + 2]),
         ({"fixed": [1, 2]}, [[1, 2]]),
     ],
 )
@@ -386,6 +390,33 @@ def test_an_empty_space_has_one_point() -> None:
 def test_large_spaces_are_counted_without_looking_at_each_point() -> None:
     spec = {name: {"choice": list(range(100)), **({"when": {"a": 3}} if name > "b" else {})} for name in "abcdef"}
     assert SearchSpace.from_dict(spec).size() == 99 * 100 + 100**5
+
+
+def branching(splitters: int) -> dict[str, Any]:
+    """Of each splitter its own sizes and overlaps."""
+    spec: dict[str, Any] = {"splitter": [f"s{i}" for i in range(splitters)]}
+    for i in range(splitters):
+        when = {"splitter": f"s{i}"}
+        spec |= {f"size_{i}": {"choice": [1, 2, 3, 4, 5], "when": when}, f"overlap_{i}": {"int": [0, 3], "when": when}}
+    return spec
+
+
+def test_what_is_not_active_is_not_gone_through() -> None:
+    def rule(params: Params) -> None:
+        if params["splitter"] == "s0":
+            raise ConfigError("not this one")
+
+    started = time.perf_counter()
+    space = SearchSpace.from_dict(branching(12))
+    assert len(list(space.points())) == space.size() == 12 * 5 * 4
+    assert SearchSpace.from_dict(branching(12), rule).size() == 11 * 5 * 4
+    assert time.perf_counter() - started < 5
+
+
+def test_a_condition_on_a_condition_is_gone_through_in_order() -> None:
+    spec = {"c": {"choice": [1, 2], "when": {"b": "y"}}, "a": [0, 1], "b": {"choice": ["x", "y"], "when": {"a": 1}}}
+    points = [SearchSpace.from_dict(spec).resolve(raw) for raw in SearchSpace.from_dict(spec).points()]
+    assert points == [{"a": 0}, {"a": 1, "b": "x"}, {"a": 1, "b": "y", "c": 1}, {"a": 1, "b": "y", "c": 2}]
 
 
 def test_a_missing_parameter_is_its_default() -> None:

@@ -86,6 +86,7 @@ class Algorithm:
         models: Whether it makes a model of the results, which takes some milliseconds for each suggestion.
         libraries: What some of its options need: by option and value.
         one_objective: Options and values with which it cannot model several objectives, or limits.
+        unused: Options that have no effect with others: by option and value.
         refuses_with: Why it cannot take a parameter with some of its options: by option and value.
         problem_elsewhere: Of one that runs in an environment of its own: asks what has to be done before it can.
     """
@@ -99,6 +100,7 @@ class Algorithm:
     models: bool = False
     libraries: Mapping[tuple[str, Any], Library] = field(default_factory=dict)
     one_objective: frozenset[tuple[str, Any]] = frozenset()
+    unused: Mapping[tuple[str, Any], frozenset[str]] = field(default_factory=dict)
     refuses_with: Mapping[tuple[str, Any], Refuses] = field(default_factory=dict)
     problem_elsewhere: Callable[[], str | None] | None = None
 
@@ -123,6 +125,11 @@ class Algorithm:
             SearchError: An option is unknown or has a wrong value, or something is not installed.
         """
         check(self.name, self.make, options)
+        for (name, value), without in self.unused.items():
+            if options.get(name) == value and (idle := sorted(without & set(options))):
+                raise SearchError(
+                    f"option {idle[0]} of search {self.name!r} does nothing with {name} {value}; remove it"
+                )
         problem = self.problem(options)
         if problem is not None:
             raise SearchError(f"search {self.name!r} {problem}")

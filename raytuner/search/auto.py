@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import erf, pi, sqrt
 from typing import Any, NamedTuple
 
@@ -72,12 +72,21 @@ class Auto:
         Returns:
             A valid configuration that is neither; None if none was found.
         """
-        with threadpool_limits(limits=1):  # of small matrices threads make more work than they share
-            return self._suggest(known, pending)
-
-    def _suggest(self, known: Sequence[Known], pending: Sequence[Raw]) -> Raw | None:
         started = [*(one.raw for one in known), *pending]
         rng = random.Random(f"auto {self._seed} {len(started)}")
+        with threadpool_limits(limits=1):  # of small matrices threads make more work than they share
+            found = self._suggest(known, pending, started, rng)
+        # Most of a space that is nearly exhausted is known, and so may be all candidates.
+        return found or self._first(self._candidates.listed(rng), started)
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether it looks at the whole space before it finds nothing."""
+        return self._candidates.are_all
+
+    def _suggest(
+        self, known: Sequence[Known], pending: Sequence[Raw], started: Sequence[Raw], rng: random.Random
+    ) -> Raw | None:
         best = sorted((one for one in known if one.score is not None), key=lambda one: -(one.score or 0.0))
         if not best or len(started) < DESIGN:
             return self._spread_out(started, rng)
@@ -125,15 +134,16 @@ class Auto:
 
     def _first_new(self, candidates: Sequence[Raw], gains: Floats, started: Sequence[Raw]) -> Raw | None:
         """The candidate of the greatest gain, for its cost, that is valid and was not started."""
-        seen = {self._space.key(raw) for raw in started}
         order = np.argsort(-gains, kind="stable")
         if self._new_work is not None:
             order = self._new_work.order(candidates, gains, started)
-        for i in order:
-            raw = candidates[i]
-            if self._space.key(raw) not in seen and self._space.is_valid(raw):
-                return dict(raw)
-        return None
+        return self._first((candidates[i] for i in order), started)
+
+    def _first(self, candidates: Iterable[Raw], started: Sequence[Raw]) -> Raw | None:
+        """The first candidate that is valid and was not started."""
+        seen = {self._space.key(raw) for raw in started}
+        new = (raw for raw in candidates if self._space.key(raw) not in seen and self._space.is_valid(raw))
+        return next(map(dict, new), None)
 
 
 class AutoSearcher(AskTellSearcher):
@@ -146,13 +156,16 @@ class AutoSearcher(AskTellSearcher):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self._auto = Auto(task.space, task.seed, task.trials, task.work)
+        self._rng = random.Random(f"auto {task.seed}")
         self._known: dict[str, Known] = {}
         self._pending: dict[str, Raw] = {}
 
     def ask(self) -> Any:
-        """The next point, or that none was found."""
+        """The next point, or that there is none; any point where none was found, though there may be more."""
         raw = self._auto.suggest(list(self._known.values()), list(self._pending.values()))
-        return Searcher.FINISHED if raw is None else raw
+        if raw is None:
+            return Searcher.FINISHED if self._auto.knows_all else self.space.draw(self._rng)
+        return raw
 
     def expect(self, raw: Raw) -> None:
         """Take note of a point that is evaluated now."""

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from raytuner.errors import SpaceError
+from raytuner.errors import SearchError, SpaceError
 from raytuner.search.auto import Auto, Known
 from raytuner.search.task import Work
 from raytuner.space import Choice, Parameter, Params, Range, Raw, SearchSpace
@@ -54,7 +54,13 @@ class AutoSampler(optuna.samplers.BaseSampler):  # type: ignore[misc]
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The values of all active parameters; none if all of the space was tried."""
+        """The values of all active parameters; none if all of the space was tried.
+
+        Raises:
+            SearchError: The study has several objectives.
+        """
+        if len(study.directions) > 1:
+            raise SearchError(f"AutoSampler takes one objective, this study has {len(study.directions)}; make them one")
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
         known: list[Known] = []
         pending: list[Raw] = []

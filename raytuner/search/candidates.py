@@ -45,6 +45,15 @@ class Candidates:
             return [*near, *rng.sample(self._listed, others)]
         return [*near, *(self._space.canonical(self._space.draw(rng)) for _ in range(others))]
 
+    def listed(self, rng: random.Random) -> list[Raw]:
+        """All configurations of a small space in any order; nothing for a larger one."""
+        return [] if self._listed is None else rng.sample(self._listed, len(self._listed))
+
+    @property
+    def are_all(self) -> bool:
+        """Whether `listed` is the whole space."""
+        return self._listed is not None
+
     def near(self, point: Raw, rng: random.Random, distances: Sequence[float] = DISTANCES) -> Iterator[Raw]:
         """The configurations with one other value, in long ranges some of them.
 

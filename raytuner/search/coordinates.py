@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from raytuner.space import Choice, Normal, Parameter, Range, Raw, SearchSpace
 
+_MOST = sys.float_info.max
 MAX_VALUES = 12
 """A parameter with no more values has them all tried around a good configuration."""
 
@@ -101,7 +103,7 @@ def scale(parameter: Parameter) -> Scale | None:
 
 
 def _scale_of(values: Sequence[Any]) -> Scale | None:
-    if len(values) < 3 or not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+    if len(values) < 3 or not all(type(value) in (int, float) and -_MOST <= value <= _MOST for value in values):
         return None
     numbers = sorted(float(value) for value in values)
     if numbers[0] == numbers[-1]:  # 1 and 1.0

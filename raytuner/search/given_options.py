@@ -39,7 +39,7 @@ def check(algorithm: str, make: Callable[..., Any], options: Mapping[str, Any]) 
         try:
             TypeAdapter(known[name].annotation, config=ConfigDict(strict=True)).validate_python(value)
         except ValidationError as error:
-            rule = error.errors()[0]["msg"].removeprefix("Input should be ")
+            rule = error.errors()[0]["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
             raise SearchError(
                 f"option {name} of search {algorithm!r} is {quoted(value)}; it should be {rule}"
             ) from None

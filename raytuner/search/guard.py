@@ -12,7 +12,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from raytuner.errors import RaytunerError, SearchError, quoted
+from raytuner.errors import RaytunerError, SearchError, in_a_line, quoted
 from raytuner.search.quiet import quiet
 from raytuner.space import Choice, Raw, SearchSpace
 from raytuner.space_parameters import plain_value
@@ -26,8 +26,8 @@ NEIGHBOURS = 30
 """So often one parameter of the suggestion is drawn anew, and as often two, before all are."""
 MAX_DRAWN = 1000
 """After so many draws that cannot be used, the rest of a finite space is looked through."""
-MAX_REASON = 300
-"""So many characters of what an algorithm's library says are shown."""
+MAX_DRAWN_BLINDLY = 10_000
+"""After so many the search ends, where the space cannot be looked through."""
 MAX_WAITS = 20
 """So often in a row an algorithm may have nothing to suggest while no trial is in flight."""
 
@@ -142,8 +142,15 @@ class Guard(Searcher):  # type: ignore[misc]
             unseen = self._draw_unseen(raw)
             if unseen is not None:
                 return self._hand_out_drawn(trial_id, unseen)
-        self.ended = f"the search has nothing new to suggest after {self.started} configurations"
+        self.ended = f"the search has nothing new to suggest after {self.started} configurations{self._rejected()}"
         return Searcher.FINISHED
+
+    def _rejected(self) -> str:
+        """What the rule of the space has to do with the end of the search."""
+        if not self._invalid or self._size is not None:
+            return ""
+        share = math.floor(1000 * len(self._invalid) / (len(self._invalid) + self.started)) / 10
+        return f"; the rule of the space rejects {share:g}% of those that were looked at, give it narrower bounds"
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Partial results are for the scheduler; the algorithm learns from finished trials."""
@@ -204,13 +211,14 @@ class Guard(Searcher):  # type: ignore[misc]
             with quiet():
                 yield
         except Exception as error:  # it is another library's code
-            self._failure = SearchError(str(error) if isinstance(error, RaytunerError) else self._in_a_line(error))
+            self._failure = SearchError(self._said(error))
             self._failure.__cause__ = error
 
-    def _in_a_line(self, error: Exception) -> str:
-        lines = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {lines[0][:MAX_REASON]}" if lines else type(error).__name__
-        return f"search {self._name!r} failed after {self.started} configurations ({reason}); use another search"
+    def _said(self, error: Exception) -> str:
+        if isinstance(error, RaytunerError):
+            return str(error)
+        start = f"search {self._name!r} failed after {self.started} configurations"
+        return f"{start} ({in_a_line(error)}); use another search"
 
     def _next_id(self) -> str:
         self._asked += 1
@@ -319,7 +327,8 @@ class Guard(Searcher):  # type: ignore[misc]
     def _draw_unseen(self, near: Raw) -> Raw | None:
         """A new valid configuration at random, if possible near a given one; None if there seems to be none."""
         names = list(self._space.parameters)
-        for count in (*[1] * NEIGHBOURS, *[2] * NEIGHBOURS, *[len(names)] * MAX_DRAWN):
+        most = MAX_DRAWN_BLINDLY if self._size is None else MAX_DRAWN
+        for count in (*[1] * NEIGHBOURS, *[2] * NEIGHBOURS, *[len(names)] * most):
             drawn = self._space.draw(self._rng)
             raw = {**near, **{name: drawn[name] for name in self._rng.sample(names, min(count, len(names)))}}
             if self._is_unseen(raw) and self._is_valid(raw, self._space.key(raw)):

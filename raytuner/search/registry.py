@@ -8,14 +8,16 @@ from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from raytuner.errors import SearchError, SpaceError, nearest, quoted
+from pydantic import ValidationError
+
+from raytuner.errors import RaytunerError, SearchError, SpaceError, in_a_line, nearest, quoted
 from raytuner.goals import Goal, are_plain, with_modes
 from raytuner.search import systems
 from raytuner.search.algorithm import Algorithm, Capability, Library, Make
 from raytuner.search.bridge import environment
 from raytuner.search.bridge import systems as bridge
 from raytuner.search.quiet import quiet
-from raytuner.search.task import Task, Work
+from raytuner.search.task import MAX_SEED, Task, Work
 from raytuner.space import Raw, SearchSpace
 
 if TYPE_CHECKING:
@@ -82,6 +84,10 @@ ALGORITHMS: dict[str, Algorithm] = {
                 ("sampler", "cmaes"): Library("cmaes", "cmaes", ">=0.11", "cmaes", 1),
             },
             one_objective=frozenset({("sampler", "cmaes")}),
+            unused={
+                ("sampler", "nsga2"): frozenset({"n_startup_trials"}),
+                ("sampler", "brute_force"): frozenset({"n_startup_trials"}),
+            },
             refuses_with={("sampler", "brute_force"): systems.brute_force_refuses},
         ),
         _learning(
@@ -167,6 +173,8 @@ def algorithm(name: str) -> Algorithm:
     Raises:
         SearchError: With the nearest valid name; or another package's cannot be used.
     """
+    if not isinstance(name, str):
+        raise SearchError(f"search algorithm {quoted(name)} is no text; {nearest('', names())}")
     if name in ALGORITHMS:
         return ALGORITHMS[name]
     if name not in _others():
@@ -175,9 +183,7 @@ def algorithm(name: str) -> Algorithm:
     try:
         found = entry.load()
     except Exception as error:  # it is another package's code
-        raise SearchError(
-            f"search {name!r}: {entry.value} cannot be imported ({type(error).__name__}: {error})"
-        ) from None
+        raise SearchError(f"search {name!r}: {entry.value} cannot be imported ({in_a_line(error)})") from None
     if not isinstance(found, Algorithm):
         raise SearchError(f"search {name!r}: {entry.value} is no raytuner.search.Algorithm; see docs/search.md")
     return found
@@ -198,7 +204,7 @@ def check_search(name: str | Algorithm, space: SearchSpace, options: dict[str, A
         able = [
             other.name for other in ALGORITHMS.values() if other.refuses(parameter, space.parameters[parameter]) is None
         ]
-        raise SpaceError(f"{parameter}: {found.name} {reason}, or use --search {' or '.join(able[:3])}")
+        raise SpaceError(f"{parameter}: {found.name} {reason}, or use --search {' or '.join(able)}")
     return found
 
 
@@ -240,9 +246,10 @@ def make_searcher(
     from raytuner.search.guard import MAX_REJECTED, Guard
 
     if mode not in ("max", "min"):
-        raise SearchError(f"mode is {mode!r}; it must be max or min")
-    if trials is not None and trials < 1:
-        raise SearchError(f"trials is {trials}; it must be at least 1")
+        raise SearchError(f"mode is {quoted(mode)}; it must be max or min")
+    if trials is not None:
+        _check_whole("trials", trials, 1)
+    _check_whole("seed", seed, 0, MAX_SEED)
     found = check_search(name, space, options)
     if space.size() == 0:
         space.default()  # says which rule no configuration keeps
@@ -250,7 +257,7 @@ def make_searcher(
     task = Task(space, metric, mode, seed, points, trials, () if are_plain(goals) else goals, work)
     with quiet():
         # There is nothing to model in a single point.
-        inner = systems.grid(task) if space.size() == 1 else _make(found, task, options)
+        inner = systems.grid(task) if space.size() == 1 else _made(found, task, options)
     patience = 2 if found.models else MAX_REJECTED
     others = [goal.metric for goal in goals[1:]]
     return Guard(
@@ -258,17 +265,52 @@ def make_searcher(
     )
 
 
+def _check_whole(name: str, value: Any, low: int, high: int | None = None) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise SearchError(f"{name} is {quoted(value)}; it must be a whole number, {bounds}")
+
+
 def _goals(objectives: Sequence[Goal | Mapping[str, Any]], metric: str, mode: str) -> tuple[Goal, ...]:
     """What is optimised.
 
     Raises:
-        SearchError: The metric or mode is not that of the first objective.
+        SearchError: One is no objective, or the metric or mode is not that of the first one.
     """
-    given = [Goal.model_validate(objective) for objective in objectives or [{"metric": metric, "mode": mode}]]
+    given = [_goal(objective) for objective in objectives or [{"metric": metric, "mode": mode}]]
     goals = with_modes(given, {})
     if (goals[0].metric, goals[0].mode) != (metric, mode):
         raise SearchError(f"metric is {metric!r}, {mode}; give that of the first objective: {goals[0]}")
     return goals
+
+
+def _goal(given: Goal | Mapping[str, Any]) -> Goal:
+    try:
+        return Goal.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SearchError(
+            f"objective {quoted(given)}: {f'{where}: ' if where else ''}{first['msg']}; "
+            "give e.g. {metric: span_recall, mode: max}"
+        ) from None
+
+
+def _made(found: Algorithm, task: Task, options: dict[str, Any]) -> Searcher:
+    """An algorithm, or what its library says to the task in one line.
+
+    Raises:
+        SearchError: The library cannot take it.
+    """
+    try:
+        return _make(found, task, options)
+    except RaytunerError:
+        raise
+    except Exception as error:  # it is another library's code
+        raise SearchError(
+            f"search {found.name!r} cannot search this space with these options ({in_a_line(error)}); "
+            "use another search"
+        ) from error
 
 
 def _make(found: Algorithm, task: Task, options: dict[str, Any]) -> Searcher:

@@ -12,6 +12,10 @@ Work = Callable[[Params], Mapping[str, float]]
 """From a configuration to what it needs that others may share: for each key about the seconds that making it takes."""
 
 
+MAX_SEED = 2**32 - 1
+"""The greatest seed; NumPy takes no greater one."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One search, as an algorithm sees it.

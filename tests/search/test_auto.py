@@ -120,6 +120,31 @@ def test_rules_are_kept() -> None:
     assert len(started) == space.size()
 
 
+def test_the_last_of_a_space_that_is_no_longer_looked_at_whole_are_found() -> None:
+    space = SearchSpace.from_dict({"a": list(range(30)), "b": list(range(40))})
+    points = list(space.points())
+    rest = [points[100], points[700], points[1100]]
+    started = known(*(raw for raw in points if raw not in rest), of=lambda p: p["a"])
+    auto, found = Auto(space), []
+    while (raw := auto.suggest(started)) is not None:
+        found.append(raw)
+        started.append(Known(raw, 0.0))
+    assert sorted(map(str, found)) == sorted(map(str, rest))
+
+
+def test_a_rule_that_rejects_nearly_all_does_not_end_the_search() -> None:
+    def rule(params: Params) -> None:
+        if sum(params.values()) != 14:
+            raise ConfigError("not 14")
+
+    space = SearchSpace.from_dict({name: list(range(10)) for name in "abcdefg"}, rule)  # 0.4% are valid
+    searcher = make_searcher("auto", space, "score", "max", trials=12)
+    for number in range(12):
+        point = searcher.suggest(f"t{number}")["point"]
+        assert sum(point.values()) == 14
+        searcher.on_trial_complete(f"t{number}", {"score": float(point["a"])})
+
+
 def test_a_dominant_choice_is_found_soon() -> None:
     best = []
     for seed in range(9):

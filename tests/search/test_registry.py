@@ -13,7 +13,18 @@ import pytest
 from ray import tune
 
 from raytuner.errors import ConfigError, SearchError, SpaceError
-from raytuner.search import ALGORITHMS, Algorithm, Library, algorithm, check_search, make_searcher, registry, systems
+from raytuner.search import (
+    ALGORITHMS,
+    Algorithm,
+    Library,
+    Task,
+    algorithm,
+    check_search,
+    make_searcher,
+    registry,
+    systems,
+)
+from raytuner.search.table import table
 from raytuner.space import Params, SearchSpace
 
 SPACE = SearchSpace.from_dict({"a": [1, 2], "b": {"int": [1, 9]}})
@@ -38,13 +49,41 @@ def test_the_algorithms_that_need_nothing_more() -> None:
         ("grid", {"seeds": 1}, "grid.*no option 'seeds'; it takes none"),
         ("grid", {"mode": "maximum"}, "mode is 'maximum'; it must be max or min"),
         ("random", {"mode": None}, "max or min"),
-        ("random", {"trials": 0}, "trials is 0; it must be at least 1"),
+        ("random", {"trials": 0}, "trials is 0; it must be a whole number, at least 1"),
         ("random", {"trials": -1}, "at least 1"),
+        ("random", {"trials": "5"}, "trials is '5'; it must be a whole number"),
+        ("random", {"trials": True}, "trials is True"),
+        ("optuna", {"seed": -1}, "seed is -1; it must be a whole number, from 0 to 4294967295"),
+        ("auto", {"seed": 2**32}, "seed is 4294967296"),
+        (["optuna"], {}, r"search algorithm \['optuna'\] is no text; Valid: "),
+        ("optuna", {"objectives": [{"metric": "score", "mod": "max"}]}, r"^objective .*mod: Extra inputs.*give e\.g\."),
+        ("optuna", {"objectives": [{"metric": "score", "mode": "maximize"}]}, "mode: Input should be 'max' or 'min'"),
+        ("optuna", {"objectives": "score"}, "^objective 's': "),
+        ("optuna", {"sampler": "nsga2", "n_startup_trials": 3}, "does nothing with sampler nsga2; remove it"),
+        ("optuna", {"sampler": "brute_force", "n_startup_trials": 3}, "n_startup_trials of search 'optuna' does noth"),
     ],
 )
-def test_wrong_names_options_and_modes(name: str, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(SearchError, match=words):
+def test_wrong_names_options_and_modes(name: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SearchError, match=words) as caught:
         make_searcher(name, SPACE, "score", **{"mode": "max", **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_library_says_to_the_task_is_one_line() -> None:
+    def make(task: Task) -> Any:
+        raise ValueError("illegal settings\nin the second line too")
+
+    found = Algorithm("mine", "", make)
+    with pytest.raises(SearchError) as caught:
+        make_searcher(found, SPACE, "score", "max")
+    assert str(caught.value) == (
+        "search 'mine' cannot search this space with these options (ValueError: illegal settings); use another search"
+    )
+
+
+def test_numbers_beyond_all_floats_are_choices_of_auto() -> None:
+    space = SearchSpace.from_dict({"a": [1, 2, 10**400], "b": ["x", "y"]})
+    assert make_searcher("auto", space, "score", "max").suggest("t1")["number"] == 1
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,3 +181,7 @@ def test_other_packages_add_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
         algorithm("gone")
     with pytest.raises(SearchError, match=r"'haltn'; did you mean 'halton'"):
         algorithm("haltn")
+    listed = table()
+    assert "\nhalton     quasi-random\n" in listed
+    assert "\ngone       search 'gone': tests_own_search:GONE cannot be imported (AttributeError" in listed
+    assert "\nsampler cmaes: " in listed.replace(f"{'':11}", "")

@@ -169,6 +169,25 @@ def test_a_search_that_slows_down_is_found() -> None:
         suite(Slower)().test_a_long_search_does_not_slow_down()
 
 
+class SlowerElsewhere(Climber):
+    """Takes the longer, but none of the time of this process."""
+
+    def ask(self) -> Any:
+        time.sleep(1e-4 * len(self.told))
+        return super().ask()
+
+
+@pytest.mark.parametrize("elsewhere", [None, lambda: None])
+def test_a_search_that_slows_down_in_a_child_is_found(elsewhere: Callable[[], str | None] | None) -> None:
+    found = Algorithm("mine", "", SlowerElsewhere, can=frozenset({"mixed"}), models=True, problem_elsewhere=elsewhere)
+    made = type("TestMine", (SearcherConformance,), {"algorithm": found})()
+    if elsewhere is None:
+        made.test_a_long_search_does_not_slow_down()
+    else:
+        with pytest.raises(AssertionError, match=r"ms at first, .* ms at last"):
+            made.test_a_long_search_does_not_slow_down()
+
+
 def refuses(reason: str | None) -> Callable[..., str | None]:
     return lambda name, parameter: reason if name == "t" else None
 

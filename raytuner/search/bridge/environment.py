@@ -85,7 +85,7 @@ def locks_of(name: str) -> tuple[Lock, ...]:
     """The locks of an algorithm.
 
     Raises:
-        SearchError: It needs no environment of its own.
+        SearchError: It needs no environment of its own, or there is none of this name.
     """
     if name not in SYSTEMS:
         raise SearchError(f"{name!r} needs no environment of its own; {nearest(name, SYSTEMS)}")

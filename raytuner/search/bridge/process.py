@@ -167,12 +167,13 @@ class Child:
 
     def _ended(self) -> ChildError:
         """What to say of a process that has closed its pipes."""
+        how = f"it closed its output and did not end in {CLOSING_S:g} s"
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSING_S)
+            how = f"it ended with code {self._process.wait(CLOSING_S)}"
         for _ in range(100):  # what is left in the pipe
             if not self._read_errors():
                 break
-        return ChildError(f"it ended with code {self._process.poll()}{self._said()}")
+        return ChildError(f"{how}{self._said()}")
 
     def _said(self) -> str:
         """The last line of stderr, as a clause."""

@@ -12,7 +12,7 @@ from typing import Any
 from raytuner.errors import SearchError
 from raytuner.search.ask_tell import AskTellSearcher
 from raytuner.search.bridge.process import Child, ChildError
-from raytuner.search.task import Task
+from raytuner.search.task import MAX_SEED, Task
 from raytuner.space import Choice, Parameter, Range, Raw
 
 START_TIMEOUT_S = 300.0
@@ -95,7 +95,7 @@ class BridgeSearcher(AskTellSearcher):
         with self._lock:
             for crash in range(MAX_CRASHES):
                 try:
-                    point = self._running().call({"op": "ask"}, self._timeout)["point"]
+                    point = self._running().call({"op": "ask"}, self._timeout).get("point")
                     raw = self._decoded(point)
                 except ChildError as error:
                     reason = str(error)
@@ -148,7 +148,8 @@ class BridgeSearcher(AskTellSearcher):
             self._finalizer = weakref.finalize(self, child.close, at_once=True)
             self._child = child
             known = {"told": self._told, "pending": self._pending}
-            seed = self._seed + len(self._told)  # with the same one, a new child would begin with the same points
+            # With the same one, a new child would begin with the same points.
+            seed = (self._seed + len(self._told)) % (MAX_SEED + 1)
             try:
                 child.call({**self._start, **known, "seed": seed}, START_TIMEOUT_S)
             except ChildError:

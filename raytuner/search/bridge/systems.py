@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
+from pydantic import AfterValidator
 
-from raytuner.errors import SearchError
 from raytuner.search.bridge.environment import python_of
 from raytuner.search.task import Task
 from raytuner.space import SearchSpace
@@ -77,10 +77,16 @@ def sigopt(task: Task, *, budget: Count | None = None, timeout: Seconds = TIMEOU
 ACQUISITIONS = ("default", "ei", "ucb", "ttei", "ts")
 
 
+def _acquisitions(value: str) -> str:
+    if not set(value.split("-")) <= set(ACQUISITIONS):
+        raise ValueError(f"one of {', '.join(ACQUISITIONS)}, or several as ei-ucb")
+    return value
+
+
 def dragonfly(
     task: Task,
     *,
-    acquisition: str = "default",
+    acquisition: Annotated[str, AfterValidator(_acquisitions)] = "default",
     n_startup_trials: Count | None = None,
     timeout: Seconds = TIMEOUT_S,
 ) -> Searcher:
@@ -92,12 +98,7 @@ def dragonfly(
             ``ttei``, ``ts``; ``default`` is Dragonfly's choice.
         n_startup_trials: So many points come before the model's; by default 5, or one more than parameters.
         timeout: Seconds for a suggestion.
-
-    Raises:
-        SearchError: There is no such acquisition.
     """
-    if not set(acquisition.split("-")) <= set(ACQUISITIONS):
-        raise SearchError(f"option acquisition is {acquisition!r}; valid: {', '.join(ACQUISITIONS)}, several as ei-ucb")
     return _searcher("dragonfly", task, {"acquisition": acquisition, "first": n_startup_trials}, timeout)
 
 

@@ -196,7 +196,11 @@ def test_an_optimiser_that_is_not_there_is_the_users_mistake(optimizer: Any) -> 
         ("nevergrad", {"budget": True}, "option budget of search 'nevergrad' is True; it should be a valid integer"),
         ("nevergrad", {"workers": 2.5}, "option workers of search 'nevergrad' is 2.5; it should be a valid integer"),
         ("sigopt", {"timeout": 0}, "option timeout of search 'sigopt' is 0; it should be greater than 0"),
-        ("dragonfly", {"acquisition": "ei-pi"}, "option acquisition is 'ei-pi'; valid: default, ei, ucb, ttei, ts"),
+        (
+            "dragonfly",
+            {"acquisition": "ei-pi"},
+            "option acquisition of search 'dragonfly' is 'ei-pi'; it should be one of default, ",
+        ),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_started(

@@ -15,7 +15,7 @@ import pytest
 
 from raytuner.errors import SearchError
 from raytuner.search.bridge import searcher as module
-from raytuner.search.bridge.process import ChildError
+from raytuner.search.bridge.process import Child, ChildError
 from raytuner.search.bridge.searcher import BridgeSearcher, described
 from raytuner.search.guard import Guard
 from raytuner.search.task import Task
@@ -219,6 +219,29 @@ def test_a_wrong_option_is_the_users() -> None:
 def test_a_point_outside_the_space_is_not_believed(point: object) -> None:
     with pytest.raises(ChildError, match="it suggested"):
         toy("toy")._decoded(point)
+
+
+def test_a_reply_without_a_point_counts_as_a_failure_of_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    searcher = toy("toy")
+    monkeypatch.setattr(Child, "call", lambda *_: {"id": 1})
+    with pytest.raises(SearchError, match=r"failed 3 times, the last time since it suggested None, which is no point"):
+        searcher.suggest("t1")
+
+
+def test_a_new_child_has_another_seed_that_numpy_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    call = Child.call
+
+    def noted(child: Child, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        seeds.extend([request["seed"]] if request["op"] == "start" else [])
+        return call(child, request, timeout)
+
+    monkeypatch.setattr(Child, "call", noted)
+    searcher = toy("journal", seed=2**32 - 1, file=str(tmp_path / "known"))
+    for number in range(4):  # at the third the child dies
+        searcher.suggest(f"t{number}")
+        tell(searcher, f"t{number}", 1)
+    assert seeds == [2**32 - 1, 1]
 
 
 def test_under_the_guard_a_finite_space_ends_exhausted() -> None:
