@@ -40,6 +40,9 @@ KNOWN: dict[str, Known] = {
         },
         seeds=RANDOM_SEEDS,
     ),
+    "ax": Known(seeds=3),  # seconds for each suggestion, as of the next ones
+    "smac": Known(seeds=3),
+    "hebo": Known(seeds=3),
     "skopt": Known({"test_regret_on_a_conditional_function": "0.052, at random 0.0505: it does not know conditions"}),
     "nevergrad": Known({"test_regret_on_a_conditional_function": "0.2, at random 0.0505: it does not know conditions"}),
 }
