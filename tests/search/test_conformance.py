@@ -29,6 +29,7 @@ for name, found in ALGORITHMS.items():
 class TestOptunaNsga2(SearcherConformance):
     algorithm = "optuna"
     options: ClassVar = {"sampler": "nsga2"}
+    seeds = 25
 
 
 class TestOptunaBruteForce(SearcherConformance):
