@@ -13,7 +13,7 @@ from raytuner.space import Raw, SearchSpace
 MOST_COST = 5.0
 """A trial with all of its work to do costs at most so many times one without."""
 TRIAL_SECONDS = 10.0
-"""A trial counts as so long at least, whatever it can reuse: work of a few seconds is no reason to try what is worse."""
+"""A trial counts as so long at least, whatever it can reuse: little work is no reason to try what is worse."""
 
 
 class NewWork:

@@ -43,6 +43,12 @@ KNOWN: dict[str, Known] = {
     "ax": Known(seeds=3),  # seconds for each suggestion, as of the next ones
     "smac": Known(seeds=3),
     "hebo": Known(seeds=3),
+    "sigopt": Known(
+        {
+            "test_regret_on_a_conditional_function": "0.0625, at random 0.0505: it does not know conditions",
+            "test_a_long_search_does_not_slow_down": "0.44 s at first, 2.4 s at last: its model keeps all trials",
+        }
+    ),
     "skopt": Known({"test_regret_on_a_conditional_function": "0.052, at random 0.0505: it does not know conditions"}),
     "nevergrad": Known({"test_regret_on_a_conditional_function": "0.2, at random 0.0505: it does not know conditions"}),
 }
