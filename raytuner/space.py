@@ -7,9 +7,10 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from raytuner.errors import SpaceError, UserError, nearest, quoted
 from raytuner.space_parameters import Choice, Normal, Parameter, Range, plain_value, same
@@ -22,6 +23,14 @@ Raw = dict[str, Any]  # what a searcher sees: one label or number for every para
 MAX_NAME = 100
 MAX_COUNTED = 20_000  # a space with a constraint is counted point by point up to here
 MAX_LOOKED_AT = 10_000  # so many configurations are tried where a default has to be made valid
+
+
+class _Decided(NamedTuple):
+    """The beginning of a configuration: raw values and values of the first parameters, and which are active."""
+
+    raw: Raw
+    values: Params
+    active: frozenset[str]
 
 
 class SearchSpace:
@@ -182,18 +191,25 @@ class SearchSpace:
                 dict(zip(raw_values, values, strict=True)) for values in itertools.product(*raw_values.values())
             )
             return
-        branches: list[tuple[Raw, Params, set[str]]] = [({}, {}, set())]
-        while branches:  # what is decided so far: raw values, values, and which are active
-            raw, values, active = branches.pop()
-            if len(raw) == len(self._order):
-                yield {name: raw[name] for name in self.parameters}
-                continue
-            name = self._order[len(raw)]
-            parameter = self.parameters[name]
-            holds = self._holds(parameter, active, values)
-            for own in reversed(raw_values[name]) if holds else [parameter.first()]:
-                decided = {**values, name: parameter.decode(own)}
-                branches.append(({**raw, name: own}, decided, {*active, name} if holds else active))
+        walks = [iter([_Decided({}, {}, frozenset())])]
+        while walks:  # one through the values of each parameter that is decided, so that none is listed beforehand
+            decided = next(walks[-1], None)
+            if decided is None:
+                walks.pop()
+            elif len(decided.raw) == len(self._order):
+                yield {name: decided.raw[name] for name in self.parameters}
+            else:
+                walks.append(self._further(decided, raw_values))
+
+    def _further(self, decided: _Decided, raw_values: Mapping[str, list[Any]]) -> Iterator[_Decided]:
+        """The same with the next parameter decided: with each of its values; its default where it is inactive."""
+        raw, values, active = decided
+        name = self._order[len(raw)]
+        parameter = self.parameters[name]
+        holds = self._holds(parameter, active, values)
+        for own in raw_values[name] if holds else [parameter.first()]:
+            value = parameter.decode(own)
+            yield _Decided({**raw, name: own}, {**values, name: value}, active | {name} if holds else active)
 
     def size(self) -> int | None:
         """How many distinct valid configurations there are.
@@ -280,7 +296,7 @@ class SearchSpace:
         return active
 
     @staticmethod
-    def _holds(parameter: Parameter, active: set[str], values: Mapping[str, Any]) -> bool:
+    def _holds(parameter: Parameter, active: AbstractSet[str], values: Mapping[str, Any]) -> bool:
         """Whether the conditions of a parameter hold, its parents being decided."""
         return all(parent in active and _among(values[parent], allowed) for parent, allowed in parameter.when.items())
 

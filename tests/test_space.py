@@ -7,6 +7,7 @@ import itertools
 import pickle
 import random
 import time
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -411,6 +412,19 @@ def test_what_is_not_active_is_not_gone_through() -> None:
     assert len(list(space.points())) == space.size() == 12 * 5 * 4
     assert SearchSpace.from_dict(branching(12), rule).size() == 11 * 5 * 4
     assert time.perf_counter() - started < 5
+
+
+def test_of_a_long_range_under_a_condition_no_more_is_listed_than_is_asked_for() -> None:
+    spec = {"a": ["x", "y"], "n": {"int": [1, 300_000], "when": {"a": "x"}}}
+    space = SearchSpace.from_dict(spec)
+    tracemalloc.start()
+    try:
+        first = next(iter(space.points()))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert first == {"a": "x", "n": 0}
+    assert most < 20_000_000  # the numbers of the steps themselves
 
 
 def test_a_condition_on_a_condition_is_gone_through_in_order() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -266,7 +267,8 @@ def make_searcher(
 
 
 def _check_whole(name: str, value: Any, low: int, high: int | None = None) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or int(value) < low or (high is not None and int(value) > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
         raise SearchError(f"{name} is {quoted(value)}; it must be a whole number, {bounds}")
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from raytuner.errors import SearchError, nearest
+from raytuner.errors import SearchError
 from raytuner.folders import cache_folder
 from raytuner.search.bridge.install import install_locked, python_version
 
@@ -81,24 +81,13 @@ SYSTEMS: dict[str, tuple[Lock, ...]] = {
 """The locks of each algorithm, the preferred one first."""
 
 
-def locks_of(name: str) -> tuple[Lock, ...]:
-    """The locks of an algorithm.
-
-    Raises:
-        SearchError: It needs no environment of its own, or there is none of this name.
-    """
-    if name not in SYSTEMS:
-        raise SearchError(f"{name!r} needs no environment of its own; {nearest(name, SYSTEMS)}")
-    return SYSTEMS[name]
-
-
 def download_size(name: str) -> int | None:
     """The bytes that are fetched for an algorithm; the larger number where that depends on the index.
 
     Returns:
         None if there are no wheels for this machine.
     """
-    sizes = [lock.size(python) for lock in locks_of(name) for python in (lock.pythons or (RUNNING,))[:1]]
+    sizes = [lock.size(python) for lock in SYSTEMS[name] for python in (lock.pythons or (RUNNING,))[:1]]
     return max((size for size in sizes if size is not None), default=None)
 
 
@@ -156,7 +145,7 @@ class Plan:
     @property
     def hint(self) -> str:
         """How less would have to be fetched."""
-        smaller = locks_of(self.name)[0]
+        smaller = SYSTEMS[self.name][0]
         size = smaller.size(self.version)
         if smaller == self.lock or size is None:
             return ""
@@ -178,7 +167,7 @@ def plan_install(name: str, has: Callable[[str, str], bool]) -> Plan:
     Raises:
         SearchError: There is no Python or there are no wheels for it.
     """
-    for lock in locks_of(name):
+    for lock in SYSTEMS[name]:
         python, version = _python_for(name, lock)
         size = lock.size(version)
         if size is not None and (not lock.probe or has(python, lock.probe)):
@@ -234,7 +223,7 @@ def _folder(name: str, lock: Lock, version: str) -> Path:
 
 
 def _found(name: str) -> Path | None:
-    for lock in locks_of(name):
+    for lock in SYSTEMS[name]:
         for version in lock.pythons or (RUNNING,):
             folder = _folder(name, lock, version)
             if _manifest(folder).get("lock") == lock.digest:
