@@ -25,8 +25,8 @@ def install_algorithm(name: str, yes: bool) -> None:
     from raytuner.search.bridge.systems import check_runs
 
     if name not in SYSTEMS:
-        problem = algorithm(name).problem() or "it can be used as it is"
-        raise SearchError(f"search {name!r} needs no environment of its own; {problem}")
+        problem = algorithm(name).problem() or "can be used as it is"
+        raise SearchError(f"search {name!r} needs no environment of its own, it {problem}")
     if is_installed(name):
         try:
             check_runs(name, python_of(name))

@@ -224,4 +224,4 @@ def test_the_command_knows_what_needs_no_environment() -> None:
     done = CliRunner().invoke(cli, ["algorithms", "--install", "heboo"])
     assert str(done.exception).startswith("unknown search algorithm 'heboo'; did you mean 'hebo'?")
     done = CliRunner().invoke(cli, ["algorithms", "--install", "auto"])
-    assert str(done.exception) == "search 'auto' needs no environment of its own; it can be used as it is"
+    assert str(done.exception) == "search 'auto' needs no environment of its own, it can be used as it is"
