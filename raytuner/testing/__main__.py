@@ -25,8 +25,7 @@ def main(names: tuple[str, ...], out: Path | None) -> None:
         raise click.ClickException(str(error)) from None
     rows = {}
     for name in chosen:
-        click.echo(f"{name} ...", err=True)
-        rows[name] = table.run(name)
+        rows[name] = table.run(name, lambda line: click.echo(line, err=True))
         if out is not None:  # at once: some take hours
             page = out.read_text(encoding="utf-8") if out.exists() else f"{table.BEGIN}\n{table.END}\n"
             out.write_text(table.updated(page, {name: rows[name]}), encoding="utf-8")

@@ -41,6 +41,7 @@ KNOWN: dict[str, Known] = {
         seeds=RANDOM_SEEDS,
     ),
     "ax": Known(seeds=3),  # seconds for each suggestion, as of the next ones
+    "bayesopt": Known(seeds=3),
     "smac": Known(seeds=3),
     "hebo": Known(seeds=3),
     "sigopt": Known(

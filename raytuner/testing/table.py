@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytuner.search import ALGORITHMS
@@ -35,11 +36,21 @@ class Row:
         return cls([NOT_RUN] * len(all_tests()), [NOT_RUN] * len(FIGURES))
 
 
-def run(search: str) -> Row:
-    """Run all tests on one algorithm, without pytest."""
+def run(search: str, say: Callable[[str], None] = lambda line: None) -> Row:
+    """Run all tests on one algorithm, without pytest.
+
+    Args:
+        search: Its name.
+        say: Is told what came of each test, with the seconds that it took.
+    """
     suite = conformance(search)
     problems: list[str] = []
-    cells = [_outcome(suite, name, problems) for name in all_tests()]
+    cells = []
+    for name in all_tests():
+        started = time.perf_counter()
+        cells.append(_outcome(suite, name, problems))
+        if cells[-1] != NOT_ASKED:
+            say(f"{search} {name}: {cells[-1]}, {time.perf_counter() - started:.1f} s")
     figures = [f"{suite.figures[name]:.2g}" if name in suite.figures else NOT_ASKED for name in FIGURES]
     return Row(cells, figures, problems)
 
