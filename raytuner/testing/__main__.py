@@ -22,7 +22,8 @@ def main(names: tuple[str, ...], out: Path | None) -> None:
         for name in chosen:
             algorithm(name).check_options({})
     except RaytunerError as error:
-        raise click.ClickException(str(error)) from None
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
     rows = {}
     for name in chosen:
         rows[name] = table.run(name, lambda line: click.echo(line, err=True))

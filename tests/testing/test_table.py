@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from raytuner.search import ALGORITHMS
 from raytuner.testing import table
 from raytuner.testing.__main__ import main
-from raytuner.testing.known import KNOWN
+from raytuner.testing.known import KNOWN, conformance
 from raytuner.testing.suite import all_tests
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
@@ -58,7 +58,7 @@ def test_rows_of_other_tests_are_left_out() -> None:
 
 def test_what_fails_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
-        table, "run", lambda name: table.Row(row("no").cells, row("no").figures, ["TestGrid.test_x: no"])
+        table, "run", lambda name, say: table.Row(row("no").cells, row("no").figures, ["TestGrid.test_x: no"])
     )
     done = CliRunner().invoke(main, ["grid", "--out", str(tmp_path / "page.md")])
     assert (done.exit_code, "TestGrid.test_x: no" in done.output) == (1, True)
@@ -67,12 +67,15 @@ def test_what_fails_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_an_unknown_algorithm_is_said_in_a_line() -> None:
     done = CliRunner().invoke(main, ["gird"])
-    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
     assert "did you mean 'grid'" in done.output
 
 
 def test_a_row_is_made_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = table.run("grid")
+    said: list[str] = []
+    found = table.run("grid", said.append)
+    asked = [name for name in all_tests() if getattr(conformance("grid"), name) is not None]
+    assert [line.split()[1].rstrip(":") for line in said] == asked
     cells = dict(zip(all_tests(), found.cells, strict=True))
     assert cells["test_other_seeds_differ"] == table.EXCEPTION
     assert cells["test_regret_on_a_mixed_function"] == table.NOT_ASKED
