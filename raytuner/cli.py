@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from click.shell_completion import get_completion_class
 
 from raytuner import __version__
 from raytuner.cli_cache import cache
-from raytuner.cli_parts import CONFIG, PATH, AnyPath, Commands, algorithm_names, leave_no_escapes
+from raytuner.cli_parts import CONFIG, PATH, AnyPath, Commands, leave_no_escapes, output_options, search_options
 from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
@@ -89,52 +88,6 @@ def _logging(verbose: bool, quiet: bool) -> None:
     logging.getLogger("raytuner").setLevel(level)
 
 
-def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that searches."""
-    for option in reversed(
-        (
-            click.option(
-                "--search",
-                "search",
-                metavar="NAME",
-                shell_complete=algorithm_names,
-                help="The search algorithm; see `raytuner algorithms`.",
-            ),
-            click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The most configurations to try."),
-            click.option("--seed", type=int, metavar="S", help="Fixes the order of trials and questions."),
-            click.option(
-                "--set",
-                "overrides",
-                multiple=True,
-                metavar="A.B=C",
-                help="Replace a value of the config; may be repeated.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that shows a result."""
-    for option in reversed(
-        (
-            click.option(
-                "--json", "as_json", is_flag=True, help="Print one JSON object to stdout, all else to stderr."
-            ),
-            click.option(
-                "-v",
-                "--verbose",
-                is_flag=True,
-                help="Show what workers print, and the traceback of an unexpected error.",
-            ),
-            click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
 @cli.command()
 @search_options
 @output_options
@@ -174,10 +127,13 @@ def tune(config: Path, **options: Any) -> None:
     _tune(config, **options)
 
 
-def _overrides(search: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]) -> list[str]:
+def _overrides(
+    search: str | None, scheduler: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]
+) -> list[str]:
     """Options as what they replace in the config; the options win over ``--set``."""
     given = {
         "search.name": None if search is None else json.dumps(search),
+        "search.scheduler": None if scheduler is None else json.dumps(scheduler),
         "search.trials": trials,
         "search.seed": seed,
     }
@@ -188,6 +144,7 @@ def _tune(
     config: Path,
     *,
     search: str | None,
+    scheduler: str | None,
     trials: int | None,
     seed: int | None,
     overrides: tuple[str, ...],
@@ -200,7 +157,7 @@ def _tune(
     from raytuner.run_log import RunLog
 
     with RunLog() as log:
-        loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
+        loaded = TuneConfig.load(config, _overrides(search, scheduler, trials, seed, overrides))
         from raytuner.documents.load import progress_bar
         from raytuner.plan import make_plan, run_plan
         from raytuner.progress import Progress
@@ -249,6 +206,7 @@ def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: boo
 def plan(
     config: Path,
     search: str | None,
+    scheduler: str | None,
     trials: int | None,
     seed: int | None,
     overrides: tuple[str, ...],
@@ -259,7 +217,7 @@ def plan(
     _logging(verbose, False)
     from raytuner.config import TuneConfig
 
-    loaded = TuneConfig.load(config, _overrides(search, trials, seed, overrides))
+    loaded = TuneConfig.load(config, _overrides(search, scheduler, trials, seed, overrides))
     from raytuner.documents.load import progress_bar
     from raytuner.plan import make_plan
     from raytuner.plan_text import describe, describe_keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,65 @@ def algorithm_names(_context: click.Context, _parameter: click.Parameter, incomp
     from raytuner.search.registry import names
 
     return [name for name in names() if name.startswith(incomplete)]
+
+
+def scheduler_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The values of --scheduler, for the shell."""
+    from raytuner.schedulers import SCHEDULERS
+
+    return [name for name in SCHEDULERS if name.startswith(incomplete)]
+
+
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that searches."""
+    for option in reversed(
+        (
+            click.option(
+                "--search",
+                "search",
+                metavar="NAME",
+                shell_complete=algorithm_names,
+                help="The search algorithm; see `raytuner algorithms`.",
+            ),
+            click.option(
+                "--scheduler",
+                metavar="NAME",
+                shell_complete=scheduler_names,
+                help="What stops trials early: fifo (nothing), racing, asha, median or wilcoxon.",
+            ),
+            click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The most configurations to try."),
+            click.option("--seed", type=int, metavar="S", help="Fixes the order of trials and questions."),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="A.B=C",
+                help="Replace a value of the config; may be repeated.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that shows a result."""
+    for option in reversed(
+        (
+            click.option(
+                "--json", "as_json", is_flag=True, help="Print one JSON object to stdout, all else to stderr."
+            ),
+            click.option(
+                "-v",
+                "--verbose",
+                is_flag=True,
+                help="Show what workers print, and the traceback of an unexpected error.",
+            ),
+            click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 def leave_no_escapes() -> None:

@@ -98,6 +98,9 @@ class QuestionsConfig(Section):
         return [value] if isinstance(value, str) else value
 
 
+SchedulerName = Literal["fifo", "racing", "asha", "median", "wilcoxon"]
+
+
 class SearchConfig(Section):
     """How the space is searched.
 
@@ -106,7 +109,8 @@ class SearchConfig(Section):
         options: Options of the algorithm; see `raytuner algorithms`.
         trials: The most configurations; by default the whole grid, 30 for the others.
         seed: Fixes the order of questions and, where the algorithm allows it, of trials.
-        scheduler: ``fifo`` lets every trial run to its end.
+        scheduler: What stops trials early: ``fifo`` nothing; see `raytuner.schedulers`.
+        scheduler_options: Its options.
         holdout: ``none``: every question is used in the search.
         concurrency: The most trials at once; by default as many as there are CPUs.
     """
@@ -115,7 +119,8 @@ class SearchConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    scheduler: Literal["fifo"] = "fifo"
+    scheduler: SchedulerName = "fifo"
+    scheduler_options: dict[str, Any] = Field(default_factory=dict)
     holdout: Literal["none"] = "none"
     concurrency: int | None = Field(default=None, ge=1)
 

@@ -15,6 +15,7 @@ from raytuner.objective import Objective
 from raytuner.results import TunedResult
 from raytuner.run_folder import FORMAT, RUN, check_parent, new_folder, utc_now, write_json
 from raytuner.run_log import RunLog
+from raytuner.schedulers import FIFO, check_scheduler, make_rule
 from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
@@ -59,6 +60,7 @@ def search(
         AllTrialsFailedError: No configuration could be scored.
     """
     begin_run()
+    check_scheduler(options.scheduler, options.scheduler_options, options.goals)
     points = [space.encode(default)] if default is not None else []
     searcher = make_searcher(
         options.algorithm,
@@ -83,25 +85,32 @@ def search(
     log.open(folder)
     changed = (*listeners, log.on_change)
     study = Study(objective.metric, options.mode, folder, changed, space.names, goals=options.goals)
-    log.note(f"{options.algorithm}, seed {options.seed}; {described(study.goals)}; {run['versions']}")
+    rule = make_rule(options.scheduler, study.goals, objective.total, [1] if points else [], options.scheduler_options)
+    log.note(
+        f"{options.algorithm}, {options.scheduler}, seed {options.seed}; {described(study.goals)}; {run['versions']}"
+    )
     try:
-        finished = runtime.run_trials(objective, space, searcher, study, options, log)
+        finished = runtime.run_trials(objective, space, searcher, rule, study, options, log)
     finally:
         study.close()
+    if rule.finished and options.scheduler != FIFO and not any(map(rule.count, rule.finished)):
+        study.note(
+            f"{options.scheduler} needs blocks of questions, which the objective does not yield: all trials ran on"
+        )
     if searcher.rejected_invalid:
         study.note(f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped")
-    stopped = searcher.ended or _out_of_time(study, options)
-    _record_end(study, folder, run, log, stopped=stopped, finished=finished)
-    return study.result(objective.fixed, default=run["default_trial"], stopped=stopped, interrupted=not finished)
+    ended = searcher.ended or _out_of_time(study, options)
+    _record_end(study, folder, run, log, ended=ended, finished=finished)
+    return study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
 
 
 def _record_end(
-    study: Study, folder: Path, run: Mapping[str, Any], log: RunLog, *, stopped: str | None, finished: bool
+    study: Study, folder: Path, run: Mapping[str, Any], log: RunLog, *, ended: str | None, finished: bool
 ) -> None:
     """Write how a search ended into its run folder and its log."""
-    ended = {"seconds": round(study.seconds, 3), "stopped": stopped, "notes": study.notes}
-    write_json(folder / RUN, {**run, **ended, "interrupted": not finished})
-    for remark in (*study.notes, stopped or "", "" if finished else "interrupted"):
+    end = {"seconds": round(study.seconds, 3), "ended": ended, "notes": study.notes}
+    write_json(folder / RUN, {**run, **end, "interrupted": not finished})
+    for remark in (*study.notes, ended or "", "" if finished else "interrupted"):
         if remark:
             log.once(remark)
 
@@ -117,6 +126,8 @@ def _description(name: str, metric: str, options: SearchOptions, default_trial: 
         "objectives": [goal.model_dump() for goal in options.goals] or [{"metric": metric, "mode": options.mode}],
         "search": options.algorithm,
         "options": dict(options.algorithm_options),
+        "scheduler": options.scheduler,
+        "scheduler_options": dict(options.scheduler_options),
         "trials": options.trials,
         "seed": options.seed,
         "default_trial": default_trial,

@@ -87,6 +87,12 @@ class Objective:
         """The object that is asked for its blocks; None for a plain function."""
         return getattr(self._function, "__self__", None)
 
+    @property
+    def total(self) -> int | None:
+        """How many questions there are, if the objective says so by an attribute ``total``; None if not."""
+        total = getattr(self._given, "total", None)
+        return total if isinstance(total, int) else None
+
     def without_documents(self, error: str) -> str:
         """An error for the log, without what it quotes from fixed parameters or the objective's documents."""
         return withhold(error, texts_of([self.fixed, getattr(self._given, "documents", ())]))

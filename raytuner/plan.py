@@ -22,6 +22,7 @@ from raytuner.pipeline import parameters as stages
 from raytuner.plan_objective import goals_of, make_objective
 from raytuner.rag import RagObjective
 from raytuner.results import TunedResult
+from raytuner.schedulers import check_scheduler
 from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
@@ -119,6 +120,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
     check_search(search, space, config.search.options)
+    check_scheduler(config.search.scheduler, config.search.scheduler_options, goals_of(config, objective))
     objective.warn(embeddings)
     return Plan(
         config=config,
@@ -196,6 +198,8 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         address=config.run.address,
         algorithm_options=config.search.options,
         goals=plan.goals,
+        scheduler=config.search.scheduler,
+        scheduler_options=config.search.scheduler_options,
     )
     with config.named_in_errors():
         result = search(

@@ -100,16 +100,17 @@ class Progress:
             self._cell.update(HTML(html.table(head, rows, below=self._line(study))))
 
     def _is_last(self, study: Study) -> bool:
-        return len(study.scored) + len(study.failed) == self._total
+        return study.ended == self._total
 
     def _facts(self, study: Study) -> dict[str, str]:
-        done = len(study.scored) + len(study.failed)
+        done = study.ended
         best = study.best
         values = [shown(best.metrics[goal.metric]) for goal in study.goals] if best else []
         facts = {
             "best": f"{' / '.join(values)} (trial {best.number})" if best else "-",
             "done": f"{done}/{self._total}" if self._total else str(done),
             "running": str(len(study.running)),
+            **({"stopped": str(len(study.stopped))} if study.stopped else {}),
             "failed": str(len(study.failed)),
         }
         if self._total and done >= ESTIMATED_FROM:

@@ -146,6 +146,11 @@ class RagObjective:
         return {metric.name: metric.mode for metric in self._metrics or self._known}
 
     @property
+    def total(self) -> int:
+        """How many questions each configuration is scored on."""
+        return len(self.questions)
+
+    @property
     def needs_answers(self) -> bool:
         """Whether questions are answered at all, or only retrieved for."""
         return any(metric.needs in ("answers", "llm") for metric in self._metrics)

@@ -28,7 +28,7 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         result: The result of a search.
 
     Returns:
-        ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "run", "seconds"}``; for
+        ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "stopped", "run", "seconds"}``; for
         several objectives also ``{"pareto": [{...}], "knee": {...}}``, and with limits ``{"beyond_limit": [{...}]}``,
         where ``beyond`` says what is.
     """
@@ -38,8 +38,9 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         {
             "best": _configuration(result.best_run_result),
             "default": _configuration(result.default) if result.default else None,
-            "trials": len(result.run_results) + len(result.failed),
+            "trials": result.trials,
             "failed": len(result.failed),
+            "stopped": len(result.stopped),
             "run": result.run,
             "seconds": round(result.seconds or 0.0, 2),
             **(several if _has_front(result) else {}),
@@ -119,11 +120,10 @@ def _beyond(result: TunedResult) -> list[str]:
 def _remarks(result: TunedResult) -> list[str]:
     """What else a reader has to know."""
     lines = []
-    count = len(result.run_results) + len(result.failed)
     time = "time unknown" if result.seconds is None else f"{result.seconds:.1f} s"
-    lines.append(f"trials: {count}, failed: {len(result.failed)}, {time}")
-    if result.stopped and not result.interrupted:
-        lines.append(result.stopped)
+    lines.append(f"{_counts(result)}, {time}")
+    if result.ended and not result.interrupted:
+        lines.append(result.ended)
     if result.interrupted:
         lines.append("interrupted: this is what was finished")
     default = result.default_failed
@@ -137,12 +137,16 @@ def _remarks(result: TunedResult) -> list[str]:
     return lines
 
 
+def _counts(result: TunedResult) -> str:
+    stopped = f", stopped early: {len(result.stopped)}" if result.stopped else ""
+    return f"trials: {result.trials}{stopped}, failed: {len(result.failed)}"
+
+
 def as_html(result: TunedResult) -> str:
     """The best configurations and the default, for a notebook; all texts escaped."""
     head, *rows = _cells(result, "score")
-    count = len(result.run_results) + len(result.failed)
     interrupted = ", interrupted: this is what was finished" if result.interrupted else ""
-    return html.table(head, rows, below=f"trials: {count}, failed: {len(result.failed)}{interrupted}")
+    return html.table(head, rows, below=f"{_counts(result)}{interrupted}")
 
 
 def _table(result: TunedResult, metric: str) -> str:
@@ -210,7 +214,7 @@ def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
     Raises:
         AllTrialsFailedError: No trial succeeded.
     """
-    result = study.result(default=run.get("default_trial"), stopped=run.get("stopped"))
+    result = study.result(default=run.get("default_trial"), ended=run.get("ended") or run.get("stopped"))
     result.seconds = run.get("seconds")
     result.interrupted = bool(run.get("interrupted"))
     result.notes = list(run.get("notes", ()))

@@ -42,6 +42,18 @@ class RunResult(BaseModel):
         return {**self.params, **self.names}
 
 
+class StoppedTrial(RunResult):
+    """A configuration that was stopped before all questions were evaluated; its values are of those that were.
+
+    Attributes:
+        reason: Why it was stopped.
+        told: What the search algorithm was told of it in place of its means, by metric.
+    """
+
+    reason: str
+    told: dict[str, float] = Field(default_factory=dict)
+
+
 class FailedTrial(BaseModel):
     """A configuration that could not be scored.
 
@@ -76,11 +88,12 @@ class TunedResult(BaseModel):
             the rest of the Pareto front, those that are dominated, and those beyond a limit.
         best_idx: The position of the best in `run_results`.
         failed: The configurations that could not be scored.
+        stopped: The configurations that were stopped since they would hardly win.
         default: The result of the default configuration, where one was run.
         default_failed: The default configuration in place of that, where it could not be scored.
         run: The path of the run folder, where there is one.
         seconds: How long the search took, Ray's start apart.
-        stopped: Why the search ended, if not by having run all it was asked to.
+        ended: Why the search ended, if not by having run all it was asked to.
         interrupted: Whether it was ended by Ctrl-C.
         notes: Remarks on the run, e.g. how many texts were longer than a model's window.
         objectives: What was optimised: metrics, modes and limits.
@@ -89,11 +102,12 @@ class TunedResult(BaseModel):
     run_results: list[RunResult]
     best_idx: int
     failed: list[FailedTrial] = Field(default_factory=list)
+    stopped: list[StoppedTrial] = Field(default_factory=list)
     default: RunResult | None = None
     default_failed: FailedTrial | None = None
     run: str | None = None
     seconds: float | None = None
-    stopped: str | None = None
+    ended: str | None = None
     interrupted: bool = False
     notes: list[str] = Field(default_factory=list)
     objectives: list[Goal] = Field(default_factory=list)
@@ -102,6 +116,11 @@ class TunedResult(BaseModel):
     def best_run_result(self) -> RunResult:
         """The best configuration and its score; for several objectives the knee of the Pareto front."""
         return self.run_results[self.best_idx]
+
+    @property
+    def trials(self) -> int:
+        """How many configurations were tried."""
+        return len(self.run_results) + len(self.stopped) + len(self.failed)
 
     @property
     def pareto(self) -> list[RunResult]:

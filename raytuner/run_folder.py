@@ -21,7 +21,7 @@ from raytuner.naming import name_of
 LOG = "log.jsonl"
 RUN = "run.json"
 
-FORMAT = 2
+FORMAT = 3
 """Raised when what a run folder holds changes so that older versions would misread it."""
 
 

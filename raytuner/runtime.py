@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from raytuner.errors import ConfigError, RaytunerError, SearchError, nearest
 from raytuner.objective import Objective
 from raytuner.run_log import RunLog
+from raytuner.schedulers.rule import Rule
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -185,7 +186,13 @@ def _nodes() -> list[dict[str, float]]:
 
 
 def run_trials(
-    objective: Objective, space: SearchSpace, searcher: Any, study: Study, options: SearchOptions, log: RunLog
+    objective: Objective,
+    space: SearchSpace,
+    searcher: Any,
+    rule: Rule,
+    study: Study,
+    options: SearchOptions,
+    log: RunLog,
 ) -> bool:
     """Run a search on the connected Ray and record it in the study.
 
@@ -193,6 +200,7 @@ def run_trials(
         objective: What is evaluated; it travels to each worker once.
         space: The search space.
         searcher: From `raytuner.search.make_searcher`.
+        rule: From `raytuner.schedulers.make_rule`.
         study: Takes in every report.
         options: How it is searched.
         log: Takes in what workers log and warn of.
@@ -218,7 +226,7 @@ def run_trials(
         _quiet_tune(share.number),
         contextlib.closing(gate),
     ):
-        tuner = _tuner(objective, space, searcher, study, options, log, share=share, gate=gate, scratch=scratch)
+        tuner = _tuner(objective, space, searcher, rule, study, options, log, share=share, gate=gate, scratch=scratch)
         try:
             return _fit(tuner)
         except SearchError as error:  # raised while it ran: nothing that the user has written
@@ -233,6 +241,7 @@ def _tuner(
     objective: Objective,
     space: SearchSpace,
     searcher: Any,
+    rule: Rule,
     study: Study,
     options: SearchOptions,
     log: RunLog,
@@ -244,6 +253,7 @@ def _tuner(
     """Tune's own object for the search."""
     from ray import tune
 
+    from raytuner.schedulers.tune import RuleScheduler
     from raytuner.trainable import ObjectiveTrainable, Parcel, StudyCallback
 
     given = dict(options.run_config or {})
@@ -270,6 +280,7 @@ def _tuner(
             metric=study.metric,
             mode=study.mode,
             search_alg=searcher,
+            scheduler=RuleScheduler(rule, searcher.on_partial),
             num_samples=-1,
             max_concurrent_trials=share.number,
             reuse_actors=True,

@@ -76,3 +76,34 @@ def _losses(values: ArrayLike, modes: Sequence[str]) -> NDArray[np.float64]:
     signs = np.array([1.0 if mode == "min" else -1.0 for mode in modes])
     losses: NDArray[np.float64] = np.asarray(values, dtype=float).reshape(-1, len(modes)) * signs
     return losses
+
+
+def moderated_t(
+    differences: ArrayLike, *, deviation: ArrayLike, weight: float, population: int | None = None
+) -> NDArray[np.float64]:
+    """Student's paired t with a moderated deviation, for one pair of configurations or for many.
+
+    With m differences of mean d and standard deviation s it is ``t = d / se``, where
+
+    - ``se^2 = s~^2 / m * (1 - m / n)``, the last factor being the correction for a sample without replacement from
+      n questions (Cochran, "Sampling Techniques", 3rd edition 1977, equation 2.20);
+    - ``s~^2 = (m s^2 + w s0^2) / (m + w)`` draws the deviation towards s0, that of other pairs, as if s0 came of w
+      questions (a moderated t: Smyth, "Linear models and empirical Bayes methods", 2004, equation 1).
+
+    Args:
+        differences: m values, or a row of m values for each pair.
+        deviation: s0.
+        weight: w.
+        population: n; None is without limit.
+
+    Returns:
+        t for each row; NaN where mean and deviation are 0.
+    """
+    table = np.atleast_2d(np.asarray(differences, dtype=float))
+    count = table.shape[1]
+    variance = table.var(axis=1, ddof=1) if count > 1 else np.zeros(len(table))
+    moderated = (count * variance + weight * np.square(deviation)) / (count + weight)
+    left = 1.0 if population is None else max(0.0, 1 - count / population)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t: NDArray[np.float64] = table.mean(axis=1) / np.sqrt(moderated / count * left)
+    return t

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from raytuner.errors import AllTrialsFailedError, DataError, InfeasibleError, RaytunerError, UserError, redact
+from raytuner.errors import AllTrialsFailedError, InfeasibleError, RaytunerError, UserError, redact
 from raytuner.goals import Goal, Goals, are_plain, shown
 from raytuner.objective import Block, Report
-from raytuner.results import FailedTrial, RunResult, TunedResult
-from raytuner.run_folder import LOG, goals_of, jsonable, read_run
+from raytuner.results import FailedTrial, RunResult, StoppedTrial, TunedResult
+from raytuner.run_folder import LOG, goals_of, read_run
 from raytuner.standing import standing
+from raytuner.trial_log import Log, is_complete, read_log
 
 
 @dataclass
@@ -31,7 +29,9 @@ class Trial:
         questions: For each question id its values by metric.
         seconds: How long it took.
         error: The traceback if it failed.
-        finished: Whether it ended by itself, scored or failed.
+        finished: Whether it ended by itself, scored or failed, or was stopped.
+        stopped: Why it was stopped before all questions were evaluated.
+        told: What the search algorithm was told of one that was stopped, by metric.
         metadata: What the objective returned beside numbers.
         returned_params: The parameters in a returned ``RunResult``, those that are fixed stripped.
         names: What stands for parameters that are objects.
@@ -44,6 +44,8 @@ class Trial:
     seconds: float = 0.0
     error: str | None = None
     finished: bool = False
+    stopped: str | None = None
+    told: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     returned_params: dict[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -112,16 +114,38 @@ class Study:
     def finish(self, number: int, seconds: float, error: str | None = None, worker: str | None = None) -> None:
         """A trial has ended by itself; it goes to the log."""
         trial = self.trials[number]
-        trial.seconds, trial.finished = seconds, True
         trial.error = redact(error) if error is not None else None
+        self._end(trial, seconds, worker)
+
+    def stop(
+        self, number: int, seconds: float, reason: str, told: Mapping[str, float], worker: str | None = None
+    ) -> None:
+        """A trial was stopped before all questions were evaluated; it goes to the log.
+
+        Args:
+            number: That of the trial.
+            seconds: Its age.
+            reason: Why it was stopped.
+            told: What the search algorithm is told of it, by metric.
+            worker: The process in which it ran.
+        """
+        trial = self.trials[number]
+        trial.stopped, trial.told = reason, dict(told)
+        self._end(trial, seconds, worker)
+
+    def _end(self, trial: Trial, seconds: float, worker: str | None) -> None:
+        trial.seconds, trial.finished = seconds, True
+        is_scored = trial.error is None and trial.stopped is None
         self._write(
             kind="trial",
-            trial=number,
+            trial=trial.number,
             params=trial.shown,
-            score=None if trial.error else trial.metrics.get(self.metric),
+            score=trial.metrics.get(self.metric) if is_scored else None,
             metrics=trial.metrics,
             seconds=round(seconds, 6),
             error=trial.error,
+            stopped=trial.stopped,
+            told=trial.told or None,
             worker=worker,
         )
         self._changed(trial)
@@ -153,9 +177,21 @@ class Study:
         return [trial for trial in self.trials.values() if trial.error is not None]
 
     @property
+    def stopped(self) -> list[Trial]:
+        """The trials that were stopped before all questions were evaluated, by their numbers."""
+        found = [trial for trial in self.trials.values() if trial.stopped is not None]
+        return sorted(found, key=lambda trial: trial.number)
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended in any way."""
+        return sum(trial.finished for trial in self.trials.values())
+
+    @property
     def scored(self) -> list[Trial]:
         """The trials with a score, best first; equal ones in the order of their numbers. See `standing`."""
-        scored = [trial for trial in self.trials.values() if trial.finished and trial.error is None]
+        ended = [trial for trial in self.trials.values() if trial.finished]
+        scored = [trial for trial in ended if trial.error is None and trial.stopped is None]
         if are_plain(self.goals):
             sign = -1 if self.mode == "max" else 1
             return sorted(scored, key=lambda trial: (sign * trial.metrics[self.metric], trial.number))
@@ -187,7 +223,7 @@ class Study:
         fixed: Mapping[str, Any] | None = None,
         *,
         default: int | None = None,
-        stopped: str | None = None,
+        ended: str | None = None,
         interrupted: bool = False,
     ) -> TunedResult:
         """The results so far.
@@ -195,7 +231,7 @@ class Study:
         Args:
             fixed: Fixed parameters, put by reference into the parameters of every result.
             default: The number of the trial that ran the default configuration.
-            stopped: Why the search ended early.
+            ended: Why the search ended early.
             interrupted: Whether by Ctrl-C.
 
         Raises:
@@ -216,11 +252,12 @@ class Study:
             best_idx=0,
             objectives=self.goals,
             failed=failed,
+            stopped=[self._stopped(trial, fixed) for trial in self.stopped],
             default=next((result for result in results if result.trial == default), None),
             default_failed=next((trial for trial in failed if trial.trial == default), None),
             run=str(self.folder) if self.folder else None,
             seconds=self.seconds,
-            stopped=stopped,
+            ended=ended,
             interrupted=interrupted,
             notes=list(self.notes),
         )
@@ -247,16 +284,22 @@ class Study:
         )
 
     def _run_result(self, trial: Trial, fixed: Mapping[str, Any]) -> RunResult:
-        return RunResult(
-            score=trial.metrics[self.metric],
-            params={**fixed, **trial.params, **trial.returned_params},
-            metadata=trial.metadata,
-            metrics=trial.metrics,
-            questions=trial.questions,
-            trial=trial.number,
-            seconds=trial.seconds,
-            names=trial.names,
-        )
+        return RunResult(**self._fields(trial, fixed))
+
+    def _stopped(self, trial: Trial, fixed: Mapping[str, Any]) -> StoppedTrial:
+        return StoppedTrial(**self._fields(trial, fixed), reason=trial.stopped or "", told=trial.told)
+
+    def _fields(self, trial: Trial, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "score": trial.metrics[self.metric],
+            "params": {**fixed, **trial.params, **trial.returned_params},
+            "metadata": trial.metadata,
+            "metrics": trial.metrics,
+            "questions": trial.questions,
+            "trial": trial.number,
+            "seconds": trial.seconds,
+            "names": trial.names,
+        }
 
     def _write_block(self, number: int, block: Block) -> None:
         self._write(
@@ -289,77 +332,6 @@ def _failed_trial(trial: Trial, fixed: Mapping[str, Any]) -> FailedTrial:
     )
 
 
-class Log:
-    """An append-only file of JSON lines, each on disk before `append` returns.
-
-    Args:
-        path: The file; it is made if it does not exist.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("a", encoding="utf-8")
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Write one line and wait until it is on disk.
-
-        Raises:
-            RaytunerError: The line cannot be written, e.g. because the disk is full.
-        """
-        try:
-            # ASCII: text may hold separators that look like ends of lines, or halves of characters.
-            self._file.write(redact(json.dumps(jsonable(row))) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise RaytunerError(
-                f"{self._path}: {error.strerror}; free some space; what was finished is kept: "
-                f"raytuner show {self._path.parent}"
-            ) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(OSError):  # a line that could not be written has been spoken of
-            self._file.close()
-
-
-def read_log(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a run's log.
-
-    A torn last line, which a killed driver may leave, is skipped.
-
-    Raises:
-        DataError: There is no log, or a line in its middle is damaged.
-    """
-    path = folder / LOG
-    if not path.is_file():
-        raise DataError(f"{folder}: no {LOG} there; name a run folder, e.g. runs/quickstart-...")
-    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines):
-                return
-            raise DataError(f"{path}: line {number} is damaged; restore the file or remove the line") from None
-        yield row
-
-
-FIELDS = {"block": {"trial", "values"}, "trial": {"trial", "params", "metrics", "seconds", "error"}}
-
-
-def _is_complete(row: Any, folder: Path) -> bool:
-    """Whether a row is one that is read back; other kinds may be written by later versions."""
-    if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
-        raise DataError(f"{folder / LOG}: a line is no row of a log; restore the file or remove the line")
-    kind = row["kind"]
-    if kind in FIELDS and not FIELDS[kind] <= set(row):
-        raise DataError(
-            f"{folder / LOG}: a {kind} lacks {', '.join(sorted(FIELDS[kind] - set(row)))}; restore the file"
-        )
-    return kind in FIELDS
-
-
 def load_study(folder: Path) -> Study:
     """Read a run folder back; nothing in it is imported or run.
 
@@ -375,12 +347,19 @@ def load_study(folder: Path) -> Study:
     run = read_run(folder)
     study = Study(run["metric"], run["mode"], goals=goals_of(run, folder))
     study.folder = folder
-    rows = [row for row in read_log(folder) if _is_complete(row, folder)]
+    rows = [row for row in read_log(folder) if is_complete(row, folder)]
     for row in rows:
         if row["kind"] == "trial":
             metrics = {name: math.nan if value is None else value for name, value in row["metrics"].items()}
             study.trials[row["trial"]] = Trial(
-                row["trial"], row["params"], metrics, seconds=row["seconds"], error=row["error"], finished=True
+                row["trial"],
+                row["params"],
+                metrics,
+                seconds=row["seconds"],
+                error=row["error"],
+                finished=True,
+                stopped=row.get("stopped"),
+                told=row.get("told") or {},
             )
     for row in rows:
         if row["kind"] == "block" and row["trial"] in study.trials:

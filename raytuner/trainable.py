@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import PickleBuffer
@@ -48,6 +48,9 @@ class Payload:
         fatal: Why the search as a whole has to end.
         worker: The process.
         lines: What was logged in it.
+        ended: Whether the trial has ended by itself. Tune is not told so: it would not ask the scheduler then.
+        stopped: Why the driver has stopped the trial.
+        told: What the search algorithm is told of it then, by metric.
     """
 
     number: int
@@ -57,6 +60,14 @@ class Payload:
     fatal: str | None = None
     worker: str = ""
     lines: list[Line] = field(default_factory=list)
+    ended: bool = False
+    stopped: str | None = None
+    told: Mapping[str, float] = field(default_factory=dict)
+
+    def stop(self, reports: int, reason: str, told: Mapping[str, float]) -> None:
+        """Take note that the trial was stopped after so many of the reports; what came later is forgotten."""
+        self.reports, self.error, self.fatal, self.ended = self.reports[:reports], None, None, False
+        self.stopped, self.told = reason, told
 
     def clear(self) -> None:
         """Forget everything that must not reach the disk."""
@@ -222,11 +233,10 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
         lines = self._log.take(self._objective.without_documents)
-        payload = Payload(self._number, reports, seconds, error, fatal, str(os.getpid()), lines)
+        payload = Payload(self._number, reports, seconds, error, fatal, str(os.getpid()), lines, done)
         optimised = (self._objective.metric, *self._objective.others)
         return {
             **{name: metrics.get(name, float("nan")) for name in optimised},
-            "done": done,
             PAYLOAD: payload,
         }
 
@@ -267,8 +277,12 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
                 self._study.note(line.text)
         for report in payload.reports:
             self._study.report(payload.number, report)
-        if result.get("done"):
+        if payload.ended:
             self._study.finish(payload.number, payload.seconds, payload.error, payload.worker)
+        elif result.get("done"):
+            reason = payload.stopped or "stopped by Ray Tune, as run_config_dict says"
+            self._study.stop(payload.number, payload.seconds, reason, payload.told, payload.worker)
+            result.update(payload.told, stopped=True)  # which Tune hands on to the search algorithm
         fatal = payload.fatal
         payload.clear()
         if fatal is not None:

@@ -8,7 +8,7 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -198,7 +198,8 @@ class RayTuneParamTuner(BaseParamTuner):
         aparam_fn: The same as a coroutine function; one of the two is given.
         search: The name of a search algorithm; `raytuner algorithms` lists them.
         search_options: Options of the algorithm.
-        scheduler: ``fifo`` lets every trial run to its end.
+        scheduler: What stops trials early; by default nothing. See `raytuner.schedulers`.
+        scheduler_options: Options of the scheduler.
         num_samples: The most configurations to evaluate; by default the whole grid, or 30 for the others.
         seed: Fixes the sequence of configurations; always for grid and random, for the others with one
             trial at a time.
@@ -216,7 +217,8 @@ class RayTuneParamTuner(BaseParamTuner):
     aparam_fn: Callable[[dict[str, Any]], Any] | None = None
     search: str = "grid"
     search_options: dict[str, Any] = Field(default_factory=dict)
-    scheduler: Literal["fifo"] = "fifo"
+    scheduler: str = "fifo"
+    scheduler_options: dict[str, Any] = Field(default_factory=dict)
     num_samples: int | None = Field(default=None, ge=1)
     seed: int = 0
     max_concurrent_trials: int | None = Field(default=None, ge=1)
@@ -260,6 +262,8 @@ class RayTuneParamTuner(BaseParamTuner):
             run_config,
             self.search_options,
             goals,
+            self.scheduler,
+            self.scheduler_options,
         )
         with RunLog() as log:
             return search(

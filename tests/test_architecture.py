@@ -11,7 +11,7 @@ from pathlib import Path
 import raytuner
 
 PACKAGE = Path(raytuner.__file__).parent
-RAY = {"tuners", "trainable", "search", "schedule", "runtime", "jobs", "space_ray"}
+RAY = {"tuners", "trainable", "search", "schedulers", "runtime", "jobs", "space_ray"}
 LLAMA_INDEX = {"pipeline", "models", "datasets", "metrics"}
 
 

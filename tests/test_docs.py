@@ -22,12 +22,12 @@ from raytuner.cli import cli
 from raytuner.components import component
 from raytuner.config import TuneConfig
 from raytuner.datasets.columns import COLUMNS
+from raytuner.given_options import parameters
 from raytuner.goals import Goal
 from raytuner.models.factory import FORMS
 from raytuner.models.spec import ModelSettings
 from raytuner.models.wheels import REGISTRY
 from raytuner.pipeline import parameters as pipeline
-from raytuner.search.given_options import parameters
 from raytuner.search.registry import ALGORITHMS
 from raytuner.space import SearchSpace
 

@@ -68,7 +68,7 @@ def test_what_loads_is_valid(sections: dict[str, Any], validator: Draft202012Val
         {"serach": {}},
         {"search": {"trails": 3}},
         {"search": {"trials": 0}},
-        {"search": {"scheduler": "asha"}},
+        {"search": {"scheduler": "ash"}},
         {"objectives": []},
         {"objectives": ["mrr"]},
         {"objectives": [{"mode": "max"}]},

@@ -167,7 +167,7 @@ def test_runs_of_before_have_one_metric(tmp_path: Path) -> None:
     assert study.goals == [Goal(metric="mrr", mode="max")]
     result = result_of(study, read_run(tmp_path))
     assert result.best_run_result.score == 0.5
-    assert list(as_json(result)) == ["best", "default", "trials", "failed", "run", "seconds"]
+    assert list(as_json(result)) == ["best", "default", "trials", "failed", "stopped", "run", "seconds"]
     assert result.beyond_limit == []
 
 

@@ -1,15 +1,17 @@
-"""The Pareto front and its knee, by their definitions."""
+"""The Pareto front and its knee by their definitions, tests against scipy."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from raytuner.stats import knee, nondominated_ranks, pareto_front
+from raytuner.stats import knee, moderated_t, nondominated_ranks, pareto_front
 
 MODES = st.lists(st.sampled_from(["max", "min"]), min_size=1, max_size=4)
 # Few different values, so that many are equal.
@@ -105,3 +107,22 @@ def test_a_knee_is_a_point_of_the_front(drawn: tuple[list[list[float]], list[str
     front = [values[at] for at in pareto_front(values, modes)]
     if front:
         assert knee(front, modes) in range(len(front))
+
+
+@given(st.lists(st.lists(st.floats(-1, 1), min_size=5, max_size=5), min_size=1, max_size=4))
+def test_without_moderation_it_is_students_paired_t(rows: list[list[float]]) -> None:
+    found = moderated_t(rows, deviation=0, weight=0)
+    for row, t in zip(rows, found, strict=True):
+        if np.std(row) > 1e-6:
+            assert t == pytest.approx(stats.ttest_1samp(row, 0).statistic)
+
+
+def test_the_deviation_moves_towards_the_others_and_the_rest_of_the_questions() -> None:
+    row = [0.1, 0.2, 0.3, 0.4]
+    plain = moderated_t(row, deviation=0.0, weight=0)[0]
+    assert moderated_t(row, deviation=np.std(row, ddof=1), weight=8)[0] == pytest.approx(plain)
+    wide = moderated_t(row, deviation=1.0, weight=8)[0]
+    assert wide == pytest.approx(0.25 / math.sqrt((4 * np.var(row, ddof=1) + 8) / 12 / 4))
+    assert moderated_t(row, deviation=0.0, weight=0, population=8)[0] == pytest.approx(plain * math.sqrt(2))
+    assert moderated_t(row, deviation=0.0, weight=0, population=4)[0] == math.inf, "all of the questions are known"
+    assert math.isnan(moderated_t([0, 0, 0], deviation=0, weight=8)[0])

@@ -12,7 +12,8 @@ from raytuner.errors import AllTrialsFailedError, DataError, UserError
 from raytuner.objective import Block, Report
 from raytuner.report import as_json, as_text, result_of
 from raytuner.run_folder import LOG, RUN, find_run, new_folder, read_run, write_json
-from raytuner.study import Study, load_study, read_log
+from raytuner.study import Study, load_study
+from raytuner.trial_log import read_log
 
 
 def block(index: int, **scores: float) -> Report:
@@ -81,6 +82,7 @@ def test_reading_back_gives_the_same_result(folder: Path) -> None:
         "default": {"params": {"top_k": 1}, "score": 0.5, "metrics": {"score": 0.5}},
         "trials": 3,
         "failed": 1,
+        "stopped": 0,
         "run": str(folder),
         "seconds": 3.5,
     }

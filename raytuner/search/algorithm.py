@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from packaging.specifiers import SpecifierSet
 
 from raytuner.errors import SearchError
-from raytuner.search.given_options import check, parameters
+from raytuner.given_options import check, parameters
 from raytuner.space import Parameter, SearchSpace
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Algorithm:
         Raises:
             SearchError: An option is unknown or has a wrong value, or something is not installed.
         """
-        check(self.name, self.make, options)
+        check(f"search {self.name!r}", self.make, options)
         for (name, value), without in self.unused.items():
             if options.get(name) == value and (idle := sorted(without & set(options))):
                 raise SearchError(

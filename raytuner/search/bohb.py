@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,13 +16,15 @@ from raytuner.space import Raw
 
 FULL = 1.0
 """The budget of a trial that ran to its end, on all questions."""
+SMALLER = (1 / 9, 1 / 3)
+"""The shares of the questions after which a trial counts as well: the rungs of Hyperband with three of them."""
 
 
 class BohbSearcher(AskTellSearcher):
     """Suggests what BOHB's kernel density estimators hold for good.
 
-    Its model is that of the largest budget that has enough results. Trials run to their end here, each with the same
-    budget, so that smaller ones would never have more results than that.
+    Its model is that of the largest budget that has enough results. With a scheduler that stops trials, such as asha,
+    most have results of the smaller budgets only, all on the same first questions; without one, of all of them.
 
     Args:
         task: What is searched.
@@ -31,6 +33,7 @@ class BohbSearcher(AskTellSearcher):
 
     def __init__(self, task: Task, random_fraction: float) -> None:
         super().__init__(task)
+        self.budgets = SMALLER
         self._configs = ConfigSpace(task.space, task.seed)
         self._draws = np.random.RandomState(task.seed).get_state()
         with self._own_draws():
@@ -44,8 +47,19 @@ class BohbSearcher(AskTellSearcher):
 
     def tell(self, raw: Raw, loss: float | None) -> None:
         """See `AskTellSearcher.tell`; BOHB takes failures for the worst."""
+        self._learn(raw, FULL, loss)
+
+    def on_partial(self, trial_id: str, budget: float, result: Mapping[str, float]) -> None:
+        """Take in the means of a trial on its first questions; see `Guard.on_partial`."""
+        self._learn(self._open[trial_id], budget, self._sign * result[self.metric])
+
+    def on_stopped(self, trial_id: str) -> None:
+        """Take note that a trial was stopped: what is known of it was told."""
+        del self._open[trial_id]
+
+    def _learn(self, raw: Raw, budget: float, loss: float | None) -> None:
         result = None if loss is None else {"loss": loss}
-        values = {"budget": FULL, "config": self._configs.values(raw)}
+        values = {"budget": budget, "config": self._configs.values(raw)}
         with self._own_draws():
             self._model.new_result(SimpleNamespace(result=result, kwargs=values, exception=None))
 

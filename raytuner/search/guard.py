@@ -44,6 +44,8 @@ class Guard(Searcher):  # type: ignore[misc]
       method ``expect`` for that.
     - A finite space ends when it is exhausted, and so does a search whose algorithm waits for nothing; `ended` says
       why a search has ended.
+    - An algorithm that learns from partial results, which has an attribute ``budgets``, shares of the questions, and
+      methods ``on_partial`` and ``on_stopped``, is told the means at each budget, and no estimate of a stopped trial.
     - Failed trials and scores that are not finite are told as failures.
     - Warnings of a library are not shown.
     - What is suggested has a value for each parameter, or it is an error.
@@ -94,9 +96,11 @@ class Guard(Searcher):  # type: ignore[misc]
         self._drawn: dict[str, Raw] = {}  # Ray's trial id -> a point that the algorithm has not suggested
         self._invalid: set[str] = set()
         self._waits = 0
+        self._budgets: Sequence[float] = getattr(inner, "budgets", ())
+        self._passed: dict[str, int] = {}  # Ray's trial id -> how many of the budgets it has reached
         self._failure: SearchError | None = None
         self._replays = True  # whether a restored algorithm has suggested the same so far
-        self._events: list[tuple[str, Any]] = []  # Ray's trial id with a point handed out, or with scores
+        self._events: list[tuple[str, str, Any]] = []  # Ray's trial id, what happened, and the point or the scores
         self.ended: str | None = None
 
     @property
@@ -155,14 +159,42 @@ class Guard(Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Partial results are for the scheduler; the algorithm learns from finished trials."""
 
+    def on_partial(self, trial_id: str, share: float, result: Mapping[str, Any]) -> None:
+        """Tell an algorithm that learns from partial results of one.
+
+        Args:
+            trial_id: Ray's id of the trial.
+            share: Of the questions that have been evaluated, from 0 to 1.
+            result: The means so far by metric.
+        """
+        reached = sum(share >= budget for budget in self._budgets)
+        if trial_id not in self._inner_ids or reached <= self._passed.get(trial_id, 0):
+            return
+        self._passed[trial_id] = reached
+        scores, budget = self._scores(result), self._budgets[reached - 1]
+        if scores is None:
+            return
+        self._events.append((trial_id, "partial", [budget, scores]))
+        inner: Any = self._inner
+        with self._noting_failure():
+            inner.on_partial(self._inner_ids[trial_id], budget, dict(zip(self._metrics, scores, strict=True)))
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the algorithm how a trial ended, and the repeats that were waiting for it."""
+        """Tell the algorithm how a trial ended, and the repeats that were waiting for it.
+
+        What is told of a trial that was stopped, ``result["stopped"]``, is an estimate.
+        """
         key = self._keys.pop(trial_id, None)
         if key is None:
             return
         scores = None if error or not result else self._scores(result)
+        stopped = bool(result and result.get("stopped"))
         self._results[key] = scores
-        self._events.append((trial_id, scores))
+        self._events.append((trial_id, "stopped" if stopped else "ended", scores))
+        if stopped and self._budgets and trial_id in self._inner_ids:
+            inner: Any = self._inner
+            with self._noting_failure():
+                inner.on_stopped(self._inner_ids.pop(trial_id))
         if trial_id in self._drawn:
             self._tell_drawn(self._drawn.pop(trial_id), scores)
         inner_id = self._inner_ids.pop(trial_id, None)
@@ -179,12 +211,16 @@ class Guard(Searcher):  # type: ignore[misc]
         An algorithm that suggests the same again stands where it stood; another one is told of the points instead.
         Trials that were in flight stay so.
         """
-        for trial_id, what in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
-            if isinstance(what, dict):
+        for trial_id, happened, what in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
+            if happened == "began":
                 self._suggest_again(trial_id, what)
+            elif happened == "partial":
+                budget, scores = what
+                self.on_partial(trial_id, budget, dict(zip(self._metrics, scores, strict=True)))
             else:
                 result = None if what is None else dict(zip(self._metrics, what, strict=True))
-                self.on_trial_complete(trial_id, result, error=what is None)
+                ended = {**(result or {}), "stopped": happened == "stopped"}
+                self.on_trial_complete(trial_id, ended, error=result is None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles the searcher to a file that nobody reads."""
@@ -271,7 +307,7 @@ class Guard(Searcher):  # type: ignore[misc]
         self._waits = 0
         self._waiting[key] = []
         self._keys[trial_id] = key
-        self._events.append((trial_id, point))
+        self._events.append((trial_id, "began", point))
         return {"number": self.started, "point": point}
 
     def _hand_out_drawn(self, trial_id: str, raw: Raw) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class SearchOptions:
         run_config: Further fields of Ray's ``RunConfig``.
         algorithm_options: Options of the algorithm.
         goals: What is optimised, if that is several metrics or there are limits.
+        scheduler: The name of what stops trials early; see `raytuner.schedulers`.
+        scheduler_options: Its options.
     """
 
     algorithm: str
@@ -38,3 +40,5 @@ class SearchOptions:
     run_config: Mapping[str, Any] | None = None
     algorithm_options: Mapping[str, Any] = field(default_factory=dict)
     goals: Sequence[Goal] = ()
+    scheduler: str = "fifo"
+    scheduler_options: Mapping[str, Any] = field(default_factory=dict)

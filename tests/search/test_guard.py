@@ -372,10 +372,56 @@ def test_restoring_another_stream_tells_it_what_is_known(tmp_path: Path) -> None
     again = tmp_path / "again"
     restored.save(str(again))
     assert json.loads(again.read_text()) == [
-        ["t1", X],
-        ["t2", Y],
-        ["t3", Z1],
-        ["t1", [0.5]],
-        ["t2", None],
-        ["t3", [0.25]],
+        ["t1", "began", X],
+        ["t2", "began", Y],
+        ["t3", "began", Z1],
+        ["t1", "ended", [0.5]],
+        ["t2", "ended", None],
+        ["t3", "ended", [0.25]],
     ]
+
+
+class Partial(Script):
+    """Learns from the means at a third and at two thirds of the questions."""
+
+    budgets = (1 / 3, 2 / 3)
+
+    def __init__(self, *script: Any) -> None:
+        super().__init__(*script)
+        self.partial: list[tuple[str, float, float]] = []
+        self.stopped: list[str] = []
+
+    def on_partial(self, trial_id: str, budget: float, result: dict[str, float]) -> None:
+        self.partial.append((trial_id, budget, result["score"]))
+
+    def on_stopped(self, trial_id: str) -> None:
+        self.stopped.append(trial_id)
+
+
+def test_partial_results_are_told_once_at_each_budget(tmp_path: Path) -> None:
+    inner = Partial(X, Y, Z1)
+    searcher = guard(inner)
+    for name in ("t1", "t2", "t3"):
+        searcher.suggest(name)
+    for share in (0.1, 0.34, 0.5, 0.7, 0.9):
+        searcher.on_partial("t1", share, {"score": share})
+    searcher.on_partial("t2", 0.4, {"score": float("nan")})  # which tells nothing
+    searcher.on_partial("t3", 1.0, {"score": 0.9})  # beyond both at once
+    searcher.on_partial("unknown", 1.0, {"score": 0.9})
+    assert inner.partial == [("000001", 1 / 3, 0.34), ("000001", 2 / 3, 0.7), ("000003", 2 / 3, 0.9)]
+    searcher.on_trial_complete("t1", {"score": 0.2, "stopped": True})
+    searcher.on_trial_complete("t3", {"score": 0.8})
+    assert (inner.stopped, inner.told) == (["000001"], [("000003", 0.8)])
+    searcher.save(str(tmp_path / "state"))
+    again = Partial(X, Y, Z1)
+    guard(again).restore(str(tmp_path / "state"))
+    assert (again.partial, again.stopped, again.told) == (inner.partial, inner.stopped, inner.told)
+
+
+def test_without_budgets_a_stopped_trial_is_told_by_its_estimate() -> None:
+    inner = Script(X, Y)
+    searcher = guard(inner)
+    searcher.suggest("t1")
+    searcher.on_partial("t1", 0.5, {"score": 0.9})
+    searcher.on_trial_complete("t1", {"score": 0.2, "stopped": True})
+    assert inner.told == [("000001", 0.2)]

@@ -126,3 +126,20 @@ def test_the_extras_bring_the_versions_that_work() -> None:
             line = re.search(rf"^{library.extra} = .*$", project, re.MULTILINE)
             assert line is not None
             assert f'"{library.package}{library.versions}"' in line[0]
+
+
+@pytest.mark.search
+def test_bohb_learns_from_partial_results() -> None:
+    """Most trials are stopped after a ninth of the questions: what is good is known from these alone."""
+    space = SearchSpace.from_dict({"a": {"float": [0, 1]}})
+    late = []
+    for is_told in (False, True):
+        searcher = make_searcher("bohb", space, "score", "max", 0, trials=60)
+        points = []
+        for number in range(60):
+            points.append(searcher.suggest(str(number))["point"]["a"])
+            if is_told:
+                searcher.on_partial(str(number), 1 / 9, {"score": -abs(points[-1] - 0.7)})
+            searcher.on_trial_complete(str(number), {"score": 0.0, "stopped": True})
+        late.append(sum(abs(point - 0.7) < 0.15 for point in points[20:]))
+    assert late[0] < 20 < late[1]

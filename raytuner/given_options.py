@@ -1,8 +1,9 @@
-"""Options of an algorithm, checked against what the function that makes it takes."""
+"""Options of an algorithm or a scheduler, checked against what the function that makes it takes."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, get_type_hints
@@ -21,12 +22,17 @@ def parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
     # Theirs alone: what the function returns is often known to type checkers only.
     own = SimpleNamespace(__annotations__={name: parameter.annotation for name, parameter in taken.items()})
-    hints = get_type_hints(own, getattr(make, "__globals__", {}), include_extras=True)
+    hints = get_type_hints(own, vars(sys.modules[make.__module__]), include_extras=True)
     return {name: parameter.replace(annotation=hints[name]) for name, parameter in taken.items()}
 
 
-def check(algorithm: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
+def check(owner: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Check the names and the values of options.
+
+    Args:
+        owner: What they are options of, for messages, e.g. ``search 'optuna'``.
+        make: The function that takes them.
+        options: The options.
 
     Raises:
         SearchError: With the nearest valid name, or with the values that are allowed.
@@ -35,11 +41,9 @@ def check(algorithm: str, make: Callable[..., Any], options: Mapping[str, Any]) 
     for name, value in options.items():
         if name not in known:
             valid = nearest(name, known) if known else "it takes none"
-            raise SearchError(f"search {algorithm!r} has no option {quoted(name)}; {valid}")
+            raise SearchError(f"{owner} has no option {quoted(name)}; {valid}")
         try:
             TypeAdapter(known[name].annotation, config=ConfigDict(strict=True)).validate_python(value)
         except ValidationError as error:
             rule = error.errors()[0]["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-            raise SearchError(
-                f"option {name} of search {algorithm!r} is {quoted(value)}; it should be {rule}"
-            ) from None
+            raise SearchError(f"option {name} of {owner} is {quoted(value)}; it should be {rule}") from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from raytuner.errors import SearchError
-from raytuner.search.given_options import check, parameters
+from raytuner.given_options import check, parameters
 
 if TYPE_CHECKING:
     from nowhere import Searcher  # a return type that is known to type checkers only
@@ -23,7 +23,7 @@ def test_the_options_are_the_keyword_only_parameters() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"kind": "b"}, {"count": None}, {"count": 3, "kind": "a"}])
 def test_right_values(options: dict[str, object]) -> None:
-    check("far", make, options)
+    check("search 'far'", make, options)
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_right_values(options: dict[str, object]) -> None:
 )
 def test_wrong_names_and_values(options: dict[str, object], words: str) -> None:
     with pytest.raises(SearchError, match=words):
-        check("far", make, options)
+        check("search 'far'", make, options)

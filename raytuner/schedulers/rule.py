@@ -1,0 +1,112 @@
+"""What decides, block by block, whether a trial goes on."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytuner.goals import Goals
+from raytuner.objective import Values
+
+Losses = NDArray[np.float64]
+"""What is to be minimised: a row for each question, a column for each objective."""
+
+
+class Rule(ABC):
+    """Decides after each block of questions whether a trial goes on.
+
+    It knows nothing of Ray: the driver hands it what trials report, a replay what they once did.
+
+    Args:
+        goals: What is optimised.
+        total: How many questions a trial has in all; None if it is not known before one has ended.
+        kept: The numbers of trials that are never stopped.
+    """
+
+    def __init__(self, goals: Goals, total: int | None = None, kept: Collection[int] = ()) -> None:
+        self.goals = goals
+        self.total = total
+        self.running: set[int] = set()
+        self.finished: set[int] = set()
+        self._kept = kept
+        self._questions: dict[int, dict[str, int]] = {}  # trial -> question -> its row
+        self._losses: dict[int, list[list[float]]] = {}
+
+    def begin(self, number: int) -> None:
+        """A trial begins, or begins again."""
+        self.running.add(number)
+        self._questions[number], self._losses[number] = {}, []
+
+    def block(self, number: int, values: Values) -> str | None:
+        """A trial has reported a block.
+
+        Args:
+            number: That of the trial.
+            values: For each question its value by metric.
+
+        Returns:
+            Why the trial is stopped, or None if it goes on.
+        """
+        questions, losses = self._questions[number], self._losses[number]
+        for question, row in values.items():
+            questions[question] = len(losses)
+            losses.append([goal.loss(row.get(goal.metric, math.nan)) for goal in self.goals])
+        reason = self.stops(number, values)
+        if number in self._kept or (self.total is not None and len(losses) >= self.total):
+            return None  # and there is nothing left to save of one that is complete
+        if reason is not None:
+            self.running.discard(number)
+        return reason
+
+    def end(self, number: int, *, failed: bool = False) -> None:
+        """A trial has ended by itself."""
+        self.running.discard(number)
+        if not failed:
+            self.finished.add(number)
+            self.total = max(self.total or 0, self.count(number))
+
+    @abstractmethod
+    def stops(self, number: int, values: Values) -> str | None:
+        """Why a trial should be stopped after this block, or None if it should go on; asked of every block."""
+
+    def told(self, number: int) -> Mapping[str, float]:
+        """What the search algorithm is told of a trial that was stopped, by metric; by default its means so far."""
+        return self.values(self.means(number))
+
+    def count(self, number: int) -> int:
+        """On how many questions a trial was evaluated."""
+        return len(self._losses[number])
+
+    def losses(self, number: int) -> Losses:
+        """What is known of a trial, in the order of its questions; NaN for what is not."""
+        return np.asarray(self._losses[number], dtype=float).reshape(-1, len(self.goals))
+
+    def means(self, number: int) -> Losses:
+        """The mean loss of a trial in each objective, of the questions for which it is known; NaN if it is for none."""
+        known = [column[~np.isnan(column)] for column in self.losses(number).T]
+        return np.array([column.mean() if len(column) else math.nan for column in known])
+
+    def shared(self, number: int, other: int) -> tuple[Losses, Losses]:
+        """What is known of two trials on the questions that both have, those without a number in either left out."""
+        mine, theirs = self._questions[number], self._questions[other]
+        rows = [(row, theirs[question]) for question, row in mine.items() if question in theirs]
+        at = np.asarray(rows, dtype=int).reshape(-1, 2)
+        first, second = self.losses(number)[at[:, 0]], self.losses(other)[at[:, 1]]
+        known = ~np.isnan(first - second).any(axis=1)
+        return first[known], second[known]
+
+    def values(self, losses: Losses) -> dict[str, float]:
+        """Losses as values of the metrics."""
+        return {goal.metric: goal.loss(float(loss)) for goal, loss in zip(self.goals, losses, strict=True)}
+
+
+class Fifo(Rule):
+    """Lets every trial run to its end."""
+
+    def stops(self, number: int, values: Values) -> str | None:
+        """See `Rule.stops`."""
+        return None

@@ -1,0 +1,131 @@
+"""Schedulers on a real local Ray."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytuner import RayTuneParamTuner
+from raytuner.goals import Goal
+from raytuner.objective import Values
+from raytuner.report import as_json, as_text, result_of
+from raytuner.run_folder import read_run
+from raytuner.schedulers import make_rule
+from raytuner.search import make_searcher
+from raytuner.space import SearchSpace
+from raytuner.study import load_study
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240), pytest.mark.usefixtures("local_ray")]
+
+SPACE = {"a": list(range(6)), "b": list(range(5))}
+QUESTIONS = 80
+
+
+def table(params: dict[str, Any]) -> list[float]:
+    """The scores of a configuration on all questions."""
+    rng = random.Random(repr(sorted(params.items())))
+    return [0.1 * params["a"] + 0.02 * params["b"] + rng.gauss(0, 0.1) for _ in range(QUESTIONS)]
+
+
+def blocks(params: dict[str, Any]) -> Iterator[Values]:
+    scores = table(params)
+    for start in range(0, QUESTIONS, 8):
+        yield {f"q{at}": {"score": scores[at]} for at in range(start, start + 8)}
+
+
+def slow_blocks(params: dict[str, Any]) -> Iterator[Values]:
+    for values in blocks(params):
+        time.sleep(0.02)
+        yield values
+
+
+def tuner(storage: Path, function: Any, **options: Any) -> RayTuneParamTuner:
+    return RayTuneParamTuner(param_fn=function, param_dict=SPACE, storage_path=storage, address="local", **options)
+
+
+def replay(name: str, trials: int, seed: int) -> dict[int, int]:
+    """On how many questions each trial is evaluated, by the same rule and search without Ray."""
+    space = SearchSpace.from_dict(SPACE)
+    rule = make_rule(name, [Goal(metric="score", mode="max")])
+    searcher = make_searcher("random", space, "score", "max", seed, trials=trials)
+    counts = {}
+    while isinstance(found := searcher.suggest(str(len(counts))), dict):
+        number = found["number"]
+        rule.begin(number)
+        for values in blocks(space.configuration(found["point"])):
+            if rule.block(number, values):
+                break
+        else:
+            rule.end(number)
+        counts[number] = rule.count(number)
+        searcher.on_trial_complete(str(number - 1), {"score": 0.0})
+    return counts
+
+
+@pytest.mark.parametrize("name", ["racing", "asha", "median", "wilcoxon"])
+def test_a_run_is_what_its_replay_is(tmp_path: Path, name: str) -> None:
+    result = tuner(
+        tmp_path, blocks, search="random", num_samples=15, seed=3, max_concurrent_trials=1, scheduler=name
+    ).tune()
+    counts = {one.trial: len(one.questions) for one in (*result.run_results, *result.stopped)}
+    assert counts == replay(name, 15, 3)
+    assert 0 < len(result.stopped) < 15
+    assert all(len(one.questions) == QUESTIONS for one in result.run_results)
+    for one in result.run_results:
+        assert one.score == pytest.approx(sum(table(one.params)) / QUESTIONS)
+    assert all(one.reason and "behind" in one.reason for one in result.stopped)
+
+
+def test_what_was_stopped_is_in_the_log_and_shown(tmp_path: Path) -> None:
+    result = tuner(tmp_path, slow_blocks, search="random", num_samples=20, scheduler="racing").tune()
+    assert result.stopped
+    assert result.trials == 20
+    assert result.best_run_result.score == max(one.score for one in result.run_results)
+    folder = Path(result.run or "")
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    logged = {row["trial"]: row for row in rows if row["kind"] == "trial"}
+    stopped = result.stopped[0]
+    row = logged[stopped.trial]
+    assert (row["score"], row["stopped"], row["told"]) == (None, stopped.reason, stopped.told)
+    assert row["metrics"]["score"] == stopped.score
+    again = result_of(load_study(folder), read_run(folder))
+    without_time = {"exclude": {"seconds"}}
+    assert [one.model_dump(**without_time) for one in again.stopped] == [
+        one.model_dump(**without_time) for one in result.stopped
+    ]
+    assert as_json(again)["stopped"] == len(result.stopped)
+    assert f"trials: 20, stopped early: {len(result.stopped)}, failed: 0" in as_text(again, "score", "max")
+    assert json.loads((folder / "run.json").read_text())["scheduler"] == "racing"
+
+
+def test_a_function_without_blocks_runs_on_and_it_is_said(tmp_path: Path) -> None:
+    result = tuner(tmp_path, lambda params: float(params["a"]), num_samples=6, scheduler="racing").tune()
+    assert (len(result.run_results), result.stopped) == (6, [])
+    assert "racing needs blocks of questions, which the objective does not yield: all trials ran on" in result.notes
+
+
+def test_failing_trials_do_not_stop_others(tmp_path: Path) -> None:
+    def failing(params: dict[str, Any]) -> Iterator[Values]:
+        for number, values in enumerate(blocks(params)):
+            if params["a"] == 5 and number == 3:
+                raise ValueError("no more")
+            yield values
+
+    result = tuner(tmp_path, failing, max_concurrent_trials=1, scheduler="racing").tune()
+    assert result.trials == 30
+    assert {one.params["a"] for one in result.failed} == {5}
+    assert result.best_run_result.params["a"] == 4
+
+
+def test_what_ray_itself_stops_is_said(tmp_path: Path) -> None:
+    result = tuner(tmp_path, slow_blocks, num_samples=4, run_config_dict={"stop": {"score": 0.05}}).tune()
+    assert [one.reason for one in result.stopped] == ["stopped by Ray Tune, as run_config_dict says"] * len(
+        result.stopped
+    )
+    assert result.trials == 4
