@@ -87,7 +87,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--scheduler",
                 metavar="NAME",
                 shell_complete=scheduler_names,
-                help="What stops trials early: fifo (nothing), racing, asha, median or wilcoxon.",
+                help="What stops trials early: fifo (nothing), racing, halving, asha, median or wilcoxon.",
             ),
             click.option("--trials", type=click.IntRange(min=1), metavar="N", help="The most configurations to try."),
             click.option("--seed", type=int, metavar="S", help="Fixes the order of trials and questions."),

@@ -98,7 +98,7 @@ class QuestionsConfig(Section):
         return [value] if isinstance(value, str) else value
 
 
-SchedulerName = Literal["fifo", "racing", "asha", "median", "wilcoxon"]
+SchedulerName = Literal["fifo", "racing", "halving", "asha", "median", "wilcoxon"]
 
 
 class SearchConfig(Section):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from raytuner import runtime
 from raytuner.components import begin_run
-from raytuner.goals import described
+from raytuner.goals import Goals, described
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
 from raytuner.run_folder import FORMAT, RUN, check_parent, new_folder, utc_now, write_json
 from raytuner.run_log import RunLog
-from raytuner.schedulers import FIFO, check_scheduler, make_rule
-from raytuner.search import make_searcher
+from raytuner.schedulers import FIFO, Rule, check_scheduler, make_rule
+from raytuner.schedulers.batch import Batch
+from raytuner.search import algorithm, make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
@@ -85,10 +86,14 @@ def search(
     log.open(folder)
     changed = (*listeners, log.on_change)
     study = Study(objective.metric, options.mode, folder, changed, space.names, goals=options.goals)
-    rule = make_rule(options.scheduler, study.goals, objective.total, [1] if points else [], options.scheduler_options)
+    rule = _rule(objective, options, searcher, study.goals, kept=[1] if points else [])
     log.note(
         f"{options.algorithm}, {options.scheduler}, seed {options.seed}; {described(study.goals)}; {run['versions']}"
     )
+    if isinstance(rule, Batch):
+        from raytuner.schedulers.rounds import RoundSearcher
+
+        searcher = RoundSearcher(searcher, rule, objective.block_size, study.drop)
     try:
         finished = runtime.run_trials(objective, space, searcher, rule, study, options, log)
     finally:
@@ -102,6 +107,22 @@ def search(
     ended = searcher.ended or _out_of_time(study, options)
     _record_end(study, folder, run, log, ended=ended, finished=finished)
     return study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
+
+
+MAX_AT_ONCE = 10_000
+"""So many configurations at the most race all at once; each is kept in memory from the beginning."""
+
+
+def _rule(objective: Objective, options: SearchOptions, searcher: Any, goals: Goals, kept: Collection[int]) -> Rule:
+    """The rule of the scheduler: all configurations at once if that can be, since it takes fewer questions.
+
+    It can where the search does not learn, there are not too many of them, and an objective goes on from any block.
+    With a time budget they come one by one, so that some are complete when it ends.
+    """
+    can_go_on = objective.resumable and objective.total is not None and options.time_budget_s is None
+    known = searcher.at_most is not None and searcher.at_most <= MAX_AT_ONCE
+    at_once = can_go_on and known and not algorithm(options.algorithm).models
+    return make_rule(options.scheduler, goals, objective.total, kept, options.scheduler_options, at_once=at_once)
 
 
 def _record_end(

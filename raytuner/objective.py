@@ -63,6 +63,9 @@ class Objective:
         metric: The value to optimise. ``score``, where blocks lack it, is the metric that the object
             with the blocks names as its own.
         others: Further values that are optimised, which it has to return as well.
+
+    Attributes:
+        resumable: Whether its blocks can be had from some block on: ``blocks`` takes ``start``.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Objective:
         ablocks = getattr(function, "ablocks", None)
         self._afunction = ablocks if callable(ablocks) else self._function
         self._given = function
+        self.resumable = callable(blocks) and "start" in inspect.signature(blocks).parameters
         self._own_metric = str(getattr(function, "metric", metric)) if metric == "score" else metric
         self.fixed = dict(fixed or {})
         self.metric = metric
@@ -86,6 +90,11 @@ class Objective:
     def owner(self) -> Any:
         """The object that is asked for its blocks; None for a plain function."""
         return getattr(self._function, "__self__", None)
+
+    @property
+    def block_size(self) -> int:
+        """How many questions there are in a block, of an objective that says so by an attribute ``block_size``."""
+        return int(getattr(self._given, "block_size", 1))
 
     @property
     def total(self) -> int | None:
@@ -118,11 +127,12 @@ class Objective:
         given.resolve()
         return dict(given.modes)
 
-    def reports(self, params: Mapping[str, Any]) -> Iterator[Report]:
+    def reports(self, params: Mapping[str, Any], start: int = 0) -> Iterator[Report]:
         """Evaluate a configuration.
 
         Args:
             params: The tuned parameters.
+            start: The block to begin with, if it is `resumable`; means are of the blocks from there on.
 
         Yields:
             A report after each block of questions; one in all for a function without blocks.
@@ -131,13 +141,13 @@ class Objective:
             TrialError: The function returned something that cannot be scored, or the score is not finite.
             Exception: Whatever the function raises.
         """
-        returned = self._function({**self.fixed, **params})
+        returned = self._function({**self.fixed, **params}, **({"start": start} if start else {}))
         if inspect.isawaitable(returned):
             returned = aio.run(_await(returned))
         if isinstance(returned, AsyncIterator):
             returned = _drain(returned)
         if isinstance(returned, Iterator):
-            yield from self._block_reports(returned)
+            yield from self._block_reports(returned, start)
         else:
             yield self._final_report(returned)
 
@@ -158,15 +168,15 @@ class Objective:
         else:
             yield self._final_report(returned)
 
-    def _block_reports(self, returned: Iterator[Any]) -> Iterator[Report]:
-        blocks = self._blocks()
+    def _block_reports(self, returned: Iterator[Any], start: int = 0) -> Iterator[Report]:
+        blocks = self._blocks(start)
         for values in returned:
             yield blocks.report(values)
             blocks.resume()
         blocks.end()
 
-    def _blocks(self) -> _Blocks:
-        return _Blocks(self.metric, self._own_metric, self.others)
+    def _blocks(self, start: int = 0) -> _Blocks:
+        return _Blocks(self.metric, self._own_metric, self.others, start)
 
     def _final_report(self, returned: Any) -> Report:
         """The one report of a function without blocks; what is fixed is stripped from it."""
@@ -200,13 +210,13 @@ class Objective:
 class _Blocks:
     """Turns the blocks of one trial into reports."""
 
-    def __init__(self, metric: str, own_metric: str, others: Sequence[str]) -> None:
+    def __init__(self, metric: str, own_metric: str, others: Sequence[str], start: int) -> None:
         self._metric = metric
         self._own_metric = own_metric
         self._others = others
         self._means = Means()
         self._seen: set[str] = set()
-        self._index = 0
+        self._index = start
         self._started = time.perf_counter()
 
     def report(self, values: Any) -> Report:

@@ -292,11 +292,12 @@ class RagObjective:
         """Score a configuration on all questions, LLM calls awaited on the caller's event loop."""
         return self._result(params, [values async for values in self.ablocks(params)])
 
-    def blocks(self, params: Mapping[str, Any]) -> Iterator[Values]:
+    def blocks(self, params: Mapping[str, Any], start: int = 0) -> Iterator[Values]:
         """Score a configuration block by block.
 
         Args:
             params: The configuration; parameters that are absent are fixed or have their default.
+            start: The block to begin with, from 0.
 
         Yields:
             For each question of a block its value by metric.
@@ -307,7 +308,7 @@ class RagObjective:
         self.resolve()
         self.check(params)
         with self._stages().in_use():
-            for block in self._order:
+            for block in self._order[start:]:
                 yield aio.run(self._values(params, block))
 
     async def ablocks(self, params: Mapping[str, Any]) -> AsyncIterator[Values]:

@@ -28,9 +28,9 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         result: The result of a search.
 
     Returns:
-        ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "stopped", "run", "seconds"}``; for
-        several objectives also ``{"pareto": [{...}], "knee": {...}}``, and with limits ``{"beyond_limit": [{...}]}``,
-        where ``beyond`` says what is.
+        ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "stopped", "run", "seconds"}``;
+        for several objectives also ``{"pareto": [{...}], "knee": {...}}``, and with limits
+        ``{"beyond_limit": [{...}]}``, where ``beyond`` says what is.
     """
     several = {"pareto": list(map(_configuration, result.pareto)), "knee": _configuration(result.knee)}
     beyond = [{**_configuration(found), "beyond": result.breaches(found)} for found in result.beyond_limit]

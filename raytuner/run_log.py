@@ -73,6 +73,8 @@ class RunLog:
         if trial.error is not None:
             summary = FailedTrial(params={}, error=trial.error).summary
             self.note(f"trial {trial.number} failed after {trial.seconds:.1f} s: {summary}", logging.ERROR)
+        elif trial.stopped is not None:
+            self.note(f"trial {trial.number} stopped: {trial.stopped}, {trial.seconds:.1f} s")
         elif trial.finished:
             self.note(f"trial {trial.number}: {study.said(trial)}, {trial.seconds:.1f} s")
 

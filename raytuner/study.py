@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from raytuner.errors import AllTrialsFailedError, InfeasibleError, RaytunerError, UserError, redact
 from raytuner.goals import Goal, Goals, are_plain, shown
-from raytuner.objective import Block, Report
+from raytuner.objective import Block, Means, Report
 from raytuner.results import FailedTrial, RunResult, StoppedTrial, TunedResult
 from raytuner.run_folder import LOG, goals_of, read_run
 from raytuner.standing import standing
@@ -29,12 +29,14 @@ class Trial:
         questions: For each question id its values by metric.
         seconds: How long it took.
         error: The traceback if it failed.
+        paused: Whether it waits until the others have come as far.
         finished: Whether it ended by itself, scored or failed, or was stopped.
         stopped: Why it was stopped before all questions were evaluated.
         told: What the search algorithm was told of one that was stopped, by metric.
         metadata: What the objective returned beside numbers.
         returned_params: The parameters in a returned ``RunResult``, those that are fixed stripped.
         names: What stands for parameters that are objects.
+        means: Takes in its blocks.
     """
 
     number: int
@@ -43,12 +45,14 @@ class Trial:
     questions: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
+    paused: bool = False
     finished: bool = False
     stopped: str | None = None
     told: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     returned_params: dict[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    means: Means = field(default_factory=Means, repr=False)
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -100,10 +104,27 @@ class Study:
         self._changed(trial)
         return trial
 
+    def pause(self, number: int, seconds: float) -> None:
+        """A trial has come as far as it was to, after so many seconds more."""
+        trial = self.trials[number]
+        trial.seconds, trial.paused = trial.seconds + seconds, True
+        self._changed(trial)
+
+    def resume(self, number: int) -> None:
+        """A trial that was paused, or dropped, goes on."""
+        trial = self.trials[number]
+        trial.paused = trial.finished = False
+        trial.stopped = None
+        self._changed(trial)
+
     def report(self, number: int, report: Report) -> None:
         """A trial has reported; a finished block of questions goes to the log."""
         trial = self.trials[number]
-        trial.metrics = dict(report.metrics)
+        if report.block is None:
+            trial.metrics = dict(report.metrics)
+        else:  # which may be of the questions since it went on
+            trial.means.add(report.block.values)
+            trial.metrics = trial.means.values()
         trial.metadata = report.metadata
         trial.returned_params = report.params
         if report.block is not None:
@@ -133,8 +154,12 @@ class Study:
         trial.stopped, trial.told = reason, dict(told)
         self._end(trial, seconds, worker)
 
+    def drop(self, number: int, reason: str) -> None:
+        """A trial that waits is stopped; see `stop`."""
+        self.stop(number, 0.0, reason, {})
+
     def _end(self, trial: Trial, seconds: float, worker: str | None) -> None:
-        trial.seconds, trial.finished = seconds, True
+        trial.seconds, trial.finished, trial.paused = trial.seconds + seconds, True, False
         is_scored = trial.error is None and trial.stopped is None
         self._write(
             kind="trial",
@@ -169,7 +194,7 @@ class Study:
     @property
     def running(self) -> list[Trial]:
         """The trials in flight."""
-        return [trial for trial in self.trials.values() if not trial.finished]
+        return [trial for trial in self.trials.values() if not trial.finished and not trial.paused]
 
     @property
     def failed(self) -> list[Trial]:
@@ -270,6 +295,9 @@ class Study:
 
     def _why_none(self, failed: list[FailedTrial]) -> str:
         where = f"; see {self.folder / LOG}" if self.folder else ""
+        if self.stopped:
+            first = self.stopped[0]
+            return f"no trial ran to its end; trial {first.number} was stopped: {first.stopped}{where}"
         if not failed:
             return f"no trial was finished; give the search more time{where}"
         return f"all {len(failed)} trials failed, the first with: {failed[0].summary}{where}"

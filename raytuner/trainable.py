@@ -48,6 +48,7 @@ class Payload:
         fatal: Why the search as a whole has to end.
         worker: The process.
         lines: What was logged in it.
+        paused: Whether the trial has come as far as it was to, and others come first.
         ended: Whether the trial has ended by itself. Tune is not told so: it would not ask the scheduler then.
         stopped: Why the driver has stopped the trial.
         told: What the search algorithm is told of it then, by metric.
@@ -61,6 +62,7 @@ class Payload:
     worker: str = ""
     lines: list[Line] = field(default_factory=list)
     ended: bool = False
+    paused: bool = False
     stopped: str | None = None
     told: Mapping[str, float] = field(default_factory=dict)
 
@@ -201,6 +203,8 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
                 report = next(self._reports, None)
                 reports += [] if report is None else [report]
                 done = report is None or report.block is None
+                if report is not None and report.block is not None and report.block.index + 1 == self._until:
+                    return self._told(reports, paused=True)
         except (Exception, SystemExit) as raised:  # whatever an objective raises is a failed trial
             error = self._objective.without_documents(redact(traceback.format_exc()))
             fatal = str(raised) if isinstance(raised, ModelChangedError) else None
@@ -223,17 +227,23 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._number: int = config["number"]
         params = self._space.configuration(config["point"])
-        self._reports = self._objective.reports(params)
+        self._until: int | None = config.get("until")
+        self._reports = self._objective.reports(params, config.get("start", 0))
         self._last = None
         self._started = time.perf_counter()
 
     def _told(
-        self, reports: list[Report], error: str | None = None, fatal: str | None = None, done: bool = False
+        self,
+        reports: list[Report],
+        error: str | None = None,
+        fatal: str | None = None,
+        done: bool = False,
+        paused: bool = False,
     ) -> dict[str, Any]:
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
         lines = self._log.take(self._objective.without_documents)
-        payload = Payload(self._number, reports, seconds, error, fatal, str(os.getpid()), lines, done)
+        payload = Payload(self._number, reports, seconds, error, fatal, str(os.getpid()), lines, done, paused)
         optimised = (self._objective.metric, *self._objective.others)
         return {
             **{name: metrics.get(name, float("nan")) for name in optimised},
@@ -262,7 +272,10 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins in a worker."""
         config = trial.config
-        self._study.start(config["number"], self._space.configuration(config["point"]))
+        if config.get("start"):
+            self._study.resume(config["number"])
+        else:
+            self._study.start(config["number"], self._space.configuration(config["point"]))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -279,6 +292,8 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
             self._study.report(payload.number, report)
         if payload.ended:
             self._study.finish(payload.number, payload.seconds, payload.error, payload.worker)
+        elif payload.paused:
+            self._study.pause(payload.number, payload.seconds)
         elif result.get("done"):
             reason = payload.stopped or "stopped by Ray Tune, as run_config_dict says"
             self._study.stop(payload.number, payload.seconds, reason, payload.told, payload.worker)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Collection
 from typing import Annotated, Any, NamedTuple
 
@@ -12,6 +11,7 @@ from annotated_types import Ge, Gt, Lt
 from raytuner.goals import Goals
 from raytuner.objective import Values
 from raytuner.schedulers.rule import Rule
+from raytuner.search.quiet import quiet
 
 QUESTIONS = "questions"
 LOSS = "loss"
@@ -138,10 +138,10 @@ class Wilcoxon(Rule):
         import optuna
 
         super().__init__(goals, total, kept)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        with quiet():
             pruner = optuna.pruners.WilcoxonPruner(p_threshold=p_threshold, n_startup_steps=first)
-        self._study = optuna.create_study(pruner=pruner)
+            self._study = optuna.create_study(pruner=pruner)
         self._trials: dict[int, Any] = {}
         self._steps: dict[str, int] = {}  # question -> its number, the same for all trials
 

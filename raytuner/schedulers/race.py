@@ -7,13 +7,12 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
-from scipy.special import stdtrit
 
 from raytuner.goals import Goals, shown
 from raytuner.objective import Values
-from raytuner.schedulers.rule import Losses, Rule
+from raytuner.schedulers.compare import Losses, Test
+from raytuner.schedulers.rule import Rule
 from raytuner.standing import standing
-from raytuner.stats import moderated_t
 
 FIRST = 16
 LEVEL = 0.005
@@ -36,11 +35,10 @@ class Against(NamedTuple):
 class Race(Rule):
     """Stops a trial that is surely behind the best so far, on the questions that both have.
 
-    The best are the finished trials that no other one dominates, and those in flight. Behind is what a one-sided paired
-    t test says of every objective (so of all together: Berger, "Multiparameter hypothesis testing and acceptance
-    sampling", Technometrics 24, 1982); an objective in which both are equal on all questions does not count. A trial is
-    also stopped that is surely beyond a limit. A trial that is stopped is told as the other one's mean and the
-    difference, since its mean so far is of other questions than the means it would be compared with.
+    The best are the finished trials that no other one dominates, and those in flight. Behind is what `Test`
+    says, a one-sided paired t test. A trial is also stopped that is surely beyond a limit. One that is stopped is told
+    as the other one's mean and the difference, since its mean so far is of other questions than the means it would be
+    compared with.
 
     Args:
         goals: What is optimised.
@@ -63,7 +61,7 @@ class Race(Rule):
         weight: Annotated[float, Ge(0)] = WEIGHT,
     ) -> None:
         super().__init__(goals, total, kept)
-        self._first, self._level, self._weight = first, level, weight
+        self._test = Test(level, weight, first)
         self._best: list[int] = []
         self._deviations: dict[int, Losses] = {}  # of each trial that was compared: those of its differences
         self._told: dict[int, Mapping[str, float]] = {}
@@ -78,12 +76,14 @@ class Race(Rule):
 
     def stops(self, number: int, values: Values) -> str | None:
         """See `Rule.stops`."""
-        if self.count(number) < self._first:
+        if self.count(number) < self._test.first:
             return None
         for against in self._opponents(number):
-            if self._is_behind(number, against):
+            self._deviations[number] = against.differences.std(axis=0, ddof=1)
+            usual = np.median(list(self._deviations.values()), axis=0)
+            if self._test.is_behind(against.differences, usual, self.total):
                 return self._stopped(number, against)
-        return self._beyond_limit(number)
+        return self._test.beyond(self.goals, self.losses(number), self.total)
 
     def told(self, number: int) -> Mapping[str, float]:
         """See `Rule.told`."""
@@ -94,39 +94,19 @@ class Race(Rule):
         found = []
         for other in {*self._best, *self.running} - {number}:
             mine, theirs = self.shared(number, other)
-            if len(mine) >= self._first:
+            if len(mine) >= self._test.first:
                 found.append(Against(other, mine - theirs))
         if len(self.goals) > 1 or not found:
             return found
         return [max(found, key=lambda against: (against.differences.mean(), -against.other))]
 
-    def _is_behind(self, number: int, against: Against) -> bool:
-        """Whether it is surely worse in all objectives in which the two differ at all."""
-        differences = against.differences
-        self._deviations[number] = differences.std(axis=0, ddof=1)
-        usual = np.median(list(self._deviations.values()), axis=0)
-        differ = differences.any(axis=0)
-        t = moderated_t(differences.T, deviation=usual, weight=self._weight, population=self.total)
-        return bool(differ.any() and (t[differ] > self._critical(len(differences))).all())
-
-    def _critical(self, questions: int) -> float:
-        return float(-stdtrit(questions - 1, self._level))
-
     def _stopped(self, number: int, against: Against) -> str:
         behind = against.differences.mean(axis=0)
         self._told[number] = self.values(self.means(against.other) + behind)
-        first = self.goals[0].metric
-        count = len(against.differences)
-        return f"{first} {shown(abs(behind[0]))} behind trial {against.other} on {count} questions"
+        return said(self.goals, against)
 
-    def _beyond_limit(self, number: int) -> str | None:
-        """What of a trial is surely beyond a limit."""
-        for goal, column in zip(self.goals, self.losses(number).T, strict=True):
-            losses = column[~np.isnan(column)]
-            if goal.limit is None or len(losses) < self._first:
-                continue
-            excess = losses - goal.loss(goal.limit)
-            t = moderated_t(excess, deviation=0, weight=0, population=self.total)[0]
-            if t > self._critical(len(excess)):
-                return f"{goal.breach(goal.loss(losses.mean()))}, on {len(excess)} questions"
-        return None
+
+def said(goals: Goals, against: Against) -> str:
+    """By how much a trial is behind."""
+    behind = abs(float(against.differences[:, 0].mean()))
+    return f"{goals[0].metric} {shown(behind)} behind trial {against.other} on {len(against.differences)} questions"

@@ -9,6 +9,7 @@ from typing import Any
 from raytuner.errors import ConfigError, nearest, quoted
 from raytuner.given_options import check
 from raytuner.goals import Goals, are_plain
+from raytuner.schedulers.batch import Batch, BatchRace, Halving
 from raytuner.schedulers.library import Wilcoxon, asha, median
 from raytuner.schedulers.race import Race
 from raytuner.schedulers.rule import Fifo, Rule
@@ -23,12 +24,19 @@ class Scheduler:
         summary: What it does, in a clause.
         make: Makes the rule from goals, total and kept; its keyword-only parameters are the options.
         several: Whether it takes several objectives, and limits.
+        at_once: The same for all configurations at once, if it can.
     """
 
     name: str
     summary: str
     make: Callable[..., Rule]
     several: bool = False
+    at_once: Callable[..., Batch] | None = None
+
+    @property
+    def only_at_once(self) -> bool:
+        """Whether it compares all configurations at once only."""
+        return self.make is self.at_once
 
 
 FIFO = "fifo"
@@ -37,7 +45,12 @@ SCHEDULERS: dict[str, Scheduler] = {
     found.name: found
     for found in (
         Scheduler(FIFO, "every trial runs to its end", Fifo, several=True),
-        Scheduler("racing", "stops what is surely behind the best, by a paired t test", Race, several=True),
+        Scheduler(
+            "racing", "stops what is surely behind the best, by a paired t test", Race, several=True, at_once=BatchRace
+        ),
+        Scheduler(
+            "halving", "successive halving of all configurations at once", Halving, several=True, at_once=Halving
+        ),
         Scheduler("asha", "asynchronous successive halving of Ray Tune", asha),
         Scheduler("median", "Ray Tune's rule: worse than the median of the others", median),
         Scheduler("wilcoxon", "Optuna's pruner: a signed-rank test against the best", Wilcoxon),
@@ -68,6 +81,8 @@ def make_rule(
     total: int | None = None,
     kept: Collection[int] = (),
     options: Mapping[str, Any] | None = None,
+    *,
+    at_once: bool = False,
 ) -> Rule:
     """The rule of a scheduler.
 
@@ -77,9 +92,16 @@ def make_rule(
         total: How many questions a trial has in all, if that is known.
         kept: The numbers of trials that are never stopped.
         options: Its options.
+        at_once: Whether all configurations race at once, if the scheduler can do that.
 
     Raises:
-        ConfigError: See `check_scheduler`.
+        ConfigError: It can only do that, or see `check_scheduler`.
     """
     found = check_scheduler(name, options or {}, goals)
-    return found.make(goals, total, kept, **(options or {}))
+    if found.only_at_once and not at_once:
+        raise ConfigError(
+            f"scheduler {name!r} compares all configurations at once: it needs a search that does not learn (grid, "
+            "random or sobol), a RAG pipeline and no time budget; use racing"
+        )
+    make = found.at_once if at_once and found.at_once is not None else found.make
+    return make(goals, total, kept, **(options or {}))

@@ -7,13 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raytuner.goals import Goals
 from raytuner.objective import Values
-
-Losses = NDArray[np.float64]
-"""What is to be minimised: a row for each question, a column for each objective."""
+from raytuner.schedulers.compare import Losses
 
 
 class Rule(ABC):

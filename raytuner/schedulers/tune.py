@@ -45,10 +45,9 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
             if reason is not None:
                 payload.stop(position, reason, self._rule.told(number))
                 return str(TrialScheduler.STOP)
-        if not payload.ended:
-            return str(TrialScheduler.CONTINUE)
-        self._rule.end(number, failed=payload.error is not None)
-        return str(TrialScheduler.STOP)
+        if payload.ended:
+            self._rule.end(number, failed=payload.error is not None)
+        return str(TrialScheduler.STOP if payload.ended or payload.paused else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A worker was lost."""

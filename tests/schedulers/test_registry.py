@@ -42,8 +42,8 @@ def test_those_that_compare_one_metric_refuse_more(name: str) -> None:
     limited = [Goal(metric="score", mode="max", limit=0.5)]
     for goals in (TWO, limited):
         if SCHEDULERS[name].several:
-            make_rule(name, goals, 10)
+            make_rule(name, goals, 10, at_once=True)
         else:
             with pytest.raises(UserError, match="compares one metric without a limit; use fifo or racing"):
-                make_rule(name, goals, 10)
-    make_rule(name, ONE, 10)
+                make_rule(name, goals, 10, at_once=True)
+    make_rule(name, ONE, 10, at_once=True)

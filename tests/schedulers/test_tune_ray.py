@@ -17,6 +17,7 @@ from raytuner.objective import Values
 from raytuner.report import as_json, as_text, result_of
 from raytuner.run_folder import read_run
 from raytuner.schedulers import make_rule
+from raytuner.schedulers.batch import Batch
 from raytuner.search import make_searcher
 from raytuner.space import SearchSpace
 from raytuner.study import load_study
@@ -129,3 +130,70 @@ def test_what_ray_itself_stops_is_said(tmp_path: Path) -> None:
         result.stopped
     )
     assert result.trials == 4
+
+
+class Table:
+    """An objective whose blocks can be had from some block on."""
+
+    total = QUESTIONS
+    block_size = 8
+    metric = "score"
+
+    def blocks(self, params: dict[str, Any], start: int = 0) -> Iterator[Values]:
+        for number, values in enumerate(blocks(params)):
+            if number >= start:
+                if params.get("b") == 4 and params["a"] == 5 and number == 5:
+                    raise ValueError("no more")
+                yield values
+
+    def __call__(self, params: dict[str, Any]) -> float:
+        return sum(table(params)) / QUESTIONS
+
+
+@pytest.mark.parametrize(("scheduler", "workers"), [("racing", 1), ("racing", None), ("halving", None)])
+def test_all_at_once(tmp_path: Path, scheduler: str, workers: int | None) -> None:
+    """The best of the grid fails half-way; each block is evaluated once, the same ones at any concurrency."""
+    result = tuner(tmp_path, Table(), max_concurrent_trials=workers, scheduler=scheduler).tune()
+    assert result.trials == 30
+    assert [one.params for one in result.failed] == [{"a": 5, "b": 4}]
+    assert result.best_run_result.params["a"] == 5
+    assert result.best_run_result.score == pytest.approx(Table()(result.best_run_result.params))
+    rows = [json.loads(line) for line in Path(result.run or "", "log.jsonl").read_text().splitlines()]
+    evaluated = [(row["trial"], row["block"]) for row in rows if row["kind"] == "block"]
+    assert len(set(evaluated)) == len(evaluated) < 0.5 * 30 * QUESTIONS / 8
+    rule = make_rule(scheduler, [Goal(metric="score", mode="max")], QUESTIONS, at_once=True)
+    assert isinstance(rule, Batch)
+    assert sorted(evaluated) == sorted(replay_at_once(rule))
+
+
+def replay_at_once(rule: Batch) -> Iterator[tuple[int, int]]:
+    """Which blocks of which trials are evaluated, without Ray."""
+    space = SearchSpace.from_dict(SPACE)
+    configurations = {number: space.configuration(raw) for number, raw in enumerate(space.points(), 1)}
+    for number in configurations:
+        rule.begin(number)
+    while rule.running:
+        for number in sorted(rule.running):
+            block = rule.count(number) // 8
+            try:
+                values = next(Table().blocks(configurations[number], block))
+            except ValueError:
+                rule.end(number, failed=True)
+                continue
+            yield number, block
+            rule.block(number, values)
+            if rule.count(number) == QUESTIONS:
+                rule.end(number)
+        if rule.running and rule.is_look(rule.count(min(rule.running))):
+            rule.drop()
+        rule.revive()
+
+
+def test_with_a_time_budget_they_come_one_by_one(tmp_path: Path) -> None:
+    result = tuner(tmp_path, Table(), time_budget_s=100.0, max_concurrent_trials=1, scheduler="racing").tune()
+    assert result.default is None
+    assert len(result.run_results[0].questions) == QUESTIONS
+    assert result.trials == 30
+    log = Path(result.run or "", "log.jsonl").read_text().splitlines()
+    first = [row["trial"] for row in map(json.loads, log) if row["kind"] == "block"][: QUESTIONS // 8]
+    assert set(first) == {1}, "the first one ran to its end before the next one began"
