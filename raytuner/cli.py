@@ -237,9 +237,8 @@ def plan(
 )
 def show(run: str, as_json: bool, folder: str) -> None:
     """Show the result of RUN: the path of a run folder, or the name of a run (its newest)."""
-    from raytuner.report import result_of
     from raytuner.run_folder import find_run, read_run
-    from raytuner.study import load_study
+    from raytuner.saved_run import load_study, result_of
 
     path = find_run(run, Path(folder))
     study = load_study(path)

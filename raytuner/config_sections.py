@@ -111,7 +111,8 @@ class SearchConfig(Section):
         seed: Fixes the order of questions and, where the algorithm allows it, of trials.
         scheduler: What stops trials early: ``fifo`` nothing; see `raytuner.schedulers`.
         scheduler_options: Its options.
-        holdout: ``none``: every question is used in the search.
+        holdout: So many questions are kept from the search to confirm its winner: a number, ``auto`` for a third of 60
+            or more, or ``none``.
         concurrency: The most trials at once; by default as many as there are CPUs.
     """
 
@@ -121,7 +122,7 @@ class SearchConfig(Section):
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     scheduler: SchedulerName = "fifo"
     scheduler_options: dict[str, Any] = Field(default_factory=dict)
-    holdout: Literal["none"] = "none"
+    holdout: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_TRIALS)] = "none"
     concurrency: int | None = Field(default=None, ge=1)
 
 

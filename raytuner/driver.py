@@ -11,9 +11,10 @@ from typing import Any
 from raytuner import runtime
 from raytuner.components import begin_run
 from raytuner.goals import Goals, described
+from raytuner.leaders import Leaders, confirmed
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
-from raytuner.run_folder import FORMAT, RUN, check_parent, new_folder, utc_now, write_json
+from raytuner.run_folder import FORMAT, HELD_OUT, RUN, check_parent, new_folder, utc_now, write_json
 from raytuner.run_log import RunLog
 from raytuner.schedulers import FIFO, Rule, check_scheduler, make_rule
 from raytuner.schedulers.batch import Batch
@@ -94,6 +95,8 @@ def search(
         from raytuner.schedulers.rounds import RoundSearcher
 
         searcher = RoundSearcher(searcher, rule, objective.block_size, study.drop)
+    if objective.holdout:
+        searcher = Leaders(study, objective, options, run["default_trial"]).after(searcher)
     try:
         finished = runtime.run_trials(objective, space, searcher, rule, study, options, log)
     finally:
@@ -105,8 +108,14 @@ def search(
     if searcher.rejected_invalid:
         study.note(f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped")
     ended = searcher.ended or _out_of_time(study, options)
+    confirmation = confirmed(study, objective.question_documents, run["default_trial"]) if objective.holdout else None
+    if confirmation is not None:
+        write_json(folder / HELD_OUT, confirmation.model_dump())
+    elif objective.holdout and finished:
+        study.note(f"the winner was not confirmed on the {objective.holdout} held-out questions")
     _record_end(study, folder, run, log, ended=ended, finished=finished)
-    return study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
+    result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
+    return result.model_copy(update={"confirmation": confirmation})
 
 
 MAX_AT_ONCE = 10_000

@@ -92,6 +92,16 @@ class Objective:
         return getattr(self._function, "__self__", None)
 
     @property
+    def holdout(self) -> int:
+        """How many further questions there are to confirm a winner with, by an attribute ``holdout``."""
+        return int(getattr(self._given, "holdout", 0)) if self.resumable else 0
+
+    @property
+    def question_documents(self) -> dict[str, str]:
+        """The document of each question, of an objective that knows it."""
+        return dict(getattr(self._given, "question_documents", {}))
+
+    @property
     def block_size(self) -> int:
         """How many questions there are in a block, of an objective that says so by an attribute ``block_size``."""
         return int(getattr(self._given, "block_size", 1))

@@ -214,7 +214,7 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
             verbose=verbose,
             log=log,
         )
-    best = config.with_best(result.best_run_result.params)
+    best = config.with_best(result.best.params)
     assert result.run is not None  # a search from a config always has a folder
     (Path(result.run) / "best.yaml").write_text(best, encoding="utf-8")
     return result

@@ -54,6 +54,7 @@ def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> 
         models=config.models_table(),
         components=config.components_table(),
         folder=config.folder,
+        holdout=0 if config.search.holdout == "none" else config.search.holdout,
         cache_sampled=config.cache_sampled,
         **config.pipeline,
     )

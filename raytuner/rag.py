@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from raytuner import aio, datasets, languages, metrics, models
 from raytuner.components import Component, component, importable, is_dotted
 from raytuner.datasets import Question, QuestionSet
-from raytuner.datasets.blocks import blocks as in_blocks
-from raytuner.datasets.blocks import stratified_order
+from raytuner.datasets.blocks import Order, document_of, number_held_out, order
 from raytuner.documents.document import Document
 from raytuner.documents.load import given_documents
 from raytuner.errors import ConfigError, DataError
@@ -58,6 +57,8 @@ class RagObjective:
             a config, or a LlamaIndex model. ``llm`` and ``embedding`` may be LlamaIndex models themselves.
         components: The same for splitters, retrievers and rerankers of your own; see `raytuner.components`.
         folder: Where modules named by dotted paths are looked for, beside Python's own path.
+        holdout: So many of the questions are not scored in a search, but kept to confirm its winner; ``auto`` is a
+            third of 60 or more.
         cache_sampled: Whether trials share the answers of an LLM that samples too, at a temperature above 0; each asks
             by itself otherwise.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
@@ -81,18 +82,20 @@ class RagObjective:
         models: Mapping[str, Any] | None = None,
         components: Mapping[str, Any] | None = None,
         folder: str | Path | None = None,
+        holdout: int | Literal["auto"] = 0,
         cache_sampled: bool = False,
         **pipeline: Any,
     ) -> None:
         if block_size < 1:
             raise ConfigError(f"block_size is {block_size}; it must be at least 1")
         self.documents = [] if documents is None else given_documents(documents)
-        fitted = _questions(questions, None if documents is None else self.documents)
+        fitted = datasets.given(questions, None if documents is None else self.documents)
         if not len(fitted):
             raise DataError("the question set is empty; add questions")
         self.questions = fitted
         self.folder = folder
         self.cache_sampled = cache_sampled
+        self._asked_holdout, self.holdout = holdout, 0
         self._warned: set[str] = set()
         self._models = table_of(models)
         self._components = stages.component_table(components, self._models)
@@ -106,7 +109,7 @@ class RagObjective:
         if similarity_embedding is not None:
             stages.check_value("embedding", spec(similarity_embedding, self._models))
         self._metrics: tuple[metrics.Metric, ...] = ()  # none before a dotted path is imported
-        self._order: Sequence[Sequence[Question]] = ()
+        self._order = Order([], [])
         self._asked = [metric] if isinstance(metric, str) or callable(metric) else list(dict.fromkeys(metric))
         self._known = [look_up(one) for one in self._asked if not is_dotted(one)]
         self.metric = str(self._asked[0]) if is_dotted(self._asked[0]) else self._known[0].name
@@ -133,7 +136,8 @@ class RagObjective:
     def _use(self, optimised: Sequence[metrics.Metric]) -> None:
         self.questions = scorable(optimised, self.questions)
         self._metrics = reported(optimised, self.questions)
-        self._order = in_blocks(stratified_order(self.questions.questions, self.seed), self.block_size)
+        self.holdout = number_held_out(self._asked_holdout, len(self.questions))
+        self._order = order(self.questions.questions, self.seed, self.block_size, self.holdout)
 
     @property
     def mode(self) -> metrics.Mode | None:
@@ -147,8 +151,14 @@ class RagObjective:
 
     @property
     def total(self) -> int:
-        """How many questions each configuration is scored on."""
-        return len(self.questions)
+        """How many questions each configuration is scored on in a search."""
+        return len(self.questions) - self.holdout
+
+    @property
+    def question_documents(self) -> dict[str, str]:
+        """The document of each question; empty where questions have none."""
+        found = {question.id: document_of(question) for question in self.questions}
+        return found if all(found.values()) else {}
 
     @property
     def needs_answers(self) -> bool:
@@ -297,7 +307,7 @@ class RagObjective:
 
         Args:
             params: The configuration; parameters that are absent are fixed or have their default.
-            start: The block to begin with, from 0.
+            start: The block to begin with, from 0; from the number of blocks on they are those of held-out questions.
 
         Yields:
             For each question of a block its value by metric.
@@ -308,7 +318,7 @@ class RagObjective:
         self.resolve()
         self.check(params)
         with self._stages().in_use():
-            for block in self._order[start:]:
+            for block in self._order.start(start):
                 yield aio.run(self._values(params, block))
 
     async def ablocks(self, params: Mapping[str, Any]) -> AsyncIterator[Values]:
@@ -316,7 +326,7 @@ class RagObjective:
         self.resolve()
         self.check(params)
         with self._stages().in_use():
-            for block in self._order:
+            for block in self._order.start(0):
                 yield await self._values(params, block)
 
     def _result(self, params: Mapping[str, Any], blocks: Any) -> RunResult:
@@ -388,9 +398,3 @@ class RagObjective:
             texts = [question.text for question in self.questions]
             self._pipeline = Pipeline(self.documents, questions=texts, cache_sampled=self.cache_sampled)
         return self._pipeline
-
-
-def _questions(questions: QuestionSet | str | Path, documents: Sequence[Document] | None) -> QuestionSet:
-    if not isinstance(questions, QuestionSet):
-        return datasets.load(questions, documents=documents)
-    return questions if documents is None else datasets.fit(questions, documents)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from raytuner import html
+from raytuner import held_out, html
 from raytuner.goals import described, shown
 from raytuner.results import RunResult, TunedResult
 from raytuner.run_folder import jsonable
-from raytuner.study import Study
 
 SHOWN = 10
 """So many of the best configurations are shown."""
@@ -36,8 +35,9 @@ def as_json(result: TunedResult) -> dict[str, Any]:
     beyond = [{**_configuration(found), "beyond": result.breaches(found)} for found in result.beyond_limit]
     found: dict[str, Any] = jsonable(
         {
-            "best": _configuration(result.best_run_result),
+            "best": _configuration(result.best),
             "default": _configuration(result.default) if result.default else None,
+            **({"held_out": held_out.as_json(result)} if result.confirmation else {}),
             "trials": result.trials,
             "failed": len(result.failed),
             "stopped": len(result.stopped),
@@ -67,8 +67,8 @@ def as_text(result: TunedResult, metric: str, mode: str) -> str:
         mode: ``max`` or ``min``.
     """
     verdict = _verdict_of_front(result) if _has_front(result) else [_verdict(result, metric, mode)]
-    lines = [_table(result, metric), "", *verdict]
-    lines += [f"  {name}: {value}" for name, value in result.best_run_result.shown.items()]
+    lines = [_table(result, metric), "", *verdict, *held_out.lines(result, metric)]
+    lines += [f"  {name}: {value}" for name, value in result.best.shown.items()]
     lines += ["", *_beyond(result), *_remarks(result)]
     return "\n".join(lines)
 
@@ -188,6 +188,8 @@ def _mark(result: TunedResult, row: RunResult) -> str:
     marks = []
     if row.trial == result.best_run_result.trial:
         marks.append("knee" if _has_front(result) else "best")
+    if result.confirmation is not None and row.trial == result.best.trial:
+        marks.append("to take")
     if result.default is not None and row.trial == result.default.trial:
         marks.append("default")
     if result.breaches(row):
@@ -202,20 +204,3 @@ def _aligned(line: Iterable[str], widths: Iterable[int]) -> str:
 def _short(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else f"{text[:23]}…"
-
-
-def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
-    """The result of a study that was read back.
-
-    Args:
-        study: From `load_study`.
-        run: What the run folder's ``run.json`` holds.
-
-    Raises:
-        AllTrialsFailedError: No trial succeeded.
-    """
-    result = study.result(default=run.get("default_trial"), ended=run.get("ended") or run.get("stopped"))
-    result.seconds = run.get("seconds")
-    result.interrupted = bool(run.get("interrupted"))
-    result.notes = list(run.get("notes", ()))
-    return result

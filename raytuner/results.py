@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raytuner.confirm import Confirmation, Difference, HeldOut
 from raytuner.goals import Goal
 from raytuner.standing import Standing, standing
 
@@ -74,10 +75,15 @@ class FailedTrial(BaseModel):
     @property
     def summary(self) -> str:
         """The exception and the first line of its message, out of the traceback."""
-        lines = [line for line in self.error.splitlines() if line.strip()]
-        frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
-        after = lines[frames[-1] + 1 :] if frames else lines[-1:]
-        return next((line.strip() for line in after if not line.startswith(" ")), "unknown error")
+        return summary_of(self.error)
+
+
+def summary_of(error: str) -> str:
+    """The exception and the first line of its message, out of a traceback."""
+    lines = [line for line in error.splitlines() if line.strip()]
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    after = lines[frames[-1] + 1 :] if frames else lines[-1:]
+    return next((line.strip() for line in after if not line.startswith(" ")), "unknown error")
 
 
 class TunedResult(BaseModel):
@@ -97,6 +103,7 @@ class TunedResult(BaseModel):
         interrupted: Whether it was ended by Ctrl-C.
         notes: Remarks on the run, e.g. how many texts were longer than a model's window.
         objectives: What was optimised: metrics, modes and limits.
+        confirmation: What the held-out questions say, where there are any.
     """
 
     run_results: list[RunResult]
@@ -111,10 +118,37 @@ class TunedResult(BaseModel):
     interrupted: bool = False
     notes: list[str] = Field(default_factory=list)
     objectives: list[Goal] = Field(default_factory=list)
+    confirmation: Confirmation | None = None
+
+    @property
+    def best(self) -> RunResult:
+        """The configuration to take: of those that held-out questions cannot tell apart from the best the cheapest.
+
+        Without held-out questions it is `best_run_result`.
+        """
+        return self.ties[0]
+
+    @property
+    def ties(self) -> list[RunResult]:
+        """The configurations that held-out questions cannot tell apart from the best on them, cheapest first."""
+        if self.confirmation is None:
+            return [self.best_run_result]
+        known = {result.trial: result for result in self.run_results}
+        return [known[number] for number in self.confirmation.ties]
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """`best` on the held-out questions."""
+        return None if self.confirmation is None else self.confirmation.of(self.confirmation.ties[0])
+
+    @property
+    def versus_default(self) -> Difference | None:
+        """By how much `best` is better than the default configuration on the held-out questions."""
+        return None if self.held_out is None else self.held_out.versus_default
 
     @property
     def best_run_result(self) -> RunResult:
-        """The best configuration and its score; for several objectives the knee of the Pareto front."""
+        """The configuration with the best score in the search; for several objectives the knee of the Pareto front."""
         return self.run_results[self.best_idx]
 
     @property

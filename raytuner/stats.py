@@ -1,8 +1,10 @@
-"""Statistics of results; NumPy only."""
+"""Statistics of results."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,3 +109,129 @@ def moderated_t(
     with np.errstate(divide="ignore", invalid="ignore"):
         t: NDArray[np.float64] = table.mean(axis=1) / np.sqrt(moderated / count * left)
     return t
+
+
+class Interval(NamedTuple):
+    """Where a mean lies."""
+
+    low: float
+    high: float
+
+
+FEWEST_CLUSTERS = 10
+"""With fewer groups than this an interval over groups says next to nothing; questions are resampled instead."""
+
+
+def mean_interval(
+    values: ArrayLike, groups: Sequence[str] = (), *, level: float = 0.95, resamples: int = 4999, seed: int = 0
+) -> Interval:
+    """A bootstrap interval of a mean, bias-corrected and accelerated.
+
+    Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association 82, 1987.
+
+    Args:
+        values: n values, e.g. differences of two configurations on the same questions.
+        groups: The group of each value; values of a group depend on each other, so that whole groups are resampled
+            if there are `FEWEST_CLUSTERS` of them or more (Cameron, Gelbach and Miller, "Bootstrap-based improvements
+            for inference with clustered errors", 2008). None by default.
+        level: How often such an interval holds the mean.
+        resamples: How often is drawn.
+        seed: Of the draws.
+    """
+    sums, counts = _by_group(values, groups)
+    if len(sums) < 2 or np.ptp(sums / counts) == 0:
+        return Interval(float(sums.sum() / counts.sum()), float(sums.sum() / counts.sum()))
+    from scipy.stats import bootstrap
+
+    def mean(sums: NDArray[np.float64], counts: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        means: NDArray[np.float64] = sums.sum(axis=axis) / counts.sum(axis=axis)
+        return means
+
+    found = bootstrap(
+        (sums, counts),
+        mean,
+        paired=True,
+        vectorized=True,
+        confidence_level=level,
+        n_resamples=resamples,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(found.low), float(found.high))
+
+
+def p_above_zero(values: ArrayLike, groups: Sequence[str] = ()) -> float:
+    """The one-sided p-value of Student's t test that a mean is not above 0, with groups as in `mean_interval`.
+
+    For groups the mean is a ratio of sums, with the standard error of its linearisation (Cochran, "Sampling
+    Techniques", 3rd edition 1977, equation 2.39): ``se^2 = G / (G - 1) * sum_g (s_g - mean n_g)^2 / n^2`` with G groups
+    of n_g values with sum s_g; G - 1 degrees of freedom. Without groups that is the usual test.
+
+    Returns:
+        The p-value; 1 for fewer than two values, or if all are 0.
+    """
+    from scipy.special import stdtr
+
+    sums, counts = _by_group(values, groups)
+    number = len(sums)
+    if number < 2:
+        return 1.0
+    mean = sums.sum() / counts.sum()
+    error = math.sqrt(number / (number - 1) * np.square(sums - mean * counts).sum()) / counts.sum()
+    if error == 0:
+        return 0.0 if mean > 0 else 1.0
+    return float(stdtr(number - 1, -mean / error))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        corrected[at] = largest
+    return corrected
+
+
+def questions_needed(differences: ArrayLike, *, power: float = 0.8, level: float = 0.05) -> int | None:
+    """How many questions it takes to tell two configurations apart, if they differ as they did on these.
+
+    The normal approximation of a paired two-sided test: ``((z_(1 - level/2) + z_power) * sd / mean)^2`` (e.g. Chow,
+    Shao and Wang, "Sample Size Calculations in Clinical Research", chapter 3).
+
+    Returns:
+        The number, at least 2; None if the mean difference is 0 or there are fewer than two questions.
+    """
+    from scipy.special import ndtri
+
+    table = np.asarray(differences, dtype=float)
+    if len(table) < 2 or table.mean() == 0:
+        return None
+    size = (ndtri(1 - level / 2) + ndtri(power)) * table.std(ddof=1) / table.mean()
+    return max(2, math.ceil(float(size) ** 2))
+
+
+def win_shares(scores: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> list[float]:
+    """How often each configuration would win, if the questions were drawn anew from these.
+
+    Args:
+        scores: What is to be maximised: a row for each configuration, a column for each question.
+        resamples: How often they are drawn.
+        seed: Of the draws.
+
+    Returns:
+        For each configuration a share; they add up to 1. Of equal ones the first wins.
+    """
+    table = np.atleast_2d(np.asarray(scores, dtype=float))
+    draws = np.random.default_rng(seed).multinomial(table.shape[1], [1 / table.shape[1]] * table.shape[1], resamples)
+    winners = np.argmax(np.round(table @ draws.T, 9), axis=0)
+    return [float(share) for share in np.bincount(winners, minlength=len(table)) / resamples]
+
+
+def _by_group(values: ArrayLike, groups: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The sum and the number of the values in each group; each value by itself if there are too few groups."""
+    table = np.asarray(values, dtype=float)
+    names, at = np.unique(np.asarray(groups), return_inverse=True) if len(groups) else ((), ())
+    if len(names) < FEWEST_CLUSTERS:
+        return table, np.ones(len(table))
+    return np.bincount(at, weights=table).astype(np.float64), np.bincount(at).astype(np.float64)

@@ -13,9 +13,9 @@ from raytuner.errors import AllTrialsFailedError, InfeasibleError, RaytunerError
 from raytuner.goals import Goal, Goals, are_plain, shown
 from raytuner.objective import Block, Means, Report
 from raytuner.results import FailedTrial, RunResult, StoppedTrial, TunedResult
-from raytuner.run_folder import LOG, goals_of, read_run
+from raytuner.run_folder import LOG
 from raytuner.standing import standing
-from raytuner.trial_log import Log, is_complete, read_log
+from raytuner.trial_log import Log
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Trial:
         params: The tuned parameters.
         metrics: Means so far; final once `finished`.
         questions: For each question id its values by metric.
+        held_out: The same on the held-out questions, if it was confirmed.
         seconds: How long it took.
         error: The traceback if it failed.
         paused: Whether it waits until the others have come as far.
@@ -43,6 +44,7 @@ class Trial:
     params: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
     questions: dict[str, dict[str, float]] = field(default_factory=dict)
+    held_out: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
     paused: bool = False
@@ -153,6 +155,11 @@ class Study:
         trial = self.trials[number]
         trial.stopped, trial.told = reason, dict(told)
         self._end(trial, seconds, worker)
+
+    def report_held_out(self, number: int, block: Block) -> None:
+        """A leader has answered a block of held-out questions; it goes to the log."""
+        self.trials[number].held_out.update(block.values)
+        self._write_block(number, block, "held_out")
 
     def drop(self, number: int, reason: str) -> None:
         """A trial that waits is stopped; see `stop`."""
@@ -329,9 +336,9 @@ class Study:
             "names": trial.names,
         }
 
-    def _write_block(self, number: int, block: Block) -> None:
+    def _write_block(self, number: int, block: Block, kind: str = "block") -> None:
         self._write(
-            kind="block",
+            kind=kind,
             trial=number,
             block=block.index,
             questions=list(block.values),
@@ -358,38 +365,3 @@ def _failed_trial(trial: Trial, fixed: Mapping[str, Any]) -> FailedTrial:
     return FailedTrial(
         params={**fixed, **trial.params}, error=trial.error or "", trial=trial.number, seconds=trial.seconds
     )
-
-
-def load_study(folder: Path) -> Study:
-    """Read a run folder back; nothing in it is imported or run.
-
-    Args:
-        folder: The run folder.
-
-    Returns:
-        The study as it was logged; it writes nothing more.
-
-    Raises:
-        DataError: It is no run folder, or it is damaged.
-    """
-    run = read_run(folder)
-    study = Study(run["metric"], run["mode"], goals=goals_of(run, folder))
-    study.folder = folder
-    rows = [row for row in read_log(folder) if is_complete(row, folder)]
-    for row in rows:
-        if row["kind"] == "trial":
-            metrics = {name: math.nan if value is None else value for name, value in row["metrics"].items()}
-            study.trials[row["trial"]] = Trial(
-                row["trial"],
-                row["params"],
-                metrics,
-                seconds=row["seconds"],
-                error=row["error"],
-                finished=True,
-                stopped=row.get("stopped"),
-                told=row.get("told") or {},
-            )
-    for row in rows:
-        if row["kind"] == "block" and row["trial"] in study.trials:
-            study.trials[row["trial"]].questions.update(row["values"])
-    return study

@@ -21,6 +21,7 @@ from raytuner.components import begin_run, run_token
 from raytuner.errors import ConfigError, ModelChangedError, redact
 from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
+from raytuner.results import summary_of
 from raytuner.run_log import RunLog
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -50,6 +51,7 @@ class Payload:
         lines: What was logged in it.
         paused: Whether the trial has come as far as it was to, and others come first.
         ended: Whether the trial has ended by itself. Tune is not told so: it would not ask the scheduler then.
+        held_out: Whether it is of held-out questions, after the search.
         stopped: Why the driver has stopped the trial.
         told: What the search algorithm is told of it then, by metric.
     """
@@ -63,6 +65,7 @@ class Payload:
     lines: list[Line] = field(default_factory=list)
     ended: bool = False
     paused: bool = False
+    held_out: bool = False
     stopped: str | None = None
     told: Mapping[str, float] = field(default_factory=dict)
 
@@ -227,6 +230,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._number: int = config["number"]
         params = self._space.configuration(config["point"])
+        self._held_out: bool = config.get("held_out", False)
         self._until: int | None = config.get("until")
         self._reports = self._objective.reports(params, config.get("start", 0))
         self._last = None
@@ -243,7 +247,9 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
         lines = self._log.take(self._objective.without_documents)
-        payload = Payload(self._number, reports, seconds, error, fatal, str(os.getpid()), lines, done, paused)
+        payload = Payload(
+            self._number, reports, seconds, error, fatal, str(os.getpid()), lines, done, paused, self._held_out
+        )
         optimised = (self._objective.metric, *self._objective.others)
         return {
             **{name: metrics.get(name, float("nan")) for name in optimised},
@@ -272,6 +278,8 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins in a worker."""
         config = trial.config
+        if config.get("held_out"):
+            return
         if config.get("start"):
             self._study.resume(config["number"])
         else:
@@ -288,6 +296,9 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
             self._log.once(line.text, line.level)
             if line.ours and line.level >= logging.WARNING:
                 self._study.note(line.text)
+        if payload.held_out:
+            self._confirmed(payload)
+            return
         for report in payload.reports:
             self._study.report(payload.number, report)
         if payload.ended:
@@ -303,9 +314,21 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         if fatal is not None:
             self._study.give_up(fatal)
 
+    def _confirmed(self, payload: Payload) -> None:
+        """A leader has answered held-out questions."""
+        for report in payload.reports:
+            if report.block is not None:
+                self._study.report_held_out(payload.number, report.block)
+        if payload.error is not None:
+            self._study.note(f"trial {payload.number} failed on the held-out questions: {summary_of(payload.error)}")
+        payload.clear()
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost, or Tune failed to run the trial."""
         number = trial.config["number"]
+        if trial.config.get("held_out"):
+            self._study.note(f"trial {number} failed on the held-out questions: {summary_of(_error_text(trial))}")
+            return
         if number not in self._study.trials:  # it never began
             self._study.start(number, self._space.configuration(trial.config["point"]))
         self._study.finish(number, 0.0, _error_text(trial))

@@ -69,7 +69,11 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-FIELDS = {"block": {"trial", "values"}, "trial": {"trial", "params", "metrics", "seconds", "error"}}
+FIELDS = {
+    "block": {"trial", "values"},
+    "held_out": {"trial", "values"},
+    "trial": {"trial", "params", "metrics", "seconds", "error"},
+}
 
 
 def is_complete(row: Any, folder: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from raytuner.study import load_study
+from raytuner.saved_run import load_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 

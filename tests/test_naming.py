@@ -14,10 +14,11 @@ from llama_index.core.postprocessor import SimilarityPostprocessor
 from raytuner import ParamTuner, RagObjective, RayTuneParamTuner
 from raytuner.naming import distinct_names, name_of
 from raytuner.progress import Progress
-from raytuner.report import as_json, as_text, result_of
+from raytuner.report import as_json, as_text
 from raytuner.run_folder import read_run
+from raytuner.saved_run import load_study, result_of
 from raytuner.space import SearchSpace
-from raytuner.study import Study, load_study
+from raytuner.study import Study
 
 KEY = "sk-0123456789"
 

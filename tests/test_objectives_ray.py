@@ -13,7 +13,7 @@ import yaml
 
 from raytuner import RayTuneParamTuner
 from raytuner.errors import InfeasibleError
-from raytuner.study import load_study
+from raytuner.saved_run import load_study
 from raytuner.trial_log import read_log
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]

@@ -15,7 +15,7 @@ import pytest
 from raytuner import RagObjective, RayTuneParamTuner, RunResult
 from raytuner.documents.document import Document
 from raytuner.errors import AllTrialsFailedError, ConfigError, SearchError
-from raytuner.study import load_study
+from raytuner.saved_run import load_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240), pytest.mark.usefixtures("local_ray")]
 

@@ -13,9 +13,10 @@ from raytuner import AsyncParamTuner, ParamTuner, RagObjective, RunResult, Tuned
 from raytuner.errors import ConfigError, DataError, InfeasibleError
 from raytuner.goals import Goal
 from raytuner.objective import Block, Report
-from raytuner.report import SHOWN_OF_FRONT, as_html, as_json, as_text, result_of
+from raytuner.report import SHOWN_OF_FRONT, as_html, as_json, as_text
 from raytuner.run_folder import RUN, read_run, write_json
-from raytuner.study import Study, load_study
+from raytuner.saved_run import load_study, result_of
+from raytuner.study import Study
 
 GOALS = [Goal(metric="recall", mode="max"), Goal(metric="tokens", mode="min", limit=1500)]
 OBJECTIVES = [goal.model_dump() for goal in GOALS]

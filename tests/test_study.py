@@ -10,9 +10,10 @@ import pytest
 
 from raytuner.errors import AllTrialsFailedError, DataError, UserError
 from raytuner.objective import Block, Report
-from raytuner.report import as_json, as_text, result_of
+from raytuner.report import as_json, as_text
 from raytuner.run_folder import LOG, RUN, find_run, new_folder, read_run, write_json
-from raytuner.study import Study, load_study
+from raytuner.saved_run import load_study, result_of
+from raytuner.study import Study
 from raytuner.trial_log import read_log
 
 

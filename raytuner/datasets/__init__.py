@@ -1,8 +1,19 @@
 """Question sets: reading, converting and fitting them to the documents; their order is in `blocks`."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from raytuner.datasets.convert import convert
 from raytuner.datasets.question import Question, QuestionSet, Reference
 from raytuner.datasets.reader import load
 from raytuner.datasets.spans import OnBadSpan, fit
+from raytuner.documents.document import Document
 
-__all__ = ["OnBadSpan", "Question", "QuestionSet", "Reference", "convert", "fit", "load"]
+__all__ = ["OnBadSpan", "Question", "QuestionSet", "Reference", "convert", "fit", "given", "load"]
+
+
+def given(questions: QuestionSet | str | Path, documents: Sequence[Document] | None) -> QuestionSet:
+    """A question set, or what is read from a path, fitted to the documents if there are any."""
+    if not isinstance(questions, QuestionSet):
+        return load(questions, documents=documents)
+    return questions if documents is None else fit(questions, documents)

@@ -62,6 +62,48 @@ def blocks(questions: Sequence[Question], size: int) -> list[list[Question]]:
     return [list(questions[start : start + size]) for start in range(0, len(questions), size)]
 
 
+class Order(NamedTuple):
+    """The blocks that a search sees, and those that are held out from it."""
+
+    searched: list[list[Question]]
+    held_out: list[list[Question]]
+
+    def start(self, at: int) -> list[list[Question]]:
+        """The rest from a block on; from the number of those that are searched on, the rest of the others."""
+        return self.searched[at:] if at < len(self.searched) else self.held_out[at - len(self.searched) :]
+
+
+AUTO = "auto"
+FEWEST_TO_SPLIT = 60
+"""With fewer questions than this, ``auto`` holds out none: neither part would tell configurations apart."""
+
+
+def number_held_out(holdout: int | str, count: int) -> int:
+    """How many of so many questions are held out: as asked, or a third for ``auto``."""
+    if holdout == AUTO:
+        return count // 3 if count >= FEWEST_TO_SPLIT else 0
+    return int(holdout)
+
+
+def order(questions: Sequence[Question], seed: int, size: int, holdout: int = 0) -> Order:
+    """Shuffle the questions, stratified by document, hold out the last ones, and cut both into blocks.
+
+    Args:
+        questions: The questions.
+        seed: Another seed gives another order.
+        size: Questions in a block.
+        holdout: So many are held out; since all before them hold the documents in proportion, so do they.
+
+    Raises:
+        ConfigError: The size is not positive, or all questions would be held out.
+    """
+    if not 0 <= holdout < len(questions):
+        raise ConfigError(f"holdout is {holdout}; there are {len(questions)} questions, leave some for the search")
+    shuffled = stratified_order(questions, seed)
+    split = len(questions) - holdout
+    return Order(blocks(shuffled[:split], size), blocks(shuffled[split:], size))
+
+
 class _Slot(NamedTuple):
     """The steps between which a question must come for its document to stay in proportion."""
 
@@ -75,11 +117,12 @@ class _Slot(NamedTuple):
 def _by_document(questions: Iterable[Question]) -> Mapping[str, list[Question]]:
     groups: dict[str, list[Question]] = defaultdict(list)
     for question in sorted(questions, key=lambda question: question.id):
-        groups[_document(question)].append(question)
+        groups[document_of(question)].append(question)
     return groups
 
 
-def _document(question: Question) -> str:
+def document_of(question: Question) -> str:
+    """The document of its first reference, else the first of its documents, else the empty string."""
     if question.references:
         return question.references[0].document
     return question.documents[0] if question.documents else ""

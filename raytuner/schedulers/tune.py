@@ -34,6 +34,8 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
         if payload is None:
             return str(TrialScheduler.CONTINUE)
         number = payload.number
+        if payload.held_out:
+            return str(TrialScheduler.STOP if payload.ended else TrialScheduler.CONTINUE)
         if number not in self._rule.running:
             self._rule.begin(number)
         for position, report in enumerate(payload.reports, 1):
@@ -51,4 +53,6 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A worker was lost."""
+        if trial.config.get("held_out"):
+            return
         self._rule.end(trial.config["number"], failed=True)

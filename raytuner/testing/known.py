@@ -40,10 +40,10 @@ KNOWN: dict[str, Known] = {
         },
         seeds=RANDOM_SEEDS,
     ),
-    "ax": Known(seeds=3),  # seconds for each suggestion, as of the next ones
+    "ax": Known(seeds=1),  # seconds for each suggestion, as of the next ones
     "bayesopt": Known(seeds=3),
     "smac": Known(seeds=3),
-    "hebo": Known(seeds=3),
+    "hebo": Known(seeds=1),
     "sigopt": Known(
         {
             "test_regret_on_a_conditional_function": "0.0625, at random 0.0505: it does not know conditions",

@@ -1,0 +1,171 @@
+"""What the held-out questions say of the leaders of a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from raytuner.goals import Goal
+from raytuner.stats import holm, mean_interval, p_above_zero, questions_needed
+
+LEADERS = 5
+"""So many of the best configurations are confirmed, beside the default."""
+LEVEL = 0.05
+"""A difference with a corrected p-value up to this is more than chance."""
+
+Values = Mapping[str, Mapping[str, float]]  # question -> metric -> value
+
+
+class Difference(BaseModel):
+    """By how much one configuration is better than another on the held-out questions.
+
+    Attributes:
+        mean: The mean difference of the first objective, above 0 if it is better.
+        low: The lower end of its 95% interval; see `raytuner.stats.mean_interval`.
+        high: The upper end.
+        p: The one-sided p-value that it is not better, corrected for the number of leaders; see `raytuner.stats.holm`.
+        needed: How many questions it would take to tell the two apart; None if they are equal.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    needed: int | None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is more than chance."""
+        return self.p <= LEVEL
+
+
+class HeldOut(BaseModel):
+    """A configuration on the held-out questions.
+
+    Attributes:
+        trial: Its number.
+        score: The mean of the first objective.
+        metrics: The means of all metrics.
+        versus_default: By how much it is better than the default; None for the default itself, or without one.
+        behind: By how much the best on these questions is better; None for that one, and for the default.
+    """
+
+    trial: int
+    score: float
+    metrics: dict[str, float]
+    versus_default: Difference | None = None
+    behind: Difference | None = None
+
+
+class Confirmation(BaseModel):
+    """What the held-out questions say.
+
+    Attributes:
+        questions: How many there are.
+        documents: Of how many documents; None if that is not known.
+        results: The leaders and the default, best first.
+        ties: The numbers of the leaders that cannot be told apart from the best of them, cheapest first.
+    """
+
+    questions: int
+    documents: int | None
+    results: list[HeldOut]
+    ties: list[int]
+
+    def of(self, trial: int) -> HeldOut | None:
+        """The result of a trial."""
+        return next((found for found in self.results if found.trial == trial), None)
+
+
+def confirm(
+    goal: Goal,
+    values: Mapping[int, Values],
+    *,
+    chosen: Sequence[int],
+    default: int | None,
+    seconds: Mapping[int, float],
+    documents: Mapping[str, str],
+) -> Confirmation | None:
+    """Compare the leaders of a search on the held-out questions.
+
+    Args:
+        goal: The first objective.
+        values: For each leader, and the default, what it scored on each of the held-out questions.
+        chosen: The numbers of the leaders, of which there are values; the default may be one of them.
+        default: The number of the default configuration.
+        seconds: How long each took, to tell which is cheaper.
+        documents: The document of each question.
+
+    Returns:
+        The comparison; None if there is nothing to compare.
+    """
+    table = _Table(goal, values, documents)
+    leaders = sorted(chosen, key=table.rank)
+    if not leaders or not table.questions:
+        return None
+    compared = [number for number in leaders if number != default]
+    versus = {}
+    if default is not None and default in values:
+        versus = _against(table, {number: (number, default) for number in compared})
+    best, *others = leaders
+    behind = _against(table, {number: (best, number) for number in others})
+    ties = [best, *(number for number in others if not behind[number].is_sure)]
+    results = [
+        HeldOut(
+            trial=number,
+            score=goal.loss(table.mean(number)),
+            metrics=table.means(number),
+            versus_default=versus.get(number),
+            behind=behind.get(number),
+        )
+        for number in sorted(values, key=table.rank)
+    ]
+    known = len(set(documents.values())) if documents else None
+    cheapest = sorted(ties, key=lambda number: (table.means(number).get("chunk_tokens", 0.0), seconds[number], number))
+    return Confirmation(questions=len(table.questions), documents=known, results=results, ties=cheapest)
+
+
+class _Table:
+    """The losses of the first objective on the questions that all have."""
+
+    def __init__(self, goal: Goal, values: Mapping[int, Values], documents: Mapping[str, str]) -> None:
+        shared = [set(found) for found in values.values()]
+        self.questions = sorted(set.intersection(*shared)) if shared else []
+        self.groups = [documents[question] for question in self.questions] if documents else []
+        self._values = values
+        self._losses = {
+            number: np.array([goal.loss(found[question][goal.metric]) for question in self.questions])
+            for number, found in values.items()
+        }
+
+    def mean(self, number: int) -> float:
+        return float(self._losses[number].mean())
+
+    def rank(self, number: int) -> tuple[float, int]:
+        return self.mean(number), number
+
+    def means(self, number: int) -> dict[str, float]:
+        rows = [self._values[number][question] for question in self.questions]
+        return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+    def better(self, one: int, other: int) -> NDArray[np.float64]:
+        """By how much one is better on each question."""
+        difference: NDArray[np.float64] = self._losses[other] - self._losses[one]
+        return difference
+
+
+def _against(table: _Table, pairs: Mapping[int, Sequence[int]]) -> dict[int, Difference]:
+    """For each pair by how much the first is better, with p-values corrected for the number of pairs."""
+    found = {number: table.better(one, other) for number, (one, other) in pairs.items()}
+    p_values = holm([p_above_zero(better, table.groups) for better in found.values()])
+    differences = {}
+    for (number, better), p in zip(found.items(), p_values, strict=True):
+        interval = mean_interval(better, table.groups)
+        differences[number] = Difference(
+            mean=float(better.mean()), low=interval.low, high=interval.high, p=p, needed=questions_needed(better)
+        )
+    return differences

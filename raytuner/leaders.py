@@ -1,0 +1,83 @@
+"""Which trials of a search are confirmed on held-out questions, and when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from raytuner.confirm import LEADERS, Confirmation, confirm
+from raytuner.objective import Objective
+from raytuner.search.options import SearchOptions
+from raytuner.study import Study
+
+SPARE = 1.5
+"""So many times the time that confirming should take is kept of a time budget."""
+
+
+class Leaders:
+    """Chooses what is confirmed: the best trials of a search, and the default configuration.
+
+    Args:
+        study: The search.
+        objective: With held-out questions.
+        options: How it is searched.
+        default: The number of the default configuration's trial.
+    """
+
+    def __init__(self, study: Study, objective: Objective, options: SearchOptions, default: int | None) -> None:
+        self._study = study
+        self._objective = objective
+        self._budget = options.time_budget_s
+        self._default = default
+
+    def after(self, searcher: Any) -> Any:
+        """A searcher that hands out the leaders once more, when another one has ended."""
+        from raytuner.schedulers.confirming import ConfirmingSearcher
+
+        first = math.ceil((self._objective.total or 0) / self._objective.block_size)
+        return ConfirmingSearcher(searcher, first, self.numbers, self.is_late)
+
+    def numbers(self, points: Mapping[int, Any]) -> list[int]:
+        """The numbers of the trials to confirm, of those with a point."""
+        default = self._study.trials.get(self._default) if self._default is not None else None
+        chosen = leading(self._study)
+        if default is not None and default.finished and default.error is None:
+            chosen.append(default.number)
+        return [number for number in dict.fromkeys(chosen) if number in points]
+
+    def is_late(self) -> bool:
+        """Whether the rest of the time budget is needed to confirm."""
+        ended = [trial for trial in self._study.trials.values() if trial.finished and trial.questions]
+        if self._budget is None or not ended:
+            return False
+        each = sum(trial.seconds for trial in ended) / sum(len(trial.questions) for trial in ended)
+        return self._study.seconds + SPARE * each * self._objective.holdout * (LEADERS + 1) > self._budget
+
+
+def leading(study: Study) -> list[int]:
+    """The numbers of the best trials within the limits."""
+    return [trial.number for trial in study.scored if not study.breaches(trial)][:LEADERS]
+
+
+def confirmed(study: Study, documents: Mapping[str, str], default: int | None) -> Confirmation | None:
+    """What the held-out questions say of a search that has ended.
+
+    Args:
+        study: The search.
+        documents: The document of each question.
+        default: The number of the default configuration's trial.
+
+    Returns:
+        None if none of the leaders has answered all of them.
+    """
+    most = max((len(trial.held_out) for trial in study.trials.values()), default=0)
+    values = {n: trial.held_out for n, trial in study.trials.items() if most and len(trial.held_out) == most}
+    return confirm(
+        study.goals[0],
+        values,
+        chosen=[number for number in leading(study) if number in values],
+        default=default,
+        seconds={number: study.trials[number].seconds for number in values},
+        documents=documents,
+    )

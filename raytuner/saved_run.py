@@ -1,0 +1,84 @@
+"""A run folder read back."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from raytuner.confirm import Confirmation
+from raytuner.errors import DataError
+from raytuner.results import TunedResult
+from raytuner.run_folder import HELD_OUT, goals_of, read_run
+from raytuner.study import Study, Trial
+from raytuner.trial_log import is_complete, read_log
+
+
+def load_study(folder: Path) -> Study:
+    """Read a run folder back; nothing in it is imported or run.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The study as it was logged; it writes nothing more.
+
+    Raises:
+        DataError: It is no run folder, or it is damaged.
+    """
+    run = read_run(folder)
+    study = Study(run["metric"], run["mode"], goals=goals_of(run, folder))
+    study.folder = folder
+    rows = [row for row in read_log(folder) if is_complete(row, folder)]
+    for row in rows:
+        if row["kind"] == "trial":
+            metrics = {name: math.nan if value is None else value for name, value in row["metrics"].items()}
+            study.trials[row["trial"]] = Trial(
+                row["trial"],
+                row["params"],
+                metrics,
+                seconds=row["seconds"],
+                error=row["error"],
+                finished=True,
+                stopped=row.get("stopped"),
+                told=row.get("told") or {},
+            )
+    for row in rows:
+        if row["kind"] in ("block", "held_out") and row["trial"] in study.trials:
+            trial = study.trials[row["trial"]]
+            (trial.questions if row["kind"] == "block" else trial.held_out).update(row["values"])
+    return study
+
+
+def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
+    """The result of a study that was read back.
+
+    Args:
+        study: From `load_study`.
+        run: What the run folder's ``run.json`` holds.
+
+    Raises:
+        AllTrialsFailedError: No trial succeeded.
+    """
+    result = study.result(default=run.get("default_trial"), ended=run.get("ended") or run.get("stopped"))
+    result.seconds = run.get("seconds")
+    result.interrupted = bool(run.get("interrupted"))
+    result.notes = list(run.get("notes", ()))
+    result.confirmation = _confirmation(study.folder)
+    return result
+
+
+def _confirmation(folder: Path | None) -> Confirmation | None:
+    """What was written of the held-out questions.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    if folder is None or not (folder / HELD_OUT).is_file():
+        return None
+    try:
+        return Confirmation.model_validate_json((folder / HELD_OUT).read_bytes())
+    except ValidationError:
+        raise DataError(f"{folder / HELD_OUT} is damaged; restore the file or remove it") from None
