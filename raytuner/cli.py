@@ -182,7 +182,9 @@ def _headline(plan: Any) -> str:
     count = "?" if plan.total is None else plan.total
     read = {"questions": plan.objective.questions, "documents": plan.objective.documents}
     numbers = ", ".join(f"{name}: {len(found)}" for name, found in read.items() if found)
-    searched = f"{plan.search}, trials: {count} ({plan.why}); {described(plan.goals)}"
+    held_out = getattr(plan.objective, "holdout", 0)
+    numbers += f", of the questions held out: {held_out}" if held_out else ""
+    searched = f"{plan.search}, trials: {count} ({plan.why}); {plan.scheduler}; {described(plan.goals)}"
     return f"{searched}; {numbers}" if numbers else searched
 
 

@@ -109,7 +109,8 @@ class SearchConfig(Section):
         options: Options of the algorithm; see `raytuner algorithms`.
         trials: The most configurations; by default the whole grid, 30 for the others.
         seed: Fixes the order of questions and, where the algorithm allows it, of trials.
-        scheduler: What stops trials early: ``fifo`` nothing; see `raytuner.schedulers`.
+        scheduler: What stops trials early; by default ``racing`` for a RAG pipeline with 20 questions or more, else
+            ``fifo``: nothing. See `raytuner.schedulers`.
         scheduler_options: Its options.
         holdout: So many questions are kept from the search to confirm its winner: a number, ``auto`` for a third of 60
             or more, or ``none``.
@@ -120,9 +121,9 @@ class SearchConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    scheduler: SchedulerName = "fifo"
+    scheduler: SchedulerName | None = None
     scheduler_options: dict[str, Any] = Field(default_factory=dict)
-    holdout: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_TRIALS)] = "none"
+    holdout: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_TRIALS)] = "auto"
     concurrency: int | None = Field(default=None, ge=1)
 
 

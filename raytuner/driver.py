@@ -10,11 +10,11 @@ from typing import Any
 
 from raytuner import runtime
 from raytuner.components import begin_run
-from raytuner.goals import Goals, described
+from raytuner.goals import Goal, Goals, described
 from raytuner.leaders import Leaders, confirmed
 from raytuner.objective import Objective
 from raytuner.results import TunedResult
-from raytuner.run_folder import FORMAT, HELD_OUT, RUN, check_parent, new_folder, utc_now, write_json
+from raytuner.run_folder import FORMAT, HELD_OUT, QUESTIONS, RUN, check_parent, new_folder, utc_now, write_json
 from raytuner.run_log import RunLog
 from raytuner.schedulers import FIFO, Rule, check_scheduler, make_rule
 from raytuner.schedulers.batch import Batch
@@ -77,6 +77,8 @@ def search(
         **options.algorithm_options,
     )
     objective.prepare(space)
+    goals = options.goals or [Goal.model_validate({"metric": objective.metric, "mode": options.mode})]
+    rule = _rule(objective, options, searcher, goals, kept=[1] if points else [])
     check_parent(parent)
     runtime.connect(options.address, verbose=verbose)
     folder = new_folder(parent, name)
@@ -84,10 +86,10 @@ def search(
         (folder / file).write_text(text, encoding="utf-8")
     run = _description(name, objective.metric, options, default_trial=1 if points else None)
     write_json(folder / RUN, run)
+    write_json(folder / QUESTIONS, {"documents": objective.question_documents})
     log.open(folder)
     changed = (*listeners, log.on_change)
-    study = Study(objective.metric, options.mode, folder, changed, space.names, goals=options.goals)
-    rule = _rule(objective, options, searcher, study.goals, kept=[1] if points else [])
+    study = Study(objective.metric, options.mode, folder, changed, space.names, goals=goals)
     log.note(
         f"{options.algorithm}, {options.scheduler}, seed {options.seed}; {described(study.goals)}; {run['versions']}"
     )
@@ -115,7 +117,7 @@ def search(
         study.note(f"the winner was not confirmed on the {objective.holdout} held-out questions")
     _record_end(study, folder, run, log, ended=ended, finished=finished)
     result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
-    return result.model_copy(update={"confirmation": confirmation})
+    return result.model_copy(update={"confirmation": confirmation, "documents": objective.question_documents})
 
 
 MAX_AT_ONCE = 10_000

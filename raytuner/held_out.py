@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from raytuner.confirm import Confirmation, Difference
+from raytuner.confirm import Confirmation, Difference, HeldOut
 from raytuner.goals import shown
 from raytuner.results import TunedResult
 from raytuner.stats import FEWEST_CLUSTERS
+
+SHOWN = 3
+"""So many documents are named."""
 
 
 def as_json(result: TunedResult) -> dict[str, Any]:
@@ -27,16 +30,36 @@ def as_json(result: TunedResult) -> dict[str, Any]:
 
 def lines(result: TunedResult, metric: str) -> Iterator[str]:
     """The score on held-out questions, whether it is better than the default's, and what cannot be told apart."""
-    found = result.confirmation
-    if found is None or result.held_out is None:
-        return
+    if result.confirmation is not None and result.held_out is not None:
+        yield from _confirmed(result, result.confirmation, result.held_out, metric)
+    elif result.best_run_result.questions:
+        yield "That is optimistic: it was chosen by these questions, and none were held out"
+    yield from _robustness(result)
+
+
+def _confirmed(result: TunedResult, found: Confirmation, best: HeldOut, metric: str) -> Iterator[str]:
     yield f"That is optimistic: the questions that it was chosen by. On {found.questions} held-out questions:"
-    yield f"Trial {result.best.trial}: {metric} {shown(result.held_out.score)}{_versus(result, found)}"
+    yield f"Trial {result.best.trial}: {metric} {shown(best.score)}{_versus(result, found)}"
     if len(found.ties) > 1:
         yield _ties(result, found)
     if found.documents is not None and found.documents < FEWEST_CLUSTERS:
         documents = "1 document" if found.documents == 1 else f"{found.documents} documents"
         yield f"The questions are about {documents}: this says nothing of how it does on others"
+
+
+def _robustness(result: TunedResult) -> Iterator[str]:
+    """How much the winner of the search depends on the questions."""
+    found = result.robustness
+    if found is None:
+        return
+    best = result.best_run_result.trial
+    rival = next((f"; trial {number} in {share:.0%}" for number, share in found.rivals.items()), "")
+    yield f"Trial {best} would win in {found.win_share:.0%} of the draws of such questions{rival}"
+    others = found.other_winners(best)
+    if others:
+        named = ", ".join(f"trial {one.trial} without {one.document}" for one in others[:SHOWN])
+        more = f", and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        yield f"It depends on the documents: {named}{more} would win"
 
 
 def _versus(result: TunedResult, found: Confirmation) -> str:

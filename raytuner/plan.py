@@ -15,14 +15,14 @@ from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, load_documents, progress_bar
 from raytuner.documents.reader import check_reading
 from raytuner.errors import ConfigError, SpaceError, UserError, quoted
-from raytuner.goals import Goal
+from raytuner.goals import Goal, are_plain
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import parameters as stages
 from raytuner.plan_objective import goals_of, make_objective
 from raytuner.rag import RagObjective
 from raytuner.results import TunedResult
-from raytuner.schedulers import check_scheduler
+from raytuner.schedulers import FEWEST, FIFO, RACING, check_scheduler
 from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
@@ -44,6 +44,7 @@ class Plan:
         space: The search space.
         default: The default configuration, which is trial 1.
         search: The name of the search algorithm.
+        scheduler: The name of what stops trials early.
         trials: The most trials; None is the whole grid.
         why: Why this algorithm and number.
         models: The names of the embedding models and LLMs that some configuration uses.
@@ -57,6 +58,7 @@ class Plan:
     space: SearchSpace
     default: Params
     search: str
+    scheduler: str
     trials: int | None
     why: str
     models: Sequence[str]
@@ -120,7 +122,11 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
     search, trials, why = _choose(config, space)
     embeddings, llms = objective.models(space)
     check_search(search, space, config.search.options)
-    check_scheduler(config.search.scheduler, config.search.scheduler_options, goals_of(config, objective))
+    goals = goals_of(config, objective)
+    scheduler = _scheduler(config, objective)
+    check_scheduler(scheduler, config.search.scheduler_options, goals)
+    if isinstance(objective, RagObjective):
+        _warn_of_metric(goals, space)
     objective.warn(embeddings)
     return Plan(
         config=config,
@@ -128,6 +134,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
         space=space,
         default=default,
         search=search,
+        scheduler=scheduler,
         trials=trials,
         why=why,
         models=(*sorted(embeddings), *sorted(llms)),
@@ -198,7 +205,7 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         address=config.run.address,
         algorithm_options=config.search.options,
         goals=plan.goals,
-        scheduler=config.search.scheduler,
+        scheduler=plan.scheduler,
         scheduler_options=config.search.scheduler_options,
     )
     with config.named_in_errors():
@@ -317,6 +324,36 @@ def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, st
     if any(parameter.size() is None for parameter in space.parameters.values()):
         count = "endless"
     return "auto", most, f"the space has {count} configurations, more than {most}: a model chooses"
+
+
+def _scheduler(config: TuneConfig, objective: RagObjective | OwnObjective) -> str:
+    """What stops trials early: racing for a RAG pipeline with enough questions, if nothing else is asked for."""
+    asked = config.search.scheduler
+    if not isinstance(objective, RagObjective):
+        return asked or FIFO
+    if objective.total >= FEWEST:
+        return asked or RACING
+    if asked not in (None, FIFO):
+        logger.warning(
+            "%s needs %d questions, there are %d: every trial runs to its end", asked, FEWEST, objective.total
+        )
+    return FIFO
+
+
+GROWING = ("recall", "hit_rate", "span_recall")
+"""Metrics that never fall with more context."""
+
+
+def _warn_of_metric(goals: Sequence[Goal], space: SearchSpace) -> None:
+    """Warn of a metric that prefers whatever retrieves most."""
+    sizes = [name for name in ("top_k", "chunk_size") if name in space.parameters]
+    if are_plain(goals) and goals[0].metric in GROWING and sizes:
+        logger.warning(
+            "%s never falls with more context: alone it prefers the largest %s; use span_f1 or span_iou, or limit "
+            "chunk_tokens in objectives",
+            goals[0].metric,
+            " and ".join(sizes),
+        )
 
 
 def _skipped(space: SearchSpace) -> int | None:

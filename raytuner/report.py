@@ -38,6 +38,7 @@ def as_json(result: TunedResult) -> dict[str, Any]:
             "best": _configuration(result.best),
             "default": _configuration(result.default) if result.default else None,
             **({"held_out": held_out.as_json(result)} if result.confirmation else {}),
+            **({"robustness": robust.model_dump()} if (robust := result.robustness) else {}),
             "trials": result.trials,
             "failed": len(result.failed),
             "stopped": len(result.stopped),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from raytuner.confirm import Confirmation, Difference, HeldOut
 from raytuner.goals import Goal
 from raytuner.standing import Standing, standing
+
+if TYPE_CHECKING:
+    from raytuner.robustness import Robustness
 
 
 class RunResult(BaseModel):
@@ -104,6 +107,7 @@ class TunedResult(BaseModel):
         notes: Remarks on the run, e.g. how many texts were longer than a model's window.
         objectives: What was optimised: metrics, modes and limits.
         confirmation: What the held-out questions say, where there are any.
+        documents: The document of each question, where that is known.
     """
 
     run_results: list[RunResult]
@@ -119,6 +123,7 @@ class TunedResult(BaseModel):
     notes: list[str] = Field(default_factory=list)
     objectives: list[Goal] = Field(default_factory=list)
     confirmation: Confirmation | None = None
+    documents: dict[str, str] = Field(default_factory=dict)
 
     @property
     def best(self) -> RunResult:
@@ -145,6 +150,13 @@ class TunedResult(BaseModel):
     def versus_default(self) -> Difference | None:
         """By how much `best` is better than the default configuration on the held-out questions."""
         return None if self.held_out is None else self.held_out.versus_default
+
+    @property
+    def robustness(self) -> Robustness | None:
+        """How much `best_run_result` depends on which questions there were; None for several objectives."""
+        from raytuner.robustness import robustness
+
+        return robustness(self.objectives[0], self.run_results, self.documents) if len(self.objectives) == 1 else None
 
     @property
     def best_run_result(self) -> RunResult:

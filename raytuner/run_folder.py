@@ -21,6 +21,7 @@ from raytuner.naming import name_of
 LOG = "log.jsonl"
 RUN = "run.json"
 HELD_OUT = "held_out.json"
+QUESTIONS = "questions.json"
 
 FORMAT = 3
 """Raised when what a run folder holds changes so that older versions would misread it."""

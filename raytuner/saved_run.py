@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from raytuner.confirm import Confirmation
 from raytuner.errors import DataError
 from raytuner.results import TunedResult
-from raytuner.run_folder import HELD_OUT, goals_of, read_run
+from raytuner.run_folder import HELD_OUT, QUESTIONS, goals_of, read_run
 from raytuner.study import Study, Trial
 from raytuner.trial_log import is_complete, read_log
 
@@ -67,7 +68,23 @@ def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
     result.interrupted = bool(run.get("interrupted"))
     result.notes = list(run.get("notes", ()))
     result.confirmation = _confirmation(study.folder)
+    result.documents = _documents(study.folder)
     return result
+
+
+def _documents(folder: Path | None) -> dict[str, str]:
+    """The documents of the questions; none of runs of before.
+
+    Raises:
+        DataError: What was written is damaged.
+    """
+    if folder is None or not (folder / QUESTIONS).is_file():
+        return {}
+    try:
+        found = json.loads((folder / QUESTIONS).read_text(encoding="utf-8"))["documents"]
+        return {str(name): str(document) for name, document in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{folder / QUESTIONS} is damaged; restore the file or remove it") from None
 
 
 def _confirmation(folder: Path | None) -> Confirmation | None:

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from raytuner.stats import knee, moderated_t, nondominated_ranks, pareto_front
+from raytuner.stats import (
+    holm,
+    knee,
+    mean_interval,
+    moderated_t,
+    nondominated_ranks,
+    p_above_zero,
+    pareto_front,
+    questions_needed,
+    win_shares,
+)
 
 MODES = st.lists(st.sampled_from(["max", "min"]), min_size=1, max_size=4)
 # Few different values, so that many are equal.
@@ -126,3 +136,73 @@ def test_the_deviation_moves_towards_the_others_and_the_rest_of_the_questions() 
     assert moderated_t(row, deviation=0.0, weight=0, population=8)[0] == pytest.approx(plain * math.sqrt(2))
     assert moderated_t(row, deviation=0.0, weight=0, population=4)[0] == math.inf, "all of the questions are known"
     assert math.isnan(moderated_t([0, 0, 0], deviation=0, weight=8)[0])
+
+
+def test_an_interval_is_that_of_scipy_and_holds_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for seed in range(300):
+        values = rng.exponential(1.0, 60) - 0.5
+        low, high = mean_interval(values, resamples=600, seed=seed)
+        held += low <= 0.5 <= high
+    assert 0.90 <= held / 300 <= 0.98
+
+
+def test_groups_widen_an_interval_and_a_p_value() -> None:
+    rng = np.random.default_rng(1)
+    effects = np.repeat(rng.normal(0, 1, 20), 10)  # values of a group are alike
+    values = effects + rng.normal(0, 0.1, 200) + 0.3
+    groups = [f"g{at // 10}" for at in range(200)]
+    plain, grouped = mean_interval(values), mean_interval(values, groups)
+    assert grouped.high - grouped.low > 2 * (plain.high - plain.low)
+    assert p_above_zero(values, groups) > p_above_zero(values)
+    few = [f"g{at // 100}" for at in range(200)]
+    assert mean_interval(values, few) == plain, "two groups say nothing of groups"
+
+
+def test_intervals_of_what_does_not_vary() -> None:
+    assert mean_interval([0.25] * 5) == (0.25, 0.25)
+    assert mean_interval([0.25]) == (0.25, 0.25)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=30))
+def test_a_p_value_is_that_of_scipys_t_test(values: list[float]) -> None:
+    found = p_above_zero(values)
+    if np.std(values) > 1e-6:
+        assert found == pytest.approx(stats.ttest_1samp(values, 0, alternative="greater").pvalue, abs=1e-9)
+
+
+def test_p_values_of_what_does_not_vary() -> None:
+    assert [p_above_zero(values) for values in ([0.1] * 4, [-0.1] * 4, [0.0] * 4, [0.3], [])] == [0, 1, 1, 1, 1]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_by_its_definition(p_values: list[float]) -> None:
+    found = holm(p_values)
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, at in enumerate(order):
+        steps = [min(1.0, (len(p_values) - step) * p_values[order[step]]) for step in range(rank + 1)]
+        assert found[at] == max(steps)
+
+
+def test_with_as_many_questions_as_are_needed_the_power_is_as_asked() -> None:
+    rng = np.random.default_rng(2)
+    pilot = rng.normal(0.05, 0.2, 100_000)
+    count = questions_needed(pilot)
+    assert count == pytest.approx(126, abs=8)  # (1.96 + 0.84)^2 * 16
+    found = sum(stats.ttest_1samp(rng.normal(0.05, 0.2, count), 0).pvalue < 0.05 for _ in range(600)) / 600
+    assert 0.75 <= found <= 0.85
+    assert questions_needed([0.0, 0.0]) is None
+    assert questions_needed([0.1]) is None
+    assert questions_needed([0.1, 0.1]) == 2
+
+
+def test_win_shares() -> None:
+    rng = np.random.default_rng(3)
+    base = rng.normal(0.5, 0.2, 200)
+    table = [base, base + rng.normal(0, 0.1, 200), base - 0.2]
+    shares = win_shares(table)
+    assert sum(shares) == pytest.approx(1)
+    assert 0.02 < shares[0] < 0.98
+    assert shares[2] == 0
+    assert win_shares([[1.0, 0.0], [1.0, 0.0]]) == [1, 0]

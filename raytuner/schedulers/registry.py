@@ -39,7 +39,9 @@ class Scheduler:
         return self.make is self.at_once
 
 
-FIFO = "fifo"
+FIFO, RACING = "fifo", "racing"
+FEWEST = 20
+"""With fewer questions than this, a race would be decided by chance."""
 
 SCHEDULERS: dict[str, Scheduler] = {
     found.name: found
