@@ -41,7 +41,7 @@ class Leaders:
     def numbers(self, points: Mapping[int, Any]) -> list[int]:
         """The numbers of the trials to confirm, of those with a point."""
         default = self._study.trials.get(self._default) if self._default is not None else None
-        chosen = leading(self._study)
+        chosen = leading(self._study, self._default)
         if default is not None and default.finished and default.error is None:
             chosen.append(default.number)
         return [number for number in dict.fromkeys(chosen) if number in points]
@@ -55,9 +55,10 @@ class Leaders:
         return self._study.seconds + SPARE * each * self._objective.holdout * (LEADERS + 1) > self._budget
 
 
-def leading(study: Study) -> list[int]:
-    """The numbers of the best trials within the limits."""
-    return [trial.number for trial in study.scored if not study.breaches(trial)][:LEADERS]
+def leading(study: Study, default: int | None) -> list[int]:
+    """The numbers of the best trials within the limits; the default is one of them only if it won the search."""
+    found = [trial.number for trial in study.scored if not study.breaches(trial)]
+    return [number for at, number in enumerate(found) if at == 0 or number != default][:LEADERS]
 
 
 def confirmed(study: Study, documents: Mapping[str, str], default: int | None) -> Confirmation | None:
@@ -76,7 +77,7 @@ def confirmed(study: Study, documents: Mapping[str, str], default: int | None) -
     return confirm(
         study.goals[0],
         values,
-        chosen=[number for number in leading(study) if number in values],
+        chosen=[number for number in leading(study, default) if number in values],
         default=default,
         seconds={number: study.trials[number].seconds for number in values},
         documents=documents,
