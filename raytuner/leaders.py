@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from raytuner.confirm import LEADERS, Confirmation, confirm
+from raytuner.confirm import LEADERS, LEVEL, Confirmation, confirm
 from raytuner.objective import Objective
 from raytuner.search.options import SearchOptions
-from raytuner.study import Study
+from raytuner.stats import p_above_zero
+from raytuner.study import Study, Trial
 
 SPARE = 1.5
 """So many times the time that confirming should take is kept of a time budget."""
@@ -56,9 +57,24 @@ class Leaders:
 
 
 def leading(study: Study, default: int | None) -> list[int]:
-    """The numbers of the best trials within the limits; the default is one of them only if it won the search."""
-    found = [trial.number for trial in study.scored if not study.breaches(trial)]
-    return [number for at, number in enumerate(found) if at == 0 or number != default][:LEADERS]
+    """The numbers of the best trials within the limits, best first.
+
+    What is surely behind the best of one objective on the questions of the search is none of them: held-out questions,
+    which are fewer, may not tell the two apart. The default is one only if it won the search.
+    """
+    ranked = [trial for trial in study.scored if not study.breaches(trial)]
+    others = [one for one in ranked[1:] if one.number != default and not _is_behind(study, one, ranked[0])]
+    return [trial.number for trial in (*ranked[:1], *others)][:LEADERS]
+
+
+def _is_behind(study: Study, one: Trial, best: Trial) -> bool:
+    """Whether a paired t test holds a trial for worse than the best."""
+    if len(study.goals) > 1:
+        return False
+    goal = study.goals[0]
+    shared = [question for question in one.questions if question in best.questions]
+    values = [(one.questions[name][goal.metric], best.questions[name][goal.metric]) for name in shared]
+    return p_above_zero([goal.loss(mine) - goal.loss(theirs) for mine, theirs in values]) <= LEVEL
 
 
 def confirmed(study: Study, documents: Mapping[str, str], default: int | None) -> Confirmation | None:

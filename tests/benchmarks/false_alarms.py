@@ -16,10 +16,11 @@ import common
 import numpy as np
 from numpy.typing import NDArray
 
-from raytuner.confirm import LEADERS, confirm
+from raytuner.confirm import LEADERS, LEVEL, confirm
 from raytuner.goals import Goal
 from raytuner.objective import Values
 from raytuner.schedulers.batch import BatchRace
+from raytuner.stats import p_above_zero
 
 SEARCHES = 1000
 CONFIGURATIONS = 24
@@ -50,7 +51,8 @@ def simulate(seed: int) -> Outcome:
     costs = rng.permutation(CONFIGURATIONS).astype(float)
     finished = _race(scores[:, :SEARCHED])
     ranked = sorted(finished, key=lambda number: -scores[number - 1, :SEARCHED].mean())
-    leaders = [number for at, number in enumerate(ranked) if at == 0 or number != DEFAULT][:LEADERS]
+    others = [number for number in ranked[1:] if number != DEFAULT and not _is_behind(scores, number, ranked[0])]
+    leaders = [ranked[0], *others][:LEADERS]
     held = {number: _values(scores[number - 1, SEARCHED:], costs[number - 1]) for number in {*leaders, DEFAULT}}
     found = confirm(GOAL, held, chosen=leaders, default=DEFAULT, seconds=dict.fromkeys(held, 1.0), documents={})
     assert found is not None
@@ -61,6 +63,11 @@ def simulate(seed: int) -> Outcome:
         return Outcome(False, None)
     difference = true[best.trial - 1] - true[DEFAULT - 1]
     return Outcome(versus.is_sure, bool(versus.low <= difference <= versus.high))
+
+
+def _is_behind(scores: NDArray[np.float64], one: int, best: int) -> bool:
+    """As `raytuner.leaders.leading` has it."""
+    return p_above_zero(scores[best - 1, :SEARCHED] - scores[one - 1, :SEARCHED]) <= LEVEL
 
 
 def _noise(rng: np.random.Generator) -> NDArray[np.float64]:

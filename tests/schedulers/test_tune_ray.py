@@ -197,3 +197,56 @@ def test_with_a_time_budget_they_come_one_by_one(tmp_path: Path) -> None:
     log = Path(result.run or "", "log.jsonl").read_text().splitlines()
     first = [row["trial"] for row in map(json.loads, log) if row["kind"] == "block"][: QUESTIONS // 8]
     assert set(first) == {1}, "the first one ran to its end before the next one began"
+
+
+class Split(Table):
+    """An objective that holds out its last questions."""
+
+    total = 56
+    holdout = 24
+
+    @property
+    def question_documents(self) -> dict[str, str]:
+        return {f"q{at}": f"d{at % 4}" for at in range(QUESTIONS)}
+
+    def blocks(self, params: dict[str, Any], start: int = 0) -> Iterator[Values]:
+        end = self.total // 8 if start < self.total // 8 else QUESTIONS // 8
+        yield from list(blocks(params))[start:end]
+
+
+@pytest.mark.parametrize("search", ["grid", "random"])
+@pytest.mark.parametrize("scheduler", ["racing", "fifo"])
+def test_leaders_are_confirmed_on_held_out_questions(tmp_path: Path, search: str, scheduler: str) -> None:
+    result = tuner(tmp_path, Split(), search=search, num_samples=12, scheduler=scheduler).tune()
+    assert result.trials == 12
+    found = result.confirmation
+    assert found is not None
+    assert (found.questions, found.documents) == (24, 4)
+    rows = [json.loads(line) for line in Path(result.run or "", "log.jsonl").read_text().splitlines()]
+    searched = {question for row in rows if row["kind"] == "block" for question in row["questions"]}
+    held_out = {question for row in rows if row["kind"] == "held_out" for question in row["questions"]}
+    assert searched == {f"q{at}" for at in range(56)}
+    assert held_out == {f"q{at}" for at in range(56, 80)}
+    for one in found.results:
+        params = next(run.params for run in result.run_results if run.trial == one.trial)
+        assert one.score == pytest.approx(sum(table(params)[56:]) / 24)
+    assert result.best.trial == found.ties[0]
+    again = result_of(load_study(Path(result.run or "")), read_run(Path(result.run or "")))
+    assert again.confirmation == found
+    assert again.documents == Split().question_documents
+    assert again.robustness == result.robustness
+    assert as_text(again, "score", "max") == as_text(result, "score", "max")
+
+
+def test_one_that_fails_on_held_out_questions_is_no_leader(tmp_path: Path) -> None:
+    class Failing(Split):
+        def blocks(self, params: dict[str, Any], start: int = 0) -> Iterator[Values]:
+            if start and params["a"] == 5:
+                raise ValueError("no more")
+            yield from super().blocks(params, start)
+
+    result = tuner(tmp_path, Failing(), num_samples=30).tune()
+    assert result.best_run_result.params["a"] == 5
+    assert result.confirmation is None
+    assert any("failed on the held-out questions: ValueError: no more" in note for note in result.notes)
+    assert "the winner was not confirmed on the 24 held-out questions" in result.notes
