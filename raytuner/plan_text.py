@@ -176,7 +176,9 @@ def _questions(plan: Plan) -> str:
         return "none"
     blocks = "" if isinstance(plan.objective, OwnObjective) else f", in blocks of {plan.config.objective.block_size}"
     unchecked = "" if plan.complete else ", not yet compared with the documents"
-    return f"{len(plan.objective.questions)}{blocks}{unchecked}"
+    held_out = getattr(plan.objective, "holdout", 0)
+    kept = f", {held_out} of them held out" if held_out else ""
+    return f"{len(plan.objective.questions)}{blocks}{kept}{unchecked}"
 
 
 def _objective(plan: Plan, goal: Goal) -> str:

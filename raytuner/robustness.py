@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,9 +67,8 @@ def robustness(goal: Goal, results: Sequence[RunResult], documents: Mapping[str,
     questions = sorted(set.intersection(*(set(result.questions) for result in complete)))
     if not questions:
         return None
-    table = -np.array(
-        [[goal.loss(result.questions[question][goal.metric]) for question in questions] for result in complete]
-    )
+    known = [[result.questions[question].get(goal.metric, math.nan) for question in questions] for result in complete]
+    table = -np.array([[goal.loss(value) for value in row] for row in known])
     if np.isnan(table).any():
         return None
     numbers = [result.trial or 0 for result in complete]

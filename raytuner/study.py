@@ -126,7 +126,7 @@ class Study:
             trial.metrics = dict(report.metrics)
         else:  # which may be of the questions since it went on
             trial.means.add(report.block.values)
-            trial.metrics = trial.means.values()
+            trial.metrics = {**report.metrics, **trial.means.values()}
         trial.metadata = report.metadata
         trial.returned_params = report.params
         if report.block is not None:

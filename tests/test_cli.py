@@ -110,6 +110,7 @@ def test_plan_shows_what_is_used_again_and_why_not(config: Path) -> None:
 @pytest.mark.usefixtures("empty_cache")
 def test_plan_counts_what_is_there_of_the_questions(tmp_path: Path) -> None:
     settings = ["--set", "objective.metric=semantic_similarity", "--set", "pipeline.retriever=vector"]
+    settings += ["--set", "search.holdout=none"]
     config = tmp_path / "answered.yaml"
     config.write_text(
         "documents: builtin:quickstart\nquestions: builtin:quickstart\nspace: {top_k: [1, 2]}\n"
@@ -198,7 +199,7 @@ def test_large_spaces_are_searched_by_a_model(config: Path) -> None:
         (["plan", "CONFIG", "--set", "objective.metric=ndgc"], "did you mean 'ndcg'"),
         (["plan", "CONFIG", "--set", "documents=nowhere"], "nowhere"),
         (["plan", "CONFIG", "--set", "pipeline.chunk_overlap=400"], "no configuration of the space is valid"),
-        (["plan", "CONFIG", "--set", "search.holdout=auto"], "search.holdout"),
+        (["plan", "CONFIG", "--set", "search.holdout=some"], "search.holdout"),
         (["plan", "CONFIG", "--search", "null"], "unknown search algorithm 'null'"),
         (["plan", ""], "'' cannot be a path"),
         (["plan", "x" * 5000], "xxx' cannot be a path"),

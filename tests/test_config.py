@@ -18,7 +18,7 @@ def test_defaults() -> None:
     assert config.questions.paths == ["/base/q.jsonl"]
     assert (config.pipeline, config.space) == ({}, {})
     assert config.search.name is None
-    assert (config.search.seed, config.search.scheduler, config.search.holdout) == (0, "fifo", "none")
+    assert (config.search.seed, config.search.scheduler, config.search.holdout) == (0, None, "auto")
     assert (config.objective.metric, config.objective.mode, config.objective.block_size) == (None, None, 8)
     assert config.run.address is None
 

@@ -90,13 +90,14 @@ def test_as_text(result: TunedResult) -> None:
         ["2", "2", "0.1000", "50.0"],
         ["1", "1", "0.4000", "600.0", "default"],
     ]
-    assert lines[6:10] == [
+    assert lines[6:11] == [
         "Objectives: recall, max; tokens, min, at most 1500",
         "Pareto front: 3 of 6 configurations, dominated by none",
         "Knee: trial 5 has recall 0.8000, tokens 500.0; the default has recall 0.4000, tokens 600.0",
+        "That is optimistic: it was chosen by these questions, and none were held out",
         "  top_k: 5",
     ]
-    assert lines[11:14] == [
+    assert lines[12:15] == [
         "beyond a limit: 2 of 6 configurations",
         "  trial 6: tokens 1600.0, more than 1500",
         "  trial 4: tokens 2000.0, more than 1500",

@@ -82,6 +82,7 @@ def test_reading_back_gives_the_same_result(folder: Path) -> None:
         "best": {"params": {"top_k": 2}, "score": 0.75, "metrics": {"score": 0.75}},
         "default": {"params": {"top_k": 1}, "score": 0.5, "metrics": {"score": 0.5}},
         "trials": 3,
+        "robustness": {"win_share": 1.0, "rivals": {}, "without": []},
         "failed": 1,
         "stopped": 0,
         "run": str(folder),

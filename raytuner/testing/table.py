@@ -36,23 +36,36 @@ class Row:
         return cls([NOT_RUN] * len(all_tests()), [NOT_RUN] * len(FIGURES))
 
 
-def run(search: str, say: Callable[[str], None] = lambda line: None) -> Row:
+def run(
+    search: str,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    known: Row | None = None,
+    keep: Callable[[Row], None] = lambda row: None,
+) -> Row:
     """Run all tests on one algorithm, without pytest.
 
     Args:
         search: Its name.
         say: Is told what came of each test, with the seconds that it took.
+        known: What is known already: only tests that were not run are run.
+        keep: Is given the row after each test, since for some algorithms all of them take hours.
     """
     suite = conformance(search)
     problems: list[str] = []
-    cells = []
-    for name in all_tests():
+    row = known or Row.missing()
+    cells, figures = list(row.cells), dict(zip(FIGURES, row.figures, strict=True))
+    for at, name in enumerate(all_tests()):
+        if cells[at] != NOT_RUN:
+            continue
         started = time.perf_counter()
-        cells.append(_outcome(suite, name, problems))
-        if cells[-1] != NOT_ASKED:
-            say(f"{search} {name}: {cells[-1]}, {time.perf_counter() - started:.1f} s")
-    figures = [f"{suite.figures[name]:.2g}" if name in suite.figures else NOT_ASKED for name in FIGURES]
-    return Row(cells, figures, problems)
+        cells[at] = _outcome(suite, name, problems)
+        figures |= {figure: f"{suite.figures[figure]:.2g}" for figure in FIGURES if figure in suite.figures}
+        if cells[at] != NOT_ASKED:
+            say(f"{search} {name}: {cells[at]}, {time.perf_counter() - started:.1f} s")
+        keep(Row(list(cells), list(figures.values()), problems))
+    final = [NOT_ASKED if figure == NOT_RUN else figure for figure in figures.values()]
+    return Row(cells, final, problems)
 
 
 def _outcome(suite: type[SearcherConformance], name: str, problems: list[str]) -> str:

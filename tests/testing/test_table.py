@@ -58,7 +58,7 @@ def test_rows_of_other_tests_are_left_out() -> None:
 
 def test_what_fails_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
-        table, "run", lambda name, say: table.Row(row("no").cells, row("no").figures, ["TestGrid.test_x: no"])
+        table, "run", lambda name, say, **more: table.Row(row("no").cells, row("no").figures, ["TestGrid.test_x: no"])
     )
     done = CliRunner().invoke(main, ["grid", "--out", str(tmp_path / "page.md")])
     assert (done.exit_code, "TestGrid.test_x: no" in done.output) == (1, True)
@@ -89,3 +89,30 @@ def test_a_row_is_made_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
         "TestGrid.test_regret_on_a_conditional_function",
         "TestGrid.test_regret_when_minimising",
     ]
+
+
+def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    cells = ["no"] * len(all_tests())
+    cells[list(all_tests()).index("test_conditions_hold")] = table.NOT_RUN
+    known = table.Row(cells, ["7"] * len(table.FIGURES))
+    page.write_text(table.updated(f"{table.BEGIN}\n{table.END}\n", {"random": known}))
+    done = CliRunner().invoke(main, ["random", "--missing", "--out", str(page)])
+    assert [line.split()[1] for line in done.stderr.splitlines()] == ["test_conditions_hold:"]
+    found = table.read(page.read_text())["random"]
+    assert (list(found.cells).count("no"), list(found.cells).count("yes")) == (len(cells) - 1, 1)
+    assert list(found.figures) == ["7"] * len(table.FIGURES)
+
+
+def test_the_row_is_kept_after_each_test() -> None:
+    kept: list[list[str]] = []
+    most = dict.fromkeys(all_tests(), table.PASSED)
+    most["test_conditions_hold"] = most["test_other_seeds_differ"] = table.NOT_RUN
+    known = table.Row(list(most.values()), ["1"] * len(table.FIGURES))
+    table.run("random", known=known, keep=lambda row: kept.append(list(row.cells)))
+    assert [cells.count(table.NOT_RUN) for cells in kept] == [1, 0]
+
+
+def test_missing_needs_a_page() -> None:
+    done = CliRunner().invoke(main, ["random", "--missing"])
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
