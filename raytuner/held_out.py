@@ -33,12 +33,12 @@ def lines(result: TunedResult, metric: str) -> Iterator[str]:
     if result.confirmation is not None and result.held_out is not None:
         yield from _confirmed(result, result.confirmation, result.held_out, metric)
     elif result.best_run_result.questions:
-        yield "That is optimistic: it was chosen by these questions, and none were held out"
+        yield "That is optimistic: it was chosen by its questions, and none were held out"
     yield from _robustness(result)
 
 
 def _confirmed(result: TunedResult, found: Confirmation, best: HeldOut, metric: str) -> Iterator[str]:
-    yield f"That is optimistic: the questions that it was chosen by. On {found.questions} held-out questions:"
+    yield f"That is optimistic: it was chosen by its questions. On {found.questions} held-out questions:"
     yield f"Trial {result.best.trial}: {metric} {shown(best.score)}{_versus(result, found)}"
     if len(found.ties) > 1:
         yield _ties(result, found)

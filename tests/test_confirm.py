@@ -122,7 +122,7 @@ def result(confirmation: Confirmation, default: int | None = 1) -> TunedResult:
 def test_what_is_said_of_a_clear_winner() -> None:
     found = result(confirmed({1: scores(0.3, 1), 2: scores(0.6, 2), 3: scores(0.5, 3)}, [2, 3]))
     said = list(lines(found, "score"))
-    assert said[0] == "That is optimistic: the questions that it was chosen by. On 100 held-out questions:"
+    assert said[0] == "That is optimistic: it was chosen by its questions. On 100 held-out questions:"
     assert said[1].startswith("Trial 2: score 0.5745, better than the default's 0.2949 by 0.2796 [0.2")
     assert len(said) == 2
     assert (found.best.trial, found.ties, found.held_out, found.versus_default) == (

@@ -40,7 +40,9 @@ RUN_BY_CI = ("python3 -m venv", "pip install")  # .ci/run runs these lines in a 
 TIMEOUT_S = 280
 NO_OUTPUT = {
     "$ raytuner quickstart": "compared by test_cli_ray",
-    "$ raytuner tune configs/llama2.yaml --search grid": "needs data and minutes",
+    "$ raytuner tune configs/llama2.yaml --search grid --scheduler fifo --set search.holdout=none": "needs minutes",
+    "$ raytuner tune configs/llama2.yaml -q": "needs data and minutes",
+    "$ raytuner tune configs/spans.yaml -q": "needs data",
     "$ raytuner tune configs/spans.yaml": "needs data",
     "RAYTUNER_DATA/": "a tree of folders",
     "minilm was trained on English, and 95% of the letters of the documents are Han; use retriever bm25 or a "

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from raytuner import TuneConfig
+from raytuner import RagObjective, TuneConfig
 from raytuner.datasets import Question, QuestionSet, Reference
 from raytuner.errors import ConfigError, UserError
 from raytuner.goals import Goal
@@ -298,3 +298,78 @@ def test_the_default_metric_ignores_questions_that_cannot_be_answered() -> None:
     assert default_metric(QuestionSet((none, span))) == "span_f4"
     assert default_metric(QuestionSet((none, span, document))) == "ndcg"
     assert default_metric(QuestionSet((none,))) == "semantic_similarity"
+
+
+def with_questions(folder: Path, count: int, **sections: Any) -> Plan:
+    (folder / "d.md").write_text("Owls hunt at night. Hens sleep then.")
+    rows = [f'{{"question": "q{number}", "document": "d.md"}}' for number in range(count)]
+    (folder / "q.jsonl").write_text("\n".join(rows))
+    return plan(documents=str(folder / "d.md"), questions=str(folder / "q.jsonl"), **sections)
+
+
+@pytest.mark.parametrize(
+    ("count", "scheduler", "held_out"),
+    [(19, "fifo", 0), (20, "racing", 0), (59, "racing", 0), (60, "racing", 20), (61, "racing", 20)],
+)
+def test_racing_and_the_holdout_need_questions(tmp_path: Path, count: int, scheduler: str, held_out: int) -> None:
+    found = with_questions(tmp_path, count)
+    assert (found.scheduler, found.objective.holdout) == (scheduler, held_out)
+    text = describe(found)
+    assert text.count(f", {held_out} of them held out") == bool(held_out)
+    assert f"; {scheduler}\n" in text
+
+
+def test_racing_with_few_questions_is_said_and_goes_on_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = with_questions(tmp_path, 12, search={"scheduler": "asha"})
+    assert found.scheduler == "fifo"
+    assert "asha needs 20 questions, there are 12: every trial runs to its end" in caplog.text
+    caplog.clear()
+    assert with_questions(tmp_path, 12, search={"scheduler": "fifo"}).scheduler == "fifo"
+    assert caplog.text == ""
+
+
+def test_so_many_questions_are_held_out_as_asked(tmp_path: Path) -> None:
+    assert with_questions(tmp_path, 30, search={"holdout": 10}).objective.holdout == 10
+    assert with_questions(tmp_path, 90, search={"holdout": "none"}).objective.holdout == 0
+    with pytest.raises(ConfigError, match="holdout is 30; there are 30 questions, leave some for the search"):
+        with_questions(tmp_path, 30, search={"holdout": 30})
+
+
+def test_held_out_questions_are_stratified_and_never_searched(tmp_path: Path) -> None:
+    objective = plan(search={"holdout": 24}).objective
+    assert isinstance(objective, RagObjective)
+    searched = [question.id for block in objective._order.searched for question in block]
+    held_out = [question.id for block in objective._order.held_out for question in block]
+    assert sorted(searched + held_out) == sorted(question.id for question in objective.questions)
+    assert (len(held_out), objective.total) == (24, 36)
+    documents = objective.question_documents
+    for document in set(documents.values()):
+        share = sum(document == other for other in documents.values()) / 60
+        assert abs(sum(documents[question] == document for question in held_out) - share * 24) < 2
+    first = [value for block in objective.blocks({"embedding": "wordllama"}) for value in block]
+    rest = [
+        value
+        for block in objective.blocks({"embedding": "wordllama"}, len(objective._order.searched))
+        for value in block
+    ]
+    assert (first, rest) == (searched, held_out)
+
+
+@pytest.mark.parametrize("metric", ["recall", "hit_rate", "span_recall"])
+def test_a_metric_that_prefers_the_largest_is_pointed_out(metric: str, caplog: pytest.LogCaptureFixture) -> None:
+    plan(objective={"metric": metric}, space={"top_k": [1, 2], "chunk_size": [64, 128]})
+    assert f"{metric} never falls with more context: alone it prefers the largest top_k and chunk_size" in caplog.text
+    caplog.clear()
+    plan(objective={"metric": metric}, space={"retriever": ["bm25", "vector"]})
+    plan(objectives=[{"metric": metric}, {"metric": "chunk_tokens"}], space={"top_k": [1, 2]})
+    plan(objective={"metric": "span_f1"}, space={"top_k": [1, 2]})
+    assert "never falls" not in caplog.text
+
+
+def test_schedulers_are_checked_before_anything_runs() -> None:
+    with pytest.raises(ConfigError, match="scheduler 'asha' compares one metric"):
+        plan(objectives=[{"metric": "span_recall"}, {"metric": "chunk_tokens"}], search={"scheduler": "asha"})
+    with pytest.raises(UserError, match="has no option 'levl'"):
+        plan(search={"scheduler": "racing", "scheduler_options": {"levl": 0.1}})
