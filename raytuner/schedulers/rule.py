@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,23 @@ class Rule(ABC):
         if not failed:
             self.finished.add(number)
             self.total = max(self.total or 0, self.count(number))
+
+    def restore(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Go through the log of a search that did not end, so that what was known is known again.
+
+        Args:
+            rows: Those of ``log.jsonl``, in their order; see `raytuner.trial_log.read_log`.
+        """
+        for row in rows:
+            number: int = row["trial"]
+            if row["kind"] == "block":
+                if number not in self.running:
+                    self.begin(number)
+                self.block(number, row["values"])
+            elif row["kind"] == "trial" and row.get("stopped") is not None:
+                self.running.discard(number)
+            elif row["kind"] == "trial" and number in self._questions:
+                self.end(number, failed=row["error"] is not None)
 
     @abstractmethod
     def stops(self, number: int, values: Values) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import pickle
 import random
 import subprocess
@@ -24,12 +25,17 @@ import recording
 import scale
 from bare import Session
 
-from raytuner import RagObjective, models
+from raytuner import RagObjective, RayTuneParamTuner, datasets, models
+from raytuner.datasets import Question
+from raytuner.documents.load import load_documents
+from raytuner.schedulers import make_rule
+from raytuner.schedulers.batch import BatchRace
+from raytuner.space import SearchSpace
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (
     *("overhead", "recipe", "plain", "warm", "retrieval_sweep", "scale", "corpus_scale", "embedding"),
-    *("search_quality", "cost_aware"),
+    *("search_quality", "cost_aware", "racing", "false_alarms"),
 )
 
 
@@ -189,3 +195,66 @@ def test_overhead_and_scale_measure_what_they_say() -> None:
     assert len(found["grid"]["ms_by_quarter"]) == len(found["grid"]["rss_mb_by_quarter"]) == 4
     assert found["grid"]["disk_mb"] > 0
     assert all(after > 100 for _, after in pairwise(found["grid"]["rss_mb_by_quarter"]))
+
+
+def test_few_searches_of_false_alarms(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["false_alarms.py", "--searches", "20", "--json"])
+    importlib.import_module("false_alarms").main()
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(found) == {"false_better", "coverage"}
+    assert found["false_better"] <= 0.2
+    assert found["coverage"] > 0.7
+
+
+def scores_of(keys: list[str], questions: list[Question]) -> dict[str, dict[str, dict[str, float]]]:
+    """The later a configuration comes, the better it is."""
+    rng = random.Random(0)
+    return {
+        key: {question.id: {"span_f1": 0.005 * at + rng.gauss(0, 0.02)} for question in questions}
+        for at, key in enumerate(keys)
+    }
+
+
+def test_replays_of_racing() -> None:
+    """All rules on made-up scores: the best is found on fewer questions, and what is counted is what was evaluated."""
+    racing = importlib.import_module("racing")
+    space = SearchSpace.from_dict(racing.SPACE)
+    keys = [space.key(raw) for raw in space.points()]
+    questions = [Question(id=f"q{at}", text="?", documents=(f"d{at % 3}",)) for at in range(48)]
+    made = racing.Table(space, questions, scores_of(keys, questions))
+    found = racing.measure(made, "span_f1", racing.grid_rules(), 2)
+    assert set(found) == {"racing", "a quarter of the questions", "asha", "successive halving", "wilcoxon"}
+    assert found["a quarter of the questions"]["share"] == 0.25
+    assert found["racing"]["share"] < 0.6
+    assert found["racing"]["gap"] < 0.05
+    replay = racing.Replay(made, "span_f1", 0)
+    outcome = replay.at_once(BatchRace(replay.goals, replay.total))
+    assert outcome.picked in keys[-12:]
+    fifo = replay.one_by_one(make_rule("fifo", replay.goals, replay.total), "random", 5)
+    assert fifo.used == 5 * 48
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(280)
+@pytest.mark.usefixtures("local_ray")
+def test_a_race_through_ray_is_its_replay(tmp_path: Path) -> None:
+    """On real documents: the same blocks of the same configurations are evaluated, and the same one wins."""
+    data = Path(os.environ.get("RAYTUNER_DATA", HERE.parents[2] / "shared" / "data")) / "chroma-chunking"
+    if not data.is_dir():
+        pytest.skip("needs the data of docs/data.md")
+    racing = importlib.import_module("racing")
+    documents = [load_documents(data / "corpora" / "state_of_the_union.md")[0]]
+    asked = datasets.load(data / "questions.csv")
+    own = tuple(q for q in asked if any(reference.document == "state_of_the_union" for reference in q.references))
+    rag = RagObjective(documents, datasets.QuestionSet(own), metric="span_f1", embedding="wordllama", seed=3)
+    space_of = {"chunk_size": [64, 128, 256, 512], "retriever": ["bm25", "vector"], "top_k": [1, 5]}
+    space = SearchSpace.from_dict(space_of)
+    values = {space.key(raw): rag(space.configuration(raw)).questions for raw in space.points()}
+    replay = racing.Replay(racing.Table(space, rag.questions.questions, values), "span_f1", 3)
+    outcome = replay.at_once(BatchRace(replay.goals, replay.total))
+    result = RayTuneParamTuner(
+        param_fn=rag, param_dict=space_of, storage_path=tmp_path, address="local", scheduler="racing", seed=3
+    ).tune()
+    used = sum(len(one.questions) for one in (*result.run_results, *result.stopped))
+    assert (space.key(space.encode(result.best_run_result.params)), used) == outcome
+    assert len(result.stopped) > 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,43 @@ def test_failures_kept_ones_and_gaps(name: str) -> None:
     rule.end(4)
     assert rule.finished == {2, 3, 4}
     assert rule.told(1) == {"score": 0.5}
+
+
+@pytest.mark.parametrize("name", ["racing", "asha", "median", "wilcoxon", "fifo"])
+def test_a_rule_that_went_through_the_log_decides_the_same(name: str) -> None:
+    """The driver was killed in the middle of the tenth of twenty trials."""
+    rows: list[dict[str, Any]] = []
+    whole, again = (make_rule(name, MAX, TOTAL, kept=[1]) for _ in range(2))
+
+    def go_on(rule: Rule, number: int, start: int = 0, end: int = TOTAL) -> str | None:
+        rng = random.Random(number)
+        scores = [0.03 * number % 0.5 + rng.gauss(0, 0.1) for _ in range(TOTAL)]
+        for at in range(start, end, 8):
+            values = {f"q{place}": {"score": scores[place]} for place in range(at, at + 8)}
+            reason = rule.block(number, values)
+            rows.append({"kind": "block", "trial": number, "values": values})
+            if reason is not None:
+                rows.append({"kind": "trial", "trial": number, "error": None, "stopped": reason})
+                return reason
+        if end == TOTAL:
+            rule.end(number)
+            rows.append({"kind": "trial", "trial": number, "error": None, "stopped": None})
+        return None
+
+    for number in range(1, 10):
+        whole.begin(number)
+        go_on(whole, number)
+    whole.begin(10)
+    go_on(whole, 10, end=8)
+    again.restore(list(rows))
+    assert (again.running, again.finished) == (whole.running, whole.finished)
+    for rule in (whole, again):
+        rows.clear()
+        assert rule.running == {10}
+    ends = []
+    for rule in (whole, again):
+        ends.append([go_on(rule, 10, start=8)])
+        for number in range(11, 21):
+            rule.begin(number)
+            ends[-1].append(go_on(rule, number))
+    assert ends[0] == ends[1]
