@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, model_validator
 
 from raytuner.goals import Goal
 from raytuner.stats import holm, mean_interval, p_above_zero, questions_needed
 
 LEADERS = 5
 """So many of the best configurations are confirmed, beside the default."""
-LEVEL = 0.05
-"""A difference with a corrected p-value up to this is more than chance."""
+LEVEL = 0.025
+"""A difference with a corrected one-sided p-value up to this is more than chance; the interval has as much a side."""
 
 Values = Mapping[str, Mapping[str, float]]  # question -> metric -> value
 
@@ -74,7 +74,13 @@ class Confirmation(BaseModel):
     questions: int
     documents: int | None
     results: list[HeldOut]
-    ties: list[int]
+    ties: list[int] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ties_have_results(self) -> Confirmation:
+        if not set(self.ties) <= {found.trial for found in self.results}:
+            raise ValueError("ties without results")
+        return self
 
     def of(self, trial: int) -> HeldOut | None:
         """The result of a trial."""
@@ -166,6 +172,10 @@ def _against(table: _Table, pairs: Mapping[int, Sequence[int]]) -> dict[int, Dif
     for (number, better), p in zip(found.items(), p_values, strict=True):
         interval = mean_interval(better, table.groups)
         differences[number] = Difference(
-            mean=float(better.mean()), low=interval.low, high=interval.high, p=p, needed=questions_needed(better)
+            mean=float(better.mean()),
+            low=interval.low,
+            high=interval.high,
+            p=p,
+            needed=questions_needed(better, table.groups),
         )
     return differences

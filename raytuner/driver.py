@@ -110,14 +110,17 @@ def search(
     if searcher.rejected_invalid:
         study.note(f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped")
     ended = searcher.ended or _out_of_time(study, options)
-    confirmation = confirmed(study, objective.question_documents, run["default_trial"]) if objective.holdout else None
+    if getattr(searcher, "was_late", False):
+        ended = f"the time budget of {options.time_budget_s:g} s is used up but for what it takes to confirm the winner"
+    documents = objective.question_documents
+    confirmation = confirmed(study, objective.holdout, documents, run["default_trial"]) if objective.holdout else None
     if confirmation is not None:
         write_json(folder / HELD_OUT, confirmation.model_dump())
-    elif objective.holdout and finished:
+    elif objective.holdout:
         study.note(f"the winner was not confirmed on the {objective.holdout} held-out questions")
     _record_end(study, folder, run, log, ended=ended, finished=finished)
     result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
-    return result.model_copy(update={"confirmation": confirmation, "documents": objective.question_documents})
+    return result.model_copy(update={"confirmation": confirmation, "documents": documents})
 
 
 MAX_AT_ONCE = 10_000

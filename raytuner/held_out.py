@@ -10,6 +10,7 @@ from raytuner.goals import shown
 from raytuner.results import TunedResult
 from raytuner.stats import FEWEST_CLUSTERS
 
+NOT_CONFIRMED = ", and was not confirmed on others"
 SHOWN = 3
 """So many documents are named."""
 
@@ -33,7 +34,7 @@ def lines(result: TunedResult, metric: str) -> Iterator[str]:
     if result.confirmation is not None and result.held_out is not None:
         yield from _confirmed(result, result.confirmation, result.held_out, metric)
     elif result.best_run_result.questions:
-        yield "That is optimistic: it was chosen by its questions, and none were held out"
+        yield f"That is optimistic: it was chosen by its questions{NOT_CONFIRMED}"
     yield from _robustness(result)
 
 
@@ -54,7 +55,9 @@ def _robustness(result: TunedResult) -> Iterator[str]:
         return
     best = result.best_run_result.trial
     rival = next((f"; trial {number} in {share:.0%}" for number, share in found.rivals.items()), "")
-    yield f"Trial {best} would win in {found.win_share:.0%} of the draws of such questions{rival}"
+    complete = len(result.run_results)
+    share = f"{found.win_share:.0%} of the draws of such questions{rival}"
+    yield f"Of the {complete} that ran to their end, trial {best} would win in {share}"
     others = found.other_winners(best)
     if others:
         named = ", ".join(f"trial {one.trial} without {one.document}" for one in others[:SHOWN])

@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from raytuner.confirm import LEADERS, LEVEL, Confirmation, confirm
+from raytuner.confirm import LEADERS, LEVEL, Confirmation, Values, confirm
+from raytuner.goals import Goal
 from raytuner.objective import Objective
 from raytuner.search.options import SearchOptions
 from raytuner.stats import p_above_zero
 from raytuner.study import Study, Trial
 
+MOST = 1 / 3
+"""No more than this share of a time budget is kept to confirm."""
 SPARE = 1.5
 """So many times the time that confirming should take is kept of a time budget."""
 
@@ -53,48 +56,56 @@ class Leaders:
         if self._budget is None or not ended:
             return False
         each = sum(trial.seconds for trial in ended) / sum(len(trial.questions) for trial in ended)
-        return self._study.seconds + SPARE * each * self._objective.holdout * (LEADERS + 1) > self._budget
+        needed = SPARE * each * self._objective.holdout * (LEADERS + 1) / max(1, len(self._study.running))
+        return self._study.seconds + min(needed, MOST * self._budget) > self._budget
 
 
 def leading(study: Study, default: int | None) -> list[int]:
     """The numbers of the best trials within the limits, best first.
 
-    What is surely behind the best of one objective on the questions of the search is none of them: held-out questions,
-    which are fewer, may not tell the two apart. The default is one only if it won the search.
+    For several objectives that is the knee alone. For one, what is surely behind the best on the questions of the
+    search is none of them: held-out questions, which are fewer, may not tell the two apart. The default is one only if
+    it won the search.
     """
     ranked = [trial for trial in study.scored if not study.breaches(trial)]
+    if len(study.goals) > 1:
+        return [trial.number for trial in ranked[:1]]
     others = [one for one in ranked[1:] if one.number != default and not _is_behind(study, one, ranked[0])]
     return [trial.number for trial in (*ranked[:1], *others)][:LEADERS]
 
 
 def _is_behind(study: Study, one: Trial, best: Trial) -> bool:
     """Whether a paired t test holds a trial for worse than the best."""
-    if len(study.goals) > 1:
-        return False
     goal = study.goals[0]
     shared = [question for question in one.questions if question in best.questions]
     values = [(one.questions[name][goal.metric], best.questions[name][goal.metric]) for name in shared]
     return p_above_zero([goal.loss(mine) - goal.loss(theirs) for mine, theirs in values]) <= LEVEL
 
 
-def confirmed(study: Study, documents: Mapping[str, str], default: int | None) -> Confirmation | None:
+def confirmed(study: Study, holdout: int, documents: Mapping[str, str], default: int | None) -> Confirmation | None:
     """What the held-out questions say of a search that has ended.
 
     Args:
         study: The search.
+        holdout: How many questions were held out.
         documents: The document of each question.
         default: The number of the default configuration's trial.
 
     Returns:
         None if none of the leaders has answered all of them.
     """
-    most = max((len(trial.held_out) for trial in study.trials.values()), default=0)
-    values = {n: trial.held_out for n, trial in study.trials.items() if most and len(trial.held_out) == most}
+    values = {number: trial.held_out for number, trial in study.trials.items() if len(trial.held_out) == holdout}
+    chosen = [number for number in leading(study, default) if number in values]
+    within = [number for number in chosen if not any(goal.excess(_mean(values[number], goal)) for goal in study.goals)]
     return confirm(
         study.goals[0],
         values,
-        chosen=[number for number in leading(study, default) if number in values],
+        chosen=within or chosen,
         default=default,
         seconds={number: study.trials[number].seconds for number in values},
         documents=documents,
     )
+
+
+def _mean(values: Values, goal: Goal) -> float:
+    return math.fsum(row.get(goal.metric, math.nan) for row in values.values()) / len(values)

@@ -124,7 +124,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
     check_search(search, space, config.search.options)
     goals = goals_of(config, objective)
     scheduler = _scheduler(config, objective)
-    check_scheduler(scheduler, config.search.scheduler_options, goals)
+    check_scheduler(config.search.scheduler or scheduler, config.search.scheduler_options, goals)
     if isinstance(objective, RagObjective):
         _warn_of_metric(goals, space)
     objective.warn(embeddings)
@@ -206,7 +206,7 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         algorithm_options=config.search.options,
         goals=plan.goals,
         scheduler=plan.scheduler,
-        scheduler_options=config.search.scheduler_options,
+        scheduler_options=config.search.scheduler_options if plan.scheduler != FIFO else {},
     )
     with config.named_in_errors():
         result = search(
@@ -330,6 +330,8 @@ def _scheduler(config: TuneConfig, objective: RagObjective | OwnObjective) -> st
     """What stops trials early: racing for a RAG pipeline with enough questions, if nothing else is asked for."""
     asked = config.search.scheduler
     if not isinstance(objective, RagObjective):
+        if isinstance(config.search.holdout, int) and config.search.holdout:
+            logger.warning("search.holdout is left out: the questions of your own objective are its own affair")
         return asked or FIFO
     if objective.total >= FEWEST:
         return asked or RACING

@@ -130,7 +130,8 @@ def mean_interval(
     """A studentised bootstrap interval of a mean (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
 
     With the mean m and its standard error e it is from ``m - t_high e`` to ``m - t_low e``, where the t are quantiles
-    of ``(m* - m) / e*`` over resamples.
+    of ``(m* - m) / e*`` over resamples, and never narrower than Student's: where most values are equal, as differences
+    of hits are, too many resamples hold nothing else.
 
     Args:
         values: n values, e.g. differences of two configurations on the same questions.
@@ -145,16 +146,18 @@ def mean_interval(
     mean, error = _mean_and_error(sums, counts)
     if not error > 0:
         return Interval(float(mean), float(mean))
+    from scipy.special import ndtri, stdtrit
+
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if len(sums) > MANY:
-        from scipy.special import ndtri
-
         low, high = ndtri(tails)
     else:
         drawn = np.random.default_rng(seed).integers(0, len(sums), (resamples, len(sums)))
         means, errors = _mean_and_error(sums[drawn], counts[drawn])
-        varying = errors > 0
+        varying = errors > 0  # what is left where most values are equal says too little
+        student_low, student_high = stdtrit(len(sums) - 1, tails)
         low, high = np.quantile((means[varying] - mean) / errors[varying], tails)
+        low, high = min(low, student_low), max(high, student_high)
     return Interval(float(mean - high * error), float(mean - low * error))
 
 
@@ -187,22 +190,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def questions_needed(differences: ArrayLike, *, power: float = 0.8, level: float = 0.05) -> int | None:
+def questions_needed(
+    differences: ArrayLike, groups: Sequence[str] = (), *, power: float = 0.8, level: float = 0.05
+) -> int | None:
     """How many questions it takes to tell two configurations apart, if they differ as they did on these.
 
-    The normal approximation of a paired two-sided test: ``((z_(1 - level/2) + z_power) * sd / mean)^2`` (e.g. Chow,
-    Shao and Wang, "Sample Size Calculations in Clinical Research", chapter 3).
+    The normal approximation of a paired two-sided test: ``n ((z_(1 - level/2) + z_power) * error / mean)^2``, where n
+    questions gave the mean with this standard error (e.g. Chow, Shao and Wang, "Sample Size Calculations in Clinical
+    Research", chapter 3).
+
+    Args:
+        differences: One for each of n questions.
+        groups: See `mean_interval`; further questions are taken to come in groups of the same size.
+        power: How often they are to be told apart.
+        level: Of the test.
 
     Returns:
         The number, at least 2; None if the mean difference is 0 or there are fewer than two questions.
     """
     from scipy.special import ndtri
 
-    table = np.asarray(differences, dtype=float)
-    if len(table) < 2 or table.mean() == 0:
+    sums, counts = _by_group(differences, groups)
+    if len(sums) < 2 or sums.sum() == 0:
         return None
-    size = (ndtri(1 - level / 2) + ndtri(power)) * table.std(ddof=1) / table.mean()
-    return max(2, math.ceil(float(size) ** 2))
+    mean, error = _mean_and_error(sums, counts)
+    size = float((ndtri(1 - level / 2) + ndtri(power)) * error / mean)
+    return max(2, math.ceil(float(counts.sum()) * size**2))
 
 
 def win_shares(scores: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> list[float]:
@@ -214,12 +227,13 @@ def win_shares(scores: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> li
         seed: Of the draws.
 
     Returns:
-        For each configuration a share; they add up to 1. Of equal ones the first wins.
+        For each configuration a share; they add up to 1. Equal ones share a win.
     """
     table = np.atleast_2d(np.asarray(scores, dtype=float))
     draws = np.random.default_rng(seed).multinomial(table.shape[1], [1 / table.shape[1]] * table.shape[1], resamples)
-    winners = np.argmax(np.round(table @ draws.T, 9), axis=0)
-    return [float(share) for share in np.bincount(winners, minlength=len(table)) / resamples]
+    totals = np.round(table @ draws.T, 9)
+    wins = totals == totals.max(axis=0)
+    return [float(share) for share in (wins / wins.sum(axis=0)).mean(axis=1)]
 
 
 def _by_group(values: ArrayLike, groups: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -174,7 +174,7 @@ class Study:
             params=trial.shown,
             score=trial.metrics.get(self.metric) if is_scored else None,
             metrics=trial.metrics,
-            seconds=round(seconds, 6),
+            seconds=round(trial.seconds, 6),
             error=trial.error,
             stopped=trial.stopped,
             told=trial.told or None,

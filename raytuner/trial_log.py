@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from raytuner.errors import DataError, RaytunerError, redact
+from raytuner.errors import DataError, RaytunerError, quoted, redact
 from raytuner.run_folder import LOG, jsonable
 
 
@@ -85,4 +85,10 @@ def is_complete(row: Any, folder: Path) -> bool:
         raise DataError(
             f"{folder / LOG}: a {kind} lacks {', '.join(sorted(FIELDS[kind] - set(row)))}; restore the file"
         )
+    for name, kind_of in (("values", dict), ("metrics", dict), ("params", dict), ("seconds", (int, float))):
+        if kind in FIELDS and name in FIELDS[kind] and not isinstance(row[name], kind_of):
+            raise DataError(f"{folder / LOG}: {name} of a {kind} is {quoted(row[name])}; restore the file")
+    for value in row["values"].values() if kind in ("block", "held_out") else ():
+        if not isinstance(value, dict):
+            raise DataError(f"{folder / LOG}: values of a {kind} are {quoted(value)}; restore the file")
     return kind in FIELDS

@@ -94,7 +94,7 @@ def test_as_text(result: TunedResult) -> None:
         "Objectives: recall, max; tokens, min, at most 1500",
         "Pareto front: 3 of 6 configurations, dominated by none",
         "Knee: trial 5 has recall 0.8000, tokens 500.0; the default has recall 0.4000, tokens 600.0",
-        "That is optimistic: it was chosen by its questions, and none were held out",
+        "That is optimistic: it was chosen by its questions, and was not confirmed on others",
         "  top_k: 5",
     ]
     assert lines[12:15] == [

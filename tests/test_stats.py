@@ -205,4 +205,24 @@ def test_win_shares() -> None:
     assert sum(shares) == pytest.approx(1)
     assert 0.02 < shares[0] < 0.98
     assert shares[2] == 0
-    assert win_shares([[1.0, 0.0], [1.0, 0.0]]) == [1, 0]
+    assert win_shares([[1.0, 0.0], [1.0, 0.0]]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(("count", "hits"), [(40, 0.1), (105, 0.05)])
+def test_intervals_of_differences_of_hits_hold_about_as_often_as_they_say(count: int, hits: float) -> None:
+    rng = np.random.default_rng(4)
+    held = 0
+    for seed in range(300):
+        values = rng.choice([-1.0, 0.0, 1.0], count, p=[hits / 2, 1 - 1.5 * hits, hits])
+        low, high = mean_interval(values, resamples=400, seed=seed)
+        held += low <= hits / 2 <= high
+    assert held / 300 >= 0.9
+
+
+def test_groups_need_more_questions() -> None:
+    rng = np.random.default_rng(5)
+    values = np.repeat(rng.normal(0.3, 1, 20), 10) + rng.normal(0, 0.1, 200)
+    groups = [f"g{at // 10}" for at in range(200)]
+    grouped, plain = questions_needed(values, groups), questions_needed(values)
+    assert grouped is not None and plain is not None
+    assert grouped > 3 * plain

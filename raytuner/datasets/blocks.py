@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 from raytuner.datasets.question import Question
 from raytuner.errors import ConfigError
+
+logger = logging.getLogger("raytuner")
 
 
 def stratified_order(questions: Sequence[Question], seed: int) -> list[Question]:
@@ -74,6 +77,8 @@ class Order(NamedTuple):
 
 
 AUTO = "auto"
+FEWEST = 20
+"""With fewer questions than this none are held out, even if that is asked for."""
 FEWEST_TO_SPLIT = 60
 """With fewer questions than this, ``auto`` holds out none: neither part would tell configurations apart."""
 
@@ -82,6 +87,9 @@ def number_held_out(holdout: int | str, count: int) -> int:
     """How many of so many questions are held out: as asked, or a third for ``auto``."""
     if holdout == AUTO:
         return count // 3 if count >= FEWEST_TO_SPLIT else 0
+    if holdout and count < FEWEST:
+        logger.warning("holding out takes %d questions, there are %d: none are held out", FEWEST, count)
+        return 0
     return int(holdout)
 
 

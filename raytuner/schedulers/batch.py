@@ -19,6 +19,8 @@ from raytuner.standing import Standing, standing
 
 CAPS = ((1 / 9, 1 / 5), (1 / 4, 1 / 12), (1 / 2, 1 / 32))
 """From which share of the questions on at most which share of the configurations is left; see the guide."""
+FLOOR = 4
+"""So many configurations are left whatever the share: a handful of good ones is not told apart by a few questions."""
 DENSE = 80
 """Up to so many questions the trials are compared after each block, and then when there are a quarter more."""
 
@@ -75,7 +77,7 @@ class Batch(Rule):
         Returns:
             Their numbers; none while there are others.
         """
-        if self.running or self.finished or not self._dropped:
+        if self.running or self.finished - set(self._kept) or not self._dropped:
             return []
         most = max(map(self.count, self._dropped))
         self.running = {number for number in self._dropped if self.count(number) == most}
@@ -86,18 +88,17 @@ class Batch(Rule):
         """How trials stand to each other on the questions so far."""
         return standing(self.goals, [self.values(self.means(number)) for number in numbers])
 
-    def beyond_cap(self, numbers: Sequence[int], cap: float) -> dict[int, str]:
-        """Those that are too many: all but a share of the trials that began; the Pareto front is none too many."""
-        found = self.standing(numbers)
-        most = max(1, math.ceil(cap * len(self._all)), len(found.front) if len(self.goals) > 1 else 1)
+    def beyond_cap(self, numbers: Sequence[int], cap: float, least: int = 1) -> dict[int, str]:
+        """Those that are too many: all but the best share of the trials that began, at least so many."""
+        most = max(least, math.ceil(cap * len(self._all)))
         return {
             numbers[at]: f"not among the best {most} on {self.count(numbers[at])} questions"
-            for at in found.order[most:]
+            for at in self.standing(numbers).order[most:]
         }
 
 
 class BatchRace(Batch):
-    """Drops what is surely behind the best, and what is not among the best few later on.
+    """Drops what is surely behind the best and, with one objective, what is not among the best few later on.
 
     The test is that of `Race`, against the best of those that are left, or for several objectives against their Pareto
     front; the deviation of the differences is drawn towards the median one.
@@ -140,8 +141,8 @@ class BatchRace(Batch):
             dropped |= self._surely_behind(leader, [one for one in numbers if one not in (*leaders, *dropped)])
         left = [number for number in numbers if number not in dropped]
         share = count / (self.total or 1)
-        caps = [cap for begins, cap in CAPS if share >= begins]
-        return {**dropped, **(self.beyond_cap(left, caps[-1]) if caps and left else {})}
+        caps = [cap for begins, cap in CAPS if share >= begins and len(self.goals) == 1]
+        return {**dropped, **(self.beyond_cap(left, caps[-1], FLOOR) if caps and left else {})}
 
     def _surely_behind(self, leader: int, numbers: Sequence[int]) -> dict[int, str]:
         found = {}

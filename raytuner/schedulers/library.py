@@ -40,6 +40,7 @@ class RayRule(Rule):
         super().__init__(goals, total, kept)
         self._scheduler = scheduler
         self._name = name
+        self._told_to_stop: set[int] = set()
 
     def begin(self, number: int) -> None:
         """See `Rule.begin`."""
@@ -48,14 +49,19 @@ class RayRule(Rule):
 
     def end(self, number: int, *, failed: bool = False) -> None:
         """See `Rule.end`."""
-        if not failed and self.count(number):
+        if not failed and self.count(number) and number not in self._told_to_stop:
             self._scheduler.on_trial_complete(None, RayTrial(str(number)), self._result(number))
         super().end(number, failed=failed)
 
     def stops(self, number: int, values: Values) -> str | None:
         """See `Rule.stops`."""
+        if number in self._told_to_stop:  # one that is never stopped; Ray's would not take more of it
+            return None
         decision = self._scheduler.on_trial_result(None, RayTrial(str(number)), self._result(number))
-        return None if decision != "STOP" else f"behind by {self._name}, on {self.count(number)} questions"
+        if decision != "STOP":
+            return None
+        self._told_to_stop.add(number)
+        return f"behind by {self._name}, on {self.count(number)} questions"
 
     def _result(self, number: int) -> dict[str, Any]:
         return {QUESTIONS: self.count(number), LOSS: float(self.means(number)[0])}

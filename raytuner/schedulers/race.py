@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -36,9 +36,7 @@ class Race(Rule):
     """Stops a trial that is surely behind the best so far, on the questions that both have.
 
     The best are the finished trials that no other one dominates, and those in flight. Behind is what `Test`
-    says, a one-sided paired t test. A trial is also stopped that is surely beyond a limit. One that is stopped is told
-    as the other one's mean and the difference, since its mean so far is of other questions than the means it would be
-    compared with.
+    says, a one-sided paired t test. A trial is also stopped that is surely beyond a limit.
 
     Args:
         goals: What is optimised.
@@ -64,7 +62,6 @@ class Race(Rule):
         self._test = Test(level, weight, first)
         self._best: list[int] = []
         self._deviations: dict[int, Losses] = {}  # of each trial that was compared: those of its differences
-        self._told: dict[int, Mapping[str, float]] = {}
 
     def end(self, number: int, *, failed: bool = False) -> None:
         """See `Rule.end`."""
@@ -82,12 +79,8 @@ class Race(Rule):
             self._deviations[number] = against.differences.std(axis=0, ddof=1)
             usual = np.median(list(self._deviations.values()), axis=0)
             if self._test.is_behind(against.differences, usual, self.total):
-                return self._stopped(number, against)
+                return said(self.goals, against)
         return self._test.beyond(self.goals, self.losses(number), self.total)
-
-    def told(self, number: int) -> Mapping[str, float]:
-        """See `Rule.told`."""
-        return self._told.get(number) or super().told(number)
 
     def _opponents(self, number: int) -> list[Against]:
         """The others that it is compared with; of one objective the one that it is most behind."""
@@ -99,11 +92,6 @@ class Race(Rule):
         if len(self.goals) > 1 or not found:
             return found
         return [max(found, key=lambda against: (against.differences.mean(), -against.other))]
-
-    def _stopped(self, number: int, against: Against) -> str:
-        behind = against.differences.mean(axis=0)
-        self._told[number] = self.values(self.means(against.other) + behind)
-        return said(self.goals, against)
 
 
 def said(goals: Goals, against: Against) -> str:

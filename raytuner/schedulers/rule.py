@@ -89,7 +89,17 @@ class Rule(ABC):
         """Why a trial should be stopped after this block, or None if it should go on; asked of every block."""
 
     def told(self, number: int) -> Mapping[str, float]:
-        """What the search algorithm is told of a trial that was stopped, by metric; by default its means so far."""
+        """What the search algorithm is told of a trial that was stopped, by metric.
+
+        That is what it would have scored by its mean difference to the best finished trial on the questions that both
+        have: its means so far are of other questions than the means that they would be compared with. Before any
+        trial has finished, there is nothing else.
+        """
+        best = min(sorted(self.finished), key=lambda one: self.means(one)[0], default=None)
+        if best is not None:
+            mine, theirs = self.shared(number, best)
+            if len(mine):
+                return self.values(self.means(best) + (mine - theirs).mean(axis=0))
         return self.values(self.means(number))
 
     def count(self, number: int) -> int:

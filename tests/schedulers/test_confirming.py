@@ -74,8 +74,9 @@ def test_no_trial_begins_when_it_is_late() -> None:
 
 
 def test_the_time_to_confirm_is_kept_of_a_budget() -> None:
-    study = study_of({1: 0.5, 2: 0.6})  # two seconds a question
-    for budget, is_late in ((None, False), (10_000.0, False), (100.0, True)):
+    study = study_of({1: 0.5, 2: 0.6})  # two seconds a question, so 144 for eight questions of six trials with spare
+    study._started -= 80
+    for budget, is_late in ((None, False), (10_000.0, False), (200.0, False), (120.0, True), (119.0, True)):
         options = SearchOptions("grid", time_budget_s=budget)
         assert Leaders(study, Objective(Asked()), options, 1).is_late() is is_late
     assert not Leaders(Study("score", "max"), Objective(Asked()), SearchOptions("grid", time_budget_s=1.0), 1).is_late()
@@ -94,10 +95,10 @@ def test_only_those_that_answered_all_are_compared() -> None:
     for number, count in ((1, 10), (2, 4), (3, 10)):
         values = {f"h{at}": {"score": 0.1 * number + 0.01 * at} for at in range(count)}
         study.report_held_out(number, Block(3, values, 1.0))
-    found = confirmed(study, {}, 1)
+    found = confirmed(study, 10, {}, 1)
     assert found is not None
     assert ([one.trial for one in found.results], found.ties, found.questions) == ([3, 1], [3], 10)
-    assert confirmed(study_of({1: 0.5}), {}, 1) is None
+    assert confirmed(study_of({1: 0.5}), 10, {}, 1) is None
 
 
 def test_rounds_hand_out_stretches_until_one_is_left() -> None:
