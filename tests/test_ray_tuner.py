@@ -155,8 +155,8 @@ def test_num_samples_caps_the_grid_to_its_first_points(tmp_path: Path) -> None:
 def test_a_finite_space_ends_and_says_so(tmp_path: Path) -> None:
     result = tuner(tmp_path, total, search="optuna", num_samples=50).tune()
     assert len(result.run_results) == 6
-    assert result.stopped is not None
-    assert "exhausted" in result.stopped
+    assert result.ended is not None
+    assert "exhausted" in result.ended
 
 
 def test_failures_are_kept_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_time_budget(tmp_path: Path) -> None:
 
     result = tuner(tmp_path, objective, {"a": list(range(200))}, time_budget_s=8).tune()
     assert 0 < len(result.run_results) < 60
-    assert result.stopped == "the time budget of 8 s is used up"
+    assert result.ended == "the time budget of 8 s is used up"
 
 
 def test_relative_paths_mean_the_users_folder(tmp_path: Path) -> None:
