@@ -194,7 +194,9 @@ class TuneConfig(Section):
         raw = _resolve_paths(_mapping(self.text, "config"), self._base)
         raw["pipeline"] = {**(raw.get("pipeline") or {}), **_escaped(dict(params))}
         raw.pop("space", None)
-        raw.pop("search", None)
+        search = raw.pop("search", None) or {}
+        if kept := {key: search[key] for key in ("seed", "holdout") if key in search}:
+            raw["search"] = kept  # which questions are held out, so that its score is the same again
         if any(map(is_dotted, _texts(raw))):
             raw.setdefault("modules", str(self.folder))
         return redact(dump(raw), "${{{name}}}")  # which is refused when the config is read, with what to do instead

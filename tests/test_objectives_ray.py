@@ -30,6 +30,7 @@ CONFIG: dict[str, Any] = {
         "top_k": {"choice": [1, 3, 5], "default": 3},
     },
     "objectives": [{"metric": "span_recall"}, {"metric": "chunk_tokens", "limit": LIMIT}],
+    "search": {"scheduler": "fifo", "holdout": "none"},  # all trials run to their end, on all questions
 }
 
 
@@ -122,3 +123,19 @@ def test_the_tuner_takes_objectives(search: str, tmp_path: Path) -> None:
     assert sorted(found.params["k"] for found in result.beyond_limit) == [8, 20, 20]
     with pytest.raises(InfeasibleError, match="none of 10 configurations"):
         RayTuneParamTuner(objectives=[{"metric": "recall", "limit": 2}], **options).tune()
+
+
+def test_racing_and_held_out_questions_with_several_objectives(tmp_path: Path) -> None:
+    (tmp_path / "race.yaml").write_text(yaml.safe_dump({**CONFIG, "search": {"name": "grid"}}))
+    done = raytuner(tmp_path, "tune", "race.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["trials"] == 24
+    assert result["stopped"] > 0
+    assert result["best"] == result["knee"]
+    trial = result["held_out"]["ties"]
+    assert len(trial) == 1
+    assert {found["trial"] for found in result["held_out"]["results"]} == {1, *trial}
+    rows = [row for row in read_log(Path(result["run"])) if row["kind"] == "trial"]
+    stopped = [row for row in rows if row["stopped"] is not None]
+    assert all("behind" in row["stopped"] or "more than 700" in row["stopped"] for row in stopped)
