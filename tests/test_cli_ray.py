@@ -221,7 +221,15 @@ def test_the_default_is_trial_1_of_every_algorithm_and_scores_agree(tmp_path: Pa
 
 
 def test_ctrl_c_ends_in_seconds_and_keeps_what_is_finished(tmp_path: Path) -> None:
-    settings = ["--set", "space.chunk_size=[40, 50, 60, 70, 80, 90, 100, 110]", "--search", "grid", "--json"]
+    settings = [
+        "--set",
+        "space.chunk_size=[40, 50, 60, 70, 80, 90, 100, 110]",
+        "--search",
+        "grid",
+        "--scheduler",
+        "fifo",
+        "--json",
+    ]
     process = start(tmp_path, "quickstart", *settings)
     log = wait_for_trials(tmp_path, 2)
     process.send_signal(signal.SIGINT)
