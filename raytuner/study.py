@@ -31,6 +31,7 @@ class Trial:
         seconds: How long it took.
         error: The traceback if it failed.
         paused: Whether it waits until the others have come as far.
+        went_on: Whether it has gone on since, so that what it reports is of the questions since then.
         finished: Whether it ended by itself, scored or failed, or was stopped.
         stopped: Why it was stopped before all questions were evaluated.
         told: What the search algorithm was told of one that was stopped, by metric.
@@ -48,6 +49,7 @@ class Trial:
     seconds: float = 0.0
     error: str | None = None
     paused: bool = False
+    went_on: bool = False
     finished: bool = False
     stopped: str | None = None
     told: dict[str, float] = field(default_factory=dict)
@@ -116,17 +118,17 @@ class Study:
         """A trial that was paused, or dropped, goes on."""
         trial = self.trials[number]
         trial.paused = trial.finished = False
+        trial.went_on = True
         trial.stopped = None
         self._changed(trial)
 
     def report(self, number: int, report: Report) -> None:
         """A trial has reported; a finished block of questions goes to the log."""
         trial = self.trials[number]
-        if report.block is None:
-            trial.metrics = dict(report.metrics)
-        else:  # which may be of the questions since it went on
+        trial.metrics = dict(report.metrics)
+        if report.block is not None:
             trial.means.add(report.block.values)
-            trial.metrics = {**report.metrics, **trial.means.values()}
+            trial.metrics |= trial.means.values() if trial.went_on else {}
         trial.metadata = report.metadata
         trial.returned_params = report.params
         if report.block is not None:

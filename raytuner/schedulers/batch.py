@@ -36,15 +36,13 @@ class Batch(Rule):
 
     def __init__(self, goals: Goals, total: int, kept: Collection[int] = ()) -> None:
         super().__init__(goals, total, kept)
-        self._all: set[int] = set()
         self._dropped: set[int] = set()
         self.hopeless: set[int] = set()  # dropped for what they are, and not for others that are better
 
     def begin(self, number: int) -> None:
         """See `Rule.begin`; one that goes on is not begun anew."""
-        if number not in self._all:
+        if number not in self._questions:
             super().begin(number)
-            self._all.add(number)
 
     def stops(self, number: int, values: Values) -> str | None:
         """See `Rule.stops`: not before all have come so far."""
@@ -90,7 +88,7 @@ class Batch(Rule):
 
     def beyond_cap(self, numbers: Sequence[int], cap: float, least: int = 1) -> dict[int, str]:
         """Those that are too many: all but the best share of the trials that began, at least so many."""
-        most = max(least, math.ceil(cap * len(self._all)))
+        most = max(least, math.ceil(cap * len(self._questions)))
         return {
             numbers[at]: f"not among the best {most} on {self.count(numbers[at])} questions"
             for at in self.standing(numbers).order[most:]

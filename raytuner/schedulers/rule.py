@@ -31,13 +31,13 @@ class Rule(ABC):
         self.running: set[int] = set()
         self.finished: set[int] = set()
         self._kept = kept
-        self._questions: dict[int, dict[str, int]] = {}  # trial -> question -> its row
-        self._losses: dict[int, list[list[float]]] = {}
+        self._questions: dict[int, list[str]] = {}  # of each trial, in the order of the rows of its losses
+        self._losses: dict[int, Losses] = {}
 
     def begin(self, number: int) -> None:
         """A trial begins, or begins again."""
         self.running.add(number)
-        self._questions[number], self._losses[number] = {}, []
+        self._questions[number], self._losses[number] = [], np.empty((0, len(self.goals)))
 
     def block(self, number: int, values: Values) -> str | None:
         """A trial has reported a block.
@@ -49,12 +49,11 @@ class Rule(ABC):
         Returns:
             Why the trial is stopped, or None if it goes on.
         """
-        questions, losses = self._questions[number], self._losses[number]
-        for question, row in values.items():
-            questions[question] = len(losses)
-            losses.append([goal.loss(row.get(goal.metric, math.nan)) for goal in self.goals])
+        rows = [[goal.loss(row.get(goal.metric, math.nan)) for goal in self.goals] for row in values.values()]
+        self._questions[number] += values
+        self._losses[number] = np.concatenate([self._losses[number], rows])
         reason = self.stops(number, values)
-        if number in self._kept or (self.total is not None and len(losses) >= self.total):
+        if number in self._kept or (self.total is not None and self.count(number) >= self.total):
             return None  # and there is nothing left to save of one that is complete
         if reason is not None:
             self.running.discard(number)
@@ -108,7 +107,7 @@ class Rule(ABC):
 
     def losses(self, number: int) -> Losses:
         """What is known of a trial, in the order of its questions; NaN for what is not."""
-        return np.asarray(self._losses[number], dtype=float).reshape(-1, len(self.goals))
+        return self._losses[number]
 
     def means(self, number: int) -> Losses:
         """The mean loss of a trial in each objective, of the questions for which it is known; NaN if it is for none."""
@@ -118,9 +117,14 @@ class Rule(ABC):
     def shared(self, number: int, other: int) -> tuple[Losses, Losses]:
         """What is known of two trials on the questions that both have, those without a number in either left out."""
         mine, theirs = self._questions[number], self._questions[other]
-        rows = [(row, theirs[question]) for question, row in mine.items() if question in theirs]
-        at = np.asarray(rows, dtype=int).reshape(-1, 2)
-        first, second = self.losses(number)[at[:, 0]], self.losses(other)[at[:, 1]]
+        most = min(len(mine), len(theirs))
+        if mine[:most] == theirs[:most]:  # as where all come in the same order; this is asked after each block
+            first, second = self.losses(number)[:most], self.losses(other)[:most]
+        else:
+            rows = {question: row for row, question in enumerate(theirs)}
+            at = [(row, rows[question]) for row, question in enumerate(mine) if question in rows]
+            pairs = np.asarray(at, dtype=int).reshape(-1, 2)
+            first, second = self.losses(number)[pairs[:, 0]], self.losses(other)[pairs[:, 1]]
         known = ~np.isnan(first - second).any(axis=1)
         return first[known], second[known]
 

@@ -35,7 +35,7 @@ def study_of(scores: dict[int, float]) -> Study:
     study = Study("score", "max")
     for number, score in scores.items():
         study.start(number, {"a": number})
-        study.report(number, Report({}, Block(0, {"q": {"score": score}}, 1.0)))
+        study.report(number, Report({"score": score}, Block(0, {"q": {"score": score}}, 1.0)))
         study.finish(number, 2.0)
     return study
 
@@ -146,7 +146,7 @@ def test_objectives_say_whether_blocks_can_be_had_from_anywhere() -> None:
 def test_a_trial_goes_on_where_it_was(number: int) -> None:
     study = Study("score", "max")
     study.start(number, {"a": 1})
-    study.report(number, Report({}, Block(0, {"q1": {"score": 0.2}}, 1.0)))
+    study.report(number, Report({"score": 0.2}, Block(0, {"q1": {"score": 0.2}}, 1.0)))
     study.pause(number, 1.5)
     assert study.running == []
     study.resume(number)
