@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from raytuner import runtime
 from raytuner.components import begin_run
+from raytuner.confirm import Confirmation
 from raytuner.goals import Goal, Goals, described
 from raytuner.leaders import Leaders, confirmed
 from raytuner.objective import Objective
@@ -93,34 +94,51 @@ def search(
     log.note(
         f"{options.algorithm}, {options.scheduler}, seed {options.seed}; {described(study.goals)}; {run['versions']}"
     )
+    searcher = _around(searcher, rule, study, objective, options, run["default_trial"])
+    try:
+        finished = runtime.run_trials(runtime.Job(objective, space, searcher, rule, study, options, log))
+    finally:
+        study.close()
+    confirmation = _confirmed(study, objective, folder, run["default_trial"])
+    for remark in _remarks(objective, options, searcher, rule, confirmation):
+        study.note(remark)
+    ended = searcher.ended or _out_of_time(study, options)
+    _record_end(study, folder, run, log, ended=ended, finished=finished)
+    result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
+    return result.model_copy(update={"confirmation": confirmation, "documents": objective.question_documents})
+
+
+def _around(
+    searcher: Any, rule: Rule, study: Study, objective: Objective, options: SearchOptions, default: int | None
+) -> Any:
+    """The search in rounds if all configurations race at once, and after it the leaders if questions are held out."""
     if isinstance(rule, Batch):
         from raytuner.schedulers.rounds import RoundSearcher
 
         searcher = RoundSearcher(searcher, rule, objective.block_size, study.drop)
-    if objective.holdout:
-        searcher = Leaders(study, objective, options, run["default_trial"]).after(searcher)
-    try:
-        finished = runtime.run_trials(objective, space, searcher, rule, study, options, log)
-    finally:
-        study.close()
-    if rule.finished and options.scheduler != FIFO and not any(map(rule.count, rule.finished)):
-        study.note(
-            f"{options.scheduler} needs blocks of questions, which the objective does not yield: all trials ran on"
-        )
-    if searcher.rejected_invalid:
-        study.note(f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped")
-    ended = searcher.ended or _out_of_time(study, options)
-    if getattr(searcher, "was_late", False):
-        ended = f"the time budget of {options.time_budget_s:g} s is used up but for what it takes to confirm the winner"
-    documents = objective.question_documents
-    confirmation = confirmed(study, objective.holdout, documents, run["default_trial"]) if objective.holdout else None
+    return Leaders(study, objective, options, default).after(searcher) if objective.holdout else searcher
+
+
+def _confirmed(study: Study, objective: Objective, folder: Path, default: int | None) -> Confirmation | None:
+    """What the held-out questions say, also in the run folder; None if there are none or they were not all answered."""
+    if not objective.holdout:
+        return None
+    confirmation = confirmed(study, objective.holdout, objective.question_documents, default)
     if confirmation is not None:
         write_json(folder / HELD_OUT, confirmation.model_dump())
-    elif objective.holdout:
-        study.note(f"the winner was not confirmed on the {objective.holdout} held-out questions")
-    _record_end(study, folder, run, log, ended=ended, finished=finished)
-    result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
-    return result.model_copy(update={"confirmation": confirmation, "documents": documents})
+    return confirmation
+
+
+def _remarks(
+    objective: Objective, options: SearchOptions, searcher: Any, rule: Rule, confirmation: Confirmation | None
+) -> Iterator[str]:
+    """What else has to be said of a search that has ended."""
+    if rule.finished and options.scheduler != FIFO and not any(map(rule.count, rule.finished)):
+        yield f"{options.scheduler} needs blocks of questions, which the objective does not yield: all trials ran on"
+    if searcher.rejected_invalid:
+        yield f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped"
+    if objective.holdout and confirmation is None:
+        yield f"the winner was not confirmed on the {objective.holdout} held-out questions"
 
 
 MAX_AT_ONCE = 10_000

@@ -185,25 +185,33 @@ def _nodes() -> list[dict[str, float]]:
     return [{name.lower(): amount for name, amount in node.items() if ":" not in name} for node in alive]
 
 
-def run_trials(
-    objective: Objective,
-    space: SearchSpace,
-    searcher: Any,
-    rule: Rule,
-    study: Study,
-    options: SearchOptions,
-    log: RunLog,
-) -> bool:
-    """Run a search on the connected Ray and record it in the study.
+class Job(NamedTuple):
+    """What is run on Ray.
 
-    Args:
+    Attributes:
         objective: What is evaluated; it travels to each worker once.
         space: The search space.
-        searcher: From `raytuner.search.make_searcher`.
+        searcher: From `raytuner.search.make_searcher`, or around one.
         rule: From `raytuner.schedulers.make_rule`.
         study: Takes in every report.
         options: How it is searched.
         log: Takes in what workers log and warn of.
+    """
+
+    objective: Objective
+    space: SearchSpace
+    searcher: Any
+    rule: Rule
+    study: Study
+    options: SearchOptions
+    log: RunLog
+
+
+def run_trials(job: Job) -> bool:
+    """Run a search on the connected Ray and record it in the study.
+
+    Args:
+        job: The search.
 
     Returns:
         False if it was interrupted by Ctrl-C.
@@ -216,17 +224,18 @@ def run_trials(
 
     from raytuner.trainable import Gate
 
+    study, options = job.study, job.options
     share = slots(options.concurrency, options.resources)
     if options.concurrency is not None and options.concurrency > share.number:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
-    gate = Gate(uuid.uuid4().hex, min(share.number, searcher.at_most or share.number))
+    gate = Gate(uuid.uuid4().hex, min(share.number, job.searcher.at_most or share.number))
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
         tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch,
         _quiet_tune(share.number),
         contextlib.closing(gate),
     ):
-        tuner = _tuner(objective, space, searcher, rule, study, options, log, share=share, gate=gate, scratch=scratch)
+        tuner = _tuner(job, share, gate, scratch)
         try:
             return _fit(tuner)
         except SearchError as error:  # raised while it ran: nothing that the user has written
@@ -237,32 +246,20 @@ def run_trials(
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error
 
 
-def _tuner(
-    objective: Objective,
-    space: SearchSpace,
-    searcher: Any,
-    rule: Rule,
-    study: Study,
-    options: SearchOptions,
-    log: RunLog,
-    *,
-    share: Slots,
-    gate: Any,
-    scratch: str,
-) -> Any:
+def _tuner(job: Job, share: Slots, gate: Any, scratch: str) -> Any:
     """Tune's own object for the search."""
     from ray import tune
 
     from raytuner.schedulers.tune import RuleScheduler
     from raytuner.trainable import ObjectiveTrainable, Parcel, StudyCallback
 
-    given = dict(options.run_config or {})
+    given = dict(job.options.run_config or {})
     fields = tune.RunConfig.__dataclass_fields__
     for key in given:
         if key not in fields:
             raise ConfigError(f"unknown run_config_dict key {key!r}; {nearest(key, fields)}")
     # The constraint of the space, which holds the documents once more, is for the driver only.
-    parcel = Parcel.pack(objective, SearchSpace(space.parameters))
+    parcel = Parcel.pack(job.objective, SearchSpace(job.space.parameters))
     trainable = tune.with_parameters(ObjectiveTrainable, parcel=parcel, gate=gate)
     quiet = {
         "verbose": 0,
@@ -272,19 +269,19 @@ def _tuner(
     ours = {
         "name": "tune",
         "storage_path": str(Path(scratch).resolve()),
-        "callbacks": [StudyCallback(study, space, log), *(given.get("callbacks") or ())],
+        "callbacks": [StudyCallback(job.study, job.space, job.log), *(given.get("callbacks") or ())],
     }
     return tune.Tuner(
         tune.with_resources(trainable, share.resources),
         tune_config=tune.TuneConfig(
-            metric=study.metric,
-            mode=study.mode,
-            search_alg=searcher,
-            scheduler=RuleScheduler(rule, searcher.on_partial),
+            metric=job.study.metric,
+            mode=job.study.mode,
+            search_alg=job.searcher,
+            scheduler=RuleScheduler(job.rule, job.searcher.on_partial),
             num_samples=-1,
             max_concurrent_trials=share.number,
             reuse_actors=True,
-            time_budget_s=options.time_budget_s,
+            time_budget_s=job.options.time_budget_s,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),

@@ -8,8 +8,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from raytuner.schedulers.around import Around
 
-class ConfirmingSearcher(Searcher):  # type: ignore[misc]
+LATE = "the time budget is used up but for what it takes to confirm the winner"
+
+
+class ConfirmingSearcher(Around):
     """Hands out what another searcher suggests and, when that has ended, stretches of held-out questions.
 
     Args:
@@ -26,38 +30,25 @@ class ConfirmingSearcher(Searcher):  # type: ignore[misc]
         leaders: Callable[[Mapping[int, Any]], Sequence[int]],
         is_late: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(metric=inner.metric, mode=inner.mode)
-        self._inner = inner
+        super().__init__(inner)
         self._start = start
         self._leaders = leaders
         self._is_late = is_late
         self._points: dict[int, Any] = {}
         self._in_flight: set[str] = set()
         self._queue: deque[int] | None = None
-        self.was_late = False
+        self._was_late = False
 
     @property
     def ended(self) -> str | None:
         """See `Guard.ended`."""
-        found: str | None = self._inner.ended
-        return found
-
-    @property
-    def rejected_invalid(self) -> int:
-        """See `Guard.rejected_invalid`."""
-        return int(self._inner.rejected_invalid)
-
-    @property
-    def at_most(self) -> int | None:
-        """See `Guard.at_most`."""
-        found: int | None = self._inner.at_most
-        return found
+        return LATE if self._was_late else super().ended
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, or the next stretch of held-out questions; None while the last trials run."""
         if self._queue is None:
-            self.was_late = self.was_late or self._is_late()
-            found = Searcher.FINISHED if self.was_late else self._inner.suggest(trial_id)
+            self._was_late = self._was_late or self._is_late()
+            found = Searcher.FINISHED if self._was_late else self._inner.suggest(trial_id)
             if isinstance(found, dict):
                 self._points[found["number"]] = found["point"]
                 self._in_flight.add(trial_id)
@@ -70,28 +61,13 @@ class ConfirmingSearcher(Searcher):  # type: ignore[misc]
         number = self._queue.popleft()
         return {"number": number, "point": self._points[number], "start": self._start, "held_out": True}
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """The scheduler has seen it."""
-
     def on_partial(self, trial_id: str, share: float, result: Mapping[str, Any]) -> None:
         """See `Guard.on_partial`."""
         if trial_id in self._in_flight:
-            self._inner.on_partial(trial_id, share, result)
+            super().on_partial(trial_id, share, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the search of its trials; of the others it learns nothing."""
         if trial_id in self._in_flight:
             self._in_flight.discard(trial_id)
             self._inner.on_trial_complete(trial_id, result, error)
-
-    def save(self, checkpoint_path: str) -> None:
-        """See the inner searcher."""
-        self._inner.save(checkpoint_path)
-
-    def restore(self, checkpoint_path: str) -> None:
-        """See the inner searcher."""
-        self._inner.restore(checkpoint_path)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles the searcher to a file that nobody reads."""
-        return {}

@@ -9,11 +9,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from raytuner.schedulers.around import Around
 from raytuner.schedulers.batch import Batch
 from raytuner.search.guard import Guard
 
 
-class RoundSearcher(Searcher):  # type: ignore[misc]
+class RoundSearcher(Around):
     """Hands out what `Guard` suggests again and again, until it is dropped or has answered all questions.
 
     To Tune each stretch of a trial is a trial of its own, with the same number: nothing has to be saved where a trial
@@ -27,8 +28,7 @@ class RoundSearcher(Searcher):  # type: ignore[misc]
     """
 
     def __init__(self, inner: Guard, rule: Batch, block_size: int, on_drop: Callable[[int, str], None]) -> None:
-        super().__init__(metric=inner.metric, mode=inner.mode)
-        self._inner = inner
+        super().__init__(inner)
         self._rule = rule
         self._size = block_size
         self._on_drop = on_drop
@@ -36,21 +36,6 @@ class RoundSearcher(Searcher):  # type: ignore[misc]
         self._in_flight: set[str] = set()
         self._done = 0  # blocks
         self._queue = self._round(list(self._points))
-
-    @property
-    def ended(self) -> str | None:
-        """See `Guard.ended`."""
-        return self._inner.ended
-
-    @property
-    def rejected_invalid(self) -> int:
-        """See `Guard.rejected_invalid`."""
-        return self._inner.rejected_invalid
-
-    @property
-    def at_most(self) -> int:
-        """How many configurations there are."""
-        return len(self._points)
 
     def suggest(self, trial_id: str) -> Any:
         """The next stretch; None while a round ends, `Searcher.FINISHED` after the last one."""
@@ -63,25 +48,12 @@ class RoundSearcher(Searcher):  # type: ignore[misc]
         self._in_flight.add(trial_id)
         return self._queue.popleft()
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """The rule has seen it."""
-
     def on_partial(self, trial_id: str, share: float, result: Mapping[str, Any]) -> None:
         """Nothing learns from it."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A stretch has ended."""
         self._in_flight.discard(trial_id)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: what is known is in the study."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """See `save`."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles the searcher to a file that nobody reads."""
-        return {}
 
     def _next_round(self) -> deque[dict[str, Any]]:
         for number, why in self._rule.drop().items():

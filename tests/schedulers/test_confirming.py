@@ -11,7 +11,7 @@ from raytuner.goals import Goal
 from raytuner.leaders import Leaders, confirmed, leading
 from raytuner.objective import Block, Objective, Report
 from raytuner.schedulers.batch import BatchRace
-from raytuner.schedulers.confirming import ConfirmingSearcher
+from raytuner.schedulers.confirming import LATE, ConfirmingSearcher
 from raytuner.schedulers.rounds import RoundSearcher
 from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
@@ -69,7 +69,7 @@ def test_no_trial_begins_when_it_is_late() -> None:
     assert searcher.suggest("t3") is None
     for at in (1, 2):
         searcher.on_trial_complete(f"t{at}", {"score": 0.5})
-    assert searcher.was_late
+    assert searcher.ended == LATE
     assert [searcher.suggest(f"t{at}")["number"] for at in (3, 4)] == [1, 2]
 
 
