@@ -161,7 +161,7 @@ def _record_end(
     study: Study, folder: Path, run: Mapping[str, Any], log: RunLog, *, ended: str | None, finished: bool
 ) -> None:
     """Write how a search ended into its run folder and its log."""
-    end = {"seconds": round(study.seconds, 3), "ended": ended, "notes": study.notes}
+    end = {"seconds": study.seconds, "ended": ended, "notes": study.notes}
     write_json(folder / RUN, {**run, **end, "interrupted": not finished})
     for remark in (*study.notes, ended or "", "" if finished else "interrupted"):
         if remark:

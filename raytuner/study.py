@@ -101,6 +101,7 @@ class Study:
         self._names = names
         self._log = Log(folder / LOG) if folder else None
         self._started = time.monotonic()
+        self._ended: float | None = None
 
     def start(self, number: int, params: Mapping[str, Any]) -> Trial:
         """A trial begins (again, if its worker was lost)."""
@@ -249,8 +250,8 @@ class Study:
 
     @property
     def seconds(self) -> float:
-        """The age of the study."""
-        return time.monotonic() - self._started
+        """The age of the study, or how old it became, to the millisecond."""
+        return round((self._ended or time.monotonic()) - self._started, 3)
 
     def result(
         self,
@@ -298,6 +299,7 @@ class Study:
 
     def close(self) -> None:
         """Close the log; nothing more is written."""
+        self._ended = self._ended or time.monotonic()
         if self._log is not None:
             self._log.close()
             self._log = None
