@@ -126,6 +126,14 @@ class SearchConfig(Section):
     holdout: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_TRIALS)] = "auto"
     concurrency: int | None = Field(default=None, ge=1)
 
+    @field_validator("holdout", mode="before")
+    @classmethod
+    def _is_a_holdout(cls, value: Any) -> Any:
+        is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TRIALS
+        if not is_number and value not in ("auto", "none"):
+            raise ValueError("a number of questions, auto or none")
+        return value
+
 
 class ComponentConfig(Section):
     """A splitter, retriever or reranker of the user's own.

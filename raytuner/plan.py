@@ -22,7 +22,7 @@ from raytuner.pipeline import parameters as stages
 from raytuner.plan_objective import goals_of, make_objective
 from raytuner.rag import RagObjective
 from raytuner.results import TunedResult
-from raytuner.schedulers import FEWEST, FIFO, RACING, check_scheduler
+from raytuner.schedulers import FEWEST, FIFO, RACING, check_one_by_one, check_scheduler
 from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
@@ -125,6 +125,8 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
     goals = goals_of(config, objective)
     scheduler = _scheduler(config, objective)
     check_scheduler(config.search.scheduler or scheduler, config.search.scheduler_options, goals)
+    if not isinstance(objective, RagObjective) or algorithm(search).models or config.budget.minutes is not None:
+        check_one_by_one(scheduler)
     if isinstance(objective, RagObjective):
         _warn_of_metric(goals, space)
     objective.warn(embeddings)

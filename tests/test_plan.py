@@ -369,6 +369,11 @@ def test_a_metric_that_prefers_the_largest_is_pointed_out(metric: str, caplog: p
 
 
 def test_schedulers_are_checked_before_anything_runs() -> None:
+    for section in ({"search": {"scheduler": "halving", "name": "optuna"}}, {"budget": {"minutes": 5}}):
+        asked = {"search": {"scheduler": "halving"}, **section}
+        with pytest.raises(ConfigError, match="scheduler 'halving' compares all configurations at once"):
+            plan(space={"top_k": [1, 2]}, **asked)
+    assert plan(space={"top_k": [1, 2]}, search={"scheduler": "halving"}).scheduler == "halving"
     with pytest.raises(ConfigError, match="scheduler 'asha' compares one metric"):
         plan(objectives=[{"metric": "span_recall"}, {"metric": "chunk_tokens"}], search={"scheduler": "asha"})
     with pytest.raises(UserError, match="has no option 'levl'"):

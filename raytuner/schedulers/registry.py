@@ -77,6 +77,19 @@ def check_scheduler(name: str, options: Mapping[str, Any], goals: Goals = ()) ->
     return found
 
 
+def check_one_by_one(name: str) -> None:
+    """Refuse a scheduler that needs all configurations at once where they cannot be.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if SCHEDULERS[name].only_at_once:
+        raise ConfigError(
+            f"scheduler {name!r} compares all configurations at once: it needs a search that does not learn (grid, "
+            "random or sobol), a RAG pipeline and no time budget; use racing"
+        )
+
+
 def make_rule(
     name: str,
     goals: Goals,
@@ -100,10 +113,7 @@ def make_rule(
         ConfigError: It can only do that, or see `check_scheduler`.
     """
     found = check_scheduler(name, options or {}, goals)
-    if found.only_at_once and not at_once:
-        raise ConfigError(
-            f"scheduler {name!r} compares all configurations at once: it needs a search that does not learn (grid, "
-            "random or sobol), a RAG pipeline and no time budget; use racing"
-        )
+    if not at_once:
+        check_one_by_one(name)
     make = found.at_once if at_once and found.at_once is not None else found.make
     return make(goals, total, kept, **(options or {}))
