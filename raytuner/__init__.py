@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from raytuner.tuners import AsyncParamTuner as AsyncParamTuner
     from raytuner.tuners import ParamTuner as ParamTuner
     from raytuner.tuners import RayTuneParamTuner as RayTuneParamTuner
+    from raytuner.values import FailedQuestion as FailedQuestion
 
 __version__ = "0.1.0"
 
 _MODULES = ("datasets", "metrics", "models", "search")
 _HOMES = {
     "AsyncParamTuner": "tuners",
+    "FailedQuestion": "values",
     "FailedTrial": "results",
     "ParamTuner": "tuners",
     "RagObjective": "rag",
@@ -39,6 +41,7 @@ _HOMES = {
 
 __all__ = [
     "AsyncParamTuner",
+    "FailedQuestion",
     "FailedTrial",
     "ParamTuner",
     "RagObjective",

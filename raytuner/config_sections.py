@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from raytuner.components import is_dotted
 from raytuner.folders import MAX_PART, is_path
 from raytuner.search.task import MAX_SEED
+from raytuner.values import MOST_FAILED
 
 MAX_NAME = 100
 """Characters of the name of a run; a time is added, and no file system takes more than 255."""
@@ -114,6 +115,7 @@ class SearchConfig(Section):
         scheduler_options: Its options.
         holdout: So many questions are kept from the search to confirm its winner: a number, ``auto`` for a third of 60
             or more, or ``none``.
+        max_failed_questions: A trial fails if more than this share of its questions cannot be scored.
         concurrency: The most trials at once; by default as many as there are CPUs.
     """
 
@@ -124,6 +126,7 @@ class SearchConfig(Section):
     scheduler: SchedulerName | None = None
     scheduler_options: dict[str, Any] = Field(default_factory=dict)
     holdout: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_TRIALS)] = "auto"
+    max_failed_questions: float = Field(default=MOST_FAILED, ge=0, le=1)
     concurrency: int | None = Field(default=None, ge=1)
 
     @field_validator("holdout", mode="before")

@@ -136,10 +136,10 @@ def confirm(
 
 
 class _Table:
-    """The losses of the first objective on the questions that all have."""
+    """The losses of the first objective on the questions that all have and that failed for none."""
 
     def __init__(self, goal: Goal, values: Mapping[int, Values], documents: Mapping[str, str]) -> None:
-        shared = [set(found) for found in values.values()]
+        shared = [{question for question, row in found.items() if goal.metric in row} for found in values.values()]
         self.questions = sorted(set.intersection(*shared)) if shared else []
         self.groups = [documents[question] for question in self.questions] if documents else []
         self._values = values
@@ -156,7 +156,8 @@ class _Table:
 
     def means(self, number: int) -> dict[str, float]:
         rows = [self._values[number][question] for question in self.questions]
-        return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        names = [name for name in rows[0] if all(name in row for row in rows)]
+        return {name: math.fsum(row[name] for row in rows) / len(rows) for name in names}
 
     def better(self, one: int, other: int) -> NDArray[np.float64]:
         """By how much one is better on each question."""

@@ -137,6 +137,9 @@ def _remarks(
         yield f"{options.scheduler} needs blocks of questions, which the objective does not yield: all trials ran on"
     if searcher.rejected_invalid:
         yield f"{searcher.rejected_invalid} suggested configurations broke a rule of the space and were skipped"
+    if confirmation is not None and confirmation.questions < objective.holdout:
+        lost = objective.holdout - confirmation.questions
+        yield f"{lost} of the {objective.holdout} held-out questions could not be scored for all leaders: left out"
     if objective.holdout and confirmation is None:
         yield f"the winner was not confirmed on the {objective.holdout} held-out questions"
 

@@ -26,18 +26,18 @@ def parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: parameter.replace(annotation=hints[name]) for name, parameter in taken.items()}
 
 
-def check(owner: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
+def check(owner: str, options: Mapping[str, Any], *makes: Callable[..., Any]) -> None:
     """Check the names and the values of options.
 
     Args:
         owner: What they are options of, for messages, e.g. ``search 'optuna'``.
-        make: The function that takes them.
         options: The options.
+        makes: The functions that take them; each may take others than the rest.
 
     Raises:
         SearchError: With the nearest valid name, or with the values that are allowed.
     """
-    known = parameters(make)
+    known = {name: parameter for make in makes for name, parameter in parameters(make).items()}
     for name, value in options.items():
         if name not in known:
             valid = nearest(name, known) if known else "it takes none"

@@ -77,7 +77,11 @@ def leading(study: Study, default: int | None) -> list[int]:
 def _is_behind(study: Study, one: Trial, best: Trial) -> bool:
     """Whether a paired t test holds a trial for worse than the best."""
     goal = study.goals[0]
-    shared = [question for question in one.questions if question in best.questions]
+    shared = [
+        question
+        for question, row in one.questions.items()
+        if goal.metric in row and goal.metric in best.questions.get(question, {})
+    ]
     values = [(one.questions[name][goal.metric], best.questions[name][goal.metric]) for name in shared]
     return p_above_zero([goal.loss(mine) - goal.loss(theirs) for mine, theirs in values]) <= LEVEL
 
@@ -108,4 +112,5 @@ def confirmed(study: Study, holdout: int, documents: Mapping[str, str], default:
 
 
 def _mean(values: Values, goal: Goal) -> float:
-    return math.fsum(row.get(goal.metric, math.nan) for row in values.values()) / len(values)
+    known = [row[goal.metric] for row in values.values() if goal.metric in row]
+    return math.fsum(known) / len(known) if known else math.nan

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import inspect
 import math
-import numbers
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from raytuner import aio
-from raytuner.errors import TrialError
+from raytuner.errors import TrialError, redact
 from raytuner.goals import Mode
 from raytuner.space import SearchSpace
+from raytuner.values import (
+    MOST_FAILED,
+    FailedQuestion,
+    Means,
+    Values,
+    as_float,
+    check_failed,
+    failures,
+    is_number,
+    short,
+)
 from raytuner.withhold import texts_of, withhold
-
-Values = dict[str, dict[str, float]]  # question id -> metric -> value
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,11 @@ class Objective:
         return dict(getattr(self._given, "question_documents", {}))
 
     @property
+    def max_failed_questions(self) -> float:
+        """The share of questions that may fail before the trial does, by an attribute ``max_failed_questions``."""
+        return float(getattr(self._given, "max_failed_questions", MOST_FAILED))
+
+    @property
     def block_size(self) -> int:
         """How many questions there are in a block, of an objective that says so by an attribute ``block_size``."""
         return int(getattr(self._given, "block_size", 1))
@@ -111,6 +124,11 @@ class Objective:
         """How many questions there are, if the objective says so by an attribute ``total``; None if not."""
         total = getattr(self._given, "total", None)
         return total if isinstance(total, int) else None
+
+    def total_of(self, start: int) -> int | None:
+        """How many questions there are of the part with a block: the search's, or those that are held out."""
+        is_held_out = self.total is not None and start * self.block_size >= self.total > 0
+        return self.holdout if is_held_out else self.total
 
     def without_documents(self, error: str) -> str:
         """An error for the log, without what it quotes from fixed parameters or the objective's documents."""
@@ -137,18 +155,20 @@ class Objective:
         given.resolve()
         return dict(given.modes)
 
-    def reports(self, params: Mapping[str, Any], start: int = 0) -> Iterator[Report]:
+    def reports(self, params: Mapping[str, Any], start: int = 0, failed: int = 0) -> Iterator[Report]:
         """Evaluate a configuration.
 
         Args:
             params: The tuned parameters.
             start: The block to begin with, if it is `resumable`; means are of the blocks from there on.
+            failed: How many questions of the blocks before failed.
 
         Yields:
             A report after each block of questions; one in all for a function without blocks.
 
         Raises:
-            TrialError: The function returned something that cannot be scored, or the score is not finite.
+            TrialError: The function returned something that cannot be scored, the score is not finite, or too many
+                questions failed.
             Exception: Whatever the function raises.
         """
         returned = self._function({**self.fixed, **params}, **({"start": start} if start else {}))
@@ -157,7 +177,7 @@ class Objective:
         if isinstance(returned, AsyncIterator):
             returned = _drain(returned)
         if isinstance(returned, Iterator):
-            yield from self._block_reports(returned, start)
+            yield from self._block_reports(returned, start, failed)
         else:
             yield self._final_report(returned)
 
@@ -178,15 +198,15 @@ class Objective:
         else:
             yield self._final_report(returned)
 
-    def _block_reports(self, returned: Iterator[Any], start: int = 0) -> Iterator[Report]:
-        blocks = self._blocks(start)
+    def _block_reports(self, returned: Iterator[Any], start: int = 0, failed: int = 0) -> Iterator[Report]:
+        blocks = self._blocks(start, failed)
         for values in returned:
             yield blocks.report(values)
             blocks.resume()
         blocks.end()
 
-    def _blocks(self, start: int = 0) -> _Blocks:
-        return _Blocks(self.metric, self._own_metric, self.others, start)
+    def _blocks(self, start: int = 0, failed: int = 0) -> _Blocks:
+        return _Blocks(self, self._own_metric, start, failed)
 
     def _final_report(self, returned: Any) -> Report:
         """The one report of a function without blocks; what is fixed is stripped from it."""
@@ -208,8 +228,8 @@ class Objective:
             score, rest = returned[self.metric], self._without_fixed(returned)
         else:
             score, rest = returned, {}
-        found = {str(name): float(value) for name, value in rest.items() if _is_number(value)}
-        metadata.update({str(name): value for name, value in rest.items() if not _is_number(value)})
+        found = {str(name): float(value) for name, value in rest.items() if is_number(value)}
+        metadata.update({str(name): value for name, value in rest.items() if not is_number(value)})
         others = _others(rest, self.others, "the objective returned")
         return Report({**found, self.metric: as_float(score, self.metric), **others}, metadata=metadata, params=params)
 
@@ -220,21 +240,27 @@ class Objective:
 class _Blocks:
     """Turns the blocks of one trial into reports."""
 
-    def __init__(self, metric: str, own_metric: str, others: Sequence[str], start: int) -> None:
-        self._metric = metric
+    def __init__(self, objective: Objective, own_metric: str, start: int, failed: int) -> None:
+        self._objective = objective
         self._own_metric = own_metric
-        self._others = others
+        self._total = objective.total_of(start)
         self._means = Means()
-        self._seen: set[str] = set()
-        self._index = start
+        self._seen: Values = {}
+        self._failed_before = failed
+        self._first = self._index = start
         self._started = time.perf_counter()
 
     def report(self, values: Any) -> Report:
-        checked = _checked_block(values, self._metric, self._own_metric, self._others)
+        own = self._objective
+        checked = _checked_block(values, own.metric, self._own_metric, own.others)
+        for question, reason in failures(checked).items():
+            checked[question] = FailedQuestion(own.without_documents(redact(reason)))
         block = Block(self._index, checked, time.perf_counter() - self._started)
-        if repeated := sorted(self._seen & set(checked)):
+        if repeated := sorted(set(self._seen) & set(checked)):
             raise TrialError(f"question {repeated[0]!r} is in two blocks; yield each question once")
-        self._seen |= set(checked)
+        self._seen |= checked
+        if self._total is not None:
+            check_failed(self._seen, self._failed_before, self._total, own.max_failed_questions)
         self._means.add(checked)
         self._index += 1
         return Report(self._means.values(), block)
@@ -246,52 +272,8 @@ class _Blocks:
     def end(self) -> None:
         if not self._means.count:
             raise TrialError("the objective yielded no block of questions; yield {question_id: {metric: value}}")
-
-
-class Means:
-    """Running means of the values of questions, metric by metric."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._columns: dict[str, list[float]] = {}
-
-    def add(self, values: Values) -> None:
-        """Take in a block."""
-        self.count += len(values)
-        for row in values.values():
-            for name, value in row.items():
-                self._columns.setdefault(name, []).append(value)
-
-    def values(self) -> dict[str, float]:
-        """The mean of each metric so far, exactly rounded and so independent of the order."""
-        return {name: math.fsum(column) / len(column) for name, column in self._columns.items()}
-
-
-def as_float(value: Any, metric: str) -> float:
-    """A score as a finite Python float.
-
-    Raises:
-        TrialError: It is not a number, or not finite.
-    """
-    if not _is_number(value):
-        raise TrialError(f"{metric} is {_shown(value)}, a {type(value).__name__}; it must be a number")
-    number = float(value)
-    if not math.isfinite(number):
-        raise TrialError(f"{metric} is {number}; a score must be finite")
-    return number
-
-
-def _shown(value: Any) -> str:
-    """A value for a message, if it is short: errors are logged, and documents must not be."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"something of {len(text)} characters"
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a number, or an array or tensor of no dimension that holds one."""
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        value = value.item()
-    return isinstance(value, numbers.Real)
+        if self._total is None or (not self._first and not self._means.values()):
+            check_failed(self._seen, 0, None, self._objective.max_failed_questions)
 
 
 def _others(returned: Mapping[Any, Any], names: Sequence[str], where: str) -> dict[str, float]:
@@ -309,18 +291,30 @@ def _others(returned: Mapping[Any, Any], names: Sequence[str], where: str) -> di
 
 def _checked_block(values: Any, metric: str, own_metric: str, others: Sequence[str]) -> Values:
     if not isinstance(values, Mapping) or not all(isinstance(row, Mapping) for row in values.values()):
-        raise TrialError(f"the objective yielded {_shown(values)}; yield {{question_id: {{metric: value}}}}")
+        raise TrialError(f"the objective yielded {short(values)}; yield {{question_id: {{metric: value}}}}")
     if not values:
         raise TrialError("the objective yielded a block without questions; yield {question_id: {metric: value}}")
-    checked = {}
+    checked: Values = {}
     for question, row in values.items():
         source = metric if metric in row else own_metric
-        if source not in row:
-            raise TrialError(f"question {question!r} has no {metric!r}, only {', '.join(map(repr, row)) or 'nothing'}")
-        values_of_row = {str(name): float(value) for name, value in row.items() if _is_number(value)}
-        score = {metric: as_float(row[source], f"{source} of question {question!r}")}
-        checked[str(question)] = {**values_of_row, **score, **_others(row, others, f"question {question!r} has")}
+        if isinstance(row, FailedQuestion):
+            checked[str(question)] = row
+            continue
+        for name, there in ((metric, source), *((name, name) for name in others)):
+            if there not in row:
+                known = ", ".join(map(repr, row)) or "nothing"
+                raise TrialError(f"question {question!r} has no {name!r}, only {known}")
+        try:
+            checked[str(question)] = _checked_row(row, {metric: source, **{name: name for name in others}})
+        except TrialError as error:
+            checked[str(question)] = FailedQuestion(str(error))
     return checked
+
+
+def _checked_row(row: Mapping[Any, Any], optimised: Mapping[str, str]) -> dict[str, float]:
+    found = {str(name): float(value) for name, value in row.items() if is_number(value)}
+    finite = {name: value for name, value in found.items() if math.isfinite(value)}
+    return {**finite, **{name: as_float(row[source], source) for name, source in optimised.items()}}
 
 
 async def _await(awaitable: Any) -> Any:

@@ -13,6 +13,7 @@ from raytuner.documents.document import Document
 from raytuner.errors import ConfigError
 from raytuner.models import ModelSpec
 from raytuner.space import SearchSpace
+from raytuner.values import MOST_FAILED
 
 
 class OwnObjective:
@@ -26,6 +27,7 @@ class OwnObjective:
         documents: If there are any, they are given to the function as ``documents``.
         questions: If there are any, they are given to the function as ``questions``.
         fixed: Fixed parameters.
+        max_failed_questions: See `raytuner.objective.Objective`.
     """
 
     modes: Mapping[str, Literal["max", "min"]] = MappingProxyType({})  # the config says it
@@ -38,6 +40,7 @@ class OwnObjective:
         documents: Sequence[Document] = (),
         questions: Sequence[Question] = (),
         fixed: Mapping[str, Any] | None = None,
+        max_failed_questions: float = MOST_FAILED,
     ) -> None:
         self.path = path
         self.metric = metric
@@ -45,6 +48,7 @@ class OwnObjective:
         self.documents = documents
         self.questions = questions
         self.fixed = dict(fixed or {})
+        self.max_failed_questions = max_failed_questions
 
     def check(self, params: Mapping[str, Any]) -> None:
         """Nothing: what the function takes is its own affair."""

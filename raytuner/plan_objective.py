@@ -56,6 +56,7 @@ def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> 
         folder=config.folder,
         holdout=0 if config.search.holdout == "none" else config.search.holdout,
         cache_sampled=config.cache_sampled,
+        max_failed_questions=config.search.max_failed_questions,
         **config.pipeline,
     )
 
@@ -70,6 +71,7 @@ def _own_objective(config: TuneConfig, documents: Sequence[Document] | None) -> 
         documents or (),
         tuple(questions),
         config.pipeline,
+        config.search.max_failed_questions,
     )
 
 

@@ -13,21 +13,21 @@ from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import Order, document_of, number_held_out, order
 from raytuner.documents.document import Document
 from raytuner.documents.load import given_documents
-from raytuner.errors import ConfigError, DataError
+from raytuner.errors import ConfigError, DataError, TrialError
 from raytuner.evidence import evidences
 from raytuner.models import ModelSpec, named, resolved, table_of
 from raytuner.models.spec import spec
-from raytuner.objective import Means, Values
 from raytuner.pipeline import parameters as stages
 from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import Ranking
-from raytuner.pipeline.splitters import semantic, splitter_stage
+from raytuner.rag_models import used_models
 from raytuner.results import RunResult
 from raytuner.retrieved import Retrieved
 from raytuner.scoring import look_up, reported, scorable, score, similarities_of
 from raytuner.space import SearchSpace
+from raytuner.values import MOST_FAILED, FailedQuestion, Means, Values, check_failed
 
 logger = logging.getLogger("raytuner")
 
@@ -61,6 +61,8 @@ class RagObjective:
             third of 60 or more.
         cache_sampled: Whether trials share the answers of an LLM that samples too, at a temperature above 0; each asks
             by itself otherwise.
+        max_failed_questions: A question that cannot be scored, e.g. because a metric raises, is left out and counted;
+            a configuration of which more than this share of the questions fails, fails itself.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
 
@@ -84,6 +86,7 @@ class RagObjective:
         folder: str | Path | None = None,
         holdout: int | Literal["auto"] = 0,
         cache_sampled: bool = False,
+        max_failed_questions: float = MOST_FAILED,
         **pipeline: Any,
     ) -> None:
         if block_size < 1:
@@ -95,6 +98,9 @@ class RagObjective:
         self.questions = fitted
         self.folder = folder
         self.cache_sampled = cache_sampled
+        if not 0 <= max_failed_questions <= 1:
+            raise ConfigError(f"max_failed_questions is {max_failed_questions}; it must be a share from 0 to 1")
+        self.max_failed_questions = max_failed_questions
         self._asked_holdout, self.holdout = holdout, 0
         self._warned: set[str] = set()
         self._models = table_of(models)
@@ -241,21 +247,11 @@ class RagObjective:
         Returns:
             The names of embedding models and of LLMs.
         """
-        embeddings: set[str] = set()
-        llms: set[str] = set()
         answers = self.needs_answers or not self._metrics  # it may need them before it is imported
-        fixed = named(fixed or {}, self._models)
-        for params in space.covering(("embedding", "llm", "retriever", "splitter", "reranker")):
-            own = {**stages.defaults(), **self.fixed, **fixed, **named(params, self._models)}
-            for model in stages.component_models(self.resolved(own)):
-                (llms if model.is_llm else embeddings).add(model.spec.name)
-            if answers and own["llm"] != EXTRACTIVE:
-                llms.add(own["llm"])
-            by_vector = own["retriever"] in ("vector", "hybrid")
-            if splitter_stage(own) is semantic or by_vector or (answers and own["llm"] == EXTRACTIVE):
-                embeddings.add(own["embedding"])
-            if self.compares_answers:
-                embeddings.add(str(self.comparer["embedding"]))
+        own = {**self.fixed, **named(fixed or {}, self._models)}
+        embeddings, llms = used_models(space, own, self._models, self.resolved, answers=answers)
+        if self.compares_answers:
+            embeddings.add(str(self.comparer["embedding"]))
         return embeddings, llms
 
     def prepare(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> None:
@@ -334,6 +330,7 @@ class RagObjective:
         for values in blocks:
             means.add(values)
             questions.update(values)
+        check_failed(questions, 0, None, self.max_failed_questions)
         found = means.values()
         return RunResult(score=found[self.metric], params=self._named(params), metrics=found, questions=questions)
 
@@ -356,7 +353,10 @@ class RagObjective:
 
     def _scores(self, own: Mapping[str, Any], question: Question, ranking: Ranking, *answered: Any) -> dict[str, float]:
         found = evidences(self._stages(), own, question, ranking, self._numbers, *answered)
-        return {metric.name: score(metric, found, question.id) for metric in self._metrics}
+        try:
+            return {metric.name: score(metric, found, question.id) for metric in self._metrics}
+        except TrialError as error:
+            return FailedQuestion(str(error))
 
     @property
     def compares_answers(self) -> bool:

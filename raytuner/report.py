@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from raytuner import held_out, html
+from raytuner import failed_questions, held_out, html
 from raytuner.goals import described, shown
 from raytuner.results import RunResult, TunedResult
 from raytuner.run_folder import jsonable
@@ -31,6 +31,7 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         for several objectives also ``{"pareto": [{...}], "knee": {...}}``, and with limits
         ``{"beyond_limit": [{...}]}``, where ``beyond`` says what is.
     """
+    failed = result.failed_questions
     several = {"pareto": list(map(_configuration, result.pareto)), "knee": _configuration(result.knee)}
     beyond = [{**_configuration(found), "beyond": result.breaches(found)} for found in result.beyond_limit]
     found: dict[str, Any] = jsonable(
@@ -41,6 +42,7 @@ def as_json(result: TunedResult) -> dict[str, Any]:
             **({"robustness": robust.model_dump()} if (robust := result.robustness) else {}),
             "trials": result.trials,
             "failed": len(result.failed),
+            **({"failed_questions": {name: row._asdict() for name, row in failed.items()}} if failed else {}),
             "stopped": len(result.stopped),
             "run": result.run,
             "seconds": round(result.seconds or 0.0, 2),
@@ -132,6 +134,7 @@ def _remarks(result: TunedResult) -> list[str]:
         lines.append(f"the default configuration failed: {default.summary}")
     others = [failed for failed in result.failed if default is None or failed.trial != default.trial]
     lines += [f"trial {failed.trial} failed: {failed.summary}" for failed in others[:3]]
+    lines += [failed_questions.said(result.failed_questions)] if result.failed_questions else []
     lines += [f"note: {note}" for note in result.notes]
     if result.run:
         lines.append(f"run folder: {result.run}")

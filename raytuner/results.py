@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from raytuner.confirm import Confirmation, Difference, HeldOut
+from raytuner.failed_questions import Failures, failed_questions
 from raytuner.goals import Goal
 from raytuner.standing import Standing, standing
+from raytuner.values import failures
 
 if TYPE_CHECKING:
     from raytuner.robustness import Robustness
@@ -44,6 +46,11 @@ class RunResult(BaseModel):
     def shown(self) -> dict[str, Any]:
         """The configuration with names in place of objects."""
         return {**self.params, **self.names}
+
+    @property
+    def failed_questions(self) -> dict[str, str]:
+        """The questions that could not be scored, and why; they are left out of the means."""
+        return failures(self.questions)
 
 
 class StoppedTrial(RunResult):
@@ -167,6 +174,11 @@ class TunedResult(BaseModel):
     def trials(self) -> int:
         """How many configurations were tried."""
         return len(self.run_results) + len(self.stopped) + len(self.failed)
+
+    @property
+    def failed_questions(self) -> dict[str, Failures]:
+        """The questions that failed in some trial that did not itself fail, those that failed most often first."""
+        return failed_questions(found.questions for found in (*self.run_results, *self.stopped))
 
     @property
     def pareto(self) -> list[RunResult]:

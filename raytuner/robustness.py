@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -64,13 +63,11 @@ def robustness(goal: Goal, results: Sequence[RunResult], documents: Mapping[str,
     complete = [result for result in results[:MOST] if result.questions and result.trial is not None]
     if len(complete) < 2:
         return None
-    questions = sorted(set.intersection(*(set(result.questions) for result in complete)))
+    scored = [{name for name, row in result.questions.items() if goal.metric in row} for result in complete]
+    questions = sorted(set.intersection(*scored))
     if not questions:
         return None
-    known = [[result.questions[question].get(goal.metric, math.nan) for question in questions] for result in complete]
-    table = -np.array([[goal.loss(value) for value in row] for row in known])
-    if np.isnan(table).any():
-        return None
+    table = -np.array([[goal.loss(result.questions[name][goal.metric]) for name in questions] for result in complete])
     numbers = [result.trial or 0 for result in complete]
     shares = dict(zip(numbers, win_shares(table), strict=True))
     best = numbers[0]

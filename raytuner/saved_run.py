@@ -14,7 +14,7 @@ from raytuner.errors import DataError
 from raytuner.results import TunedResult
 from raytuner.run_folder import HELD_OUT, QUESTIONS, goals_of, read_run
 from raytuner.study import Study, Trial
-from raytuner.trial_log import is_complete, read_log
+from raytuner.trial_log import is_complete, read_log, values_of
 
 
 def load_study(folder: Path) -> Study:
@@ -49,7 +49,7 @@ def load_study(folder: Path) -> Study:
     for row in rows:
         if row["kind"] in ("block", "held_out") and row["trial"] in study.trials:
             trial = study.trials[row["trial"]]
-            (trial.questions if row["kind"] == "block" else trial.held_out).update(row["values"])
+            (trial.questions if row["kind"] == "block" else trial.held_out).update(values_of(row))
     return study
 
 

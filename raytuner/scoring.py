@@ -13,8 +13,8 @@ from raytuner import metrics
 from raytuner.components import is_dotted, load
 from raytuner.datasets import Question, QuestionSet
 from raytuner.errors import DataError, RaytunerError, TrialError
-from raytuner.objective import as_float
 from raytuner.pipeline.embed import Embedder
+from raytuner.values import as_float
 
 logger = logging.getLogger("raytuner")
 

@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 
 from raytuner.errors import AllTrialsFailedError, InfeasibleError, RaytunerError, UserError, redact
 from raytuner.goals import Goal, Goals, are_plain, shown
-from raytuner.objective import Block, Means, Report
+from raytuner.objective import Block, Report
 from raytuner.results import FailedTrial, RunResult, StoppedTrial, TunedResult
 from raytuner.run_folder import LOG
 from raytuner.standing import standing
 from raytuner.trial_log import Log
+from raytuner.values import Means, failures
 
 
 @dataclass
@@ -349,6 +350,7 @@ class Study:
             values=block.values,
             seconds=round(block.seconds, 6),
             error=None,
+            failed=failures(block.values),
         )
 
     def _write(self, **row: Any) -> None:

@@ -232,7 +232,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         params = self._space.configuration(config["point"])
         self._held_out: bool = config.get("held_out", False)
         self._until: int | None = config.get("until")
-        self._reports = self._objective.reports(params, config.get("start", 0))
+        self._reports = self._objective.reports(params, config.get("start", 0), config.get("failed", 0))
         self._last = None
         self._started = time.perf_counter()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from raytuner.errors import DataError, RaytunerError, quoted, redact
 from raytuner.run_folder import LOG, jsonable
+from raytuner.values import FailedQuestion, Values
 
 
 class Log:
@@ -69,6 +70,12 @@ def read_log(folder: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def values_of(row: Mapping[str, Any]) -> Values:
+    """The values of a row of a block, with why questions failed."""
+    failed = {question: FailedQuestion(str(reason)) for question, reason in (row.get("failed") or {}).items()}
+    return {question: failed.get(question, values) for question, values in row["values"].items()}
+
+
 FIELDS = {
     "block": {"trial", "values"},
     "held_out": {"trial", "values"},
@@ -88,6 +95,8 @@ def is_complete(row: Any, folder: Path) -> bool:
     for name, kind_of in (("values", dict), ("metrics", dict), ("params", dict), ("seconds", (int, float))):
         if kind in FIELDS and name in FIELDS[kind] and not isinstance(row[name], kind_of):
             raise DataError(f"{folder / LOG}: {name} of a {kind} is {quoted(row[name])}; restore the file")
+    if not isinstance(row.get("failed") or {}, dict):
+        raise DataError(f"{folder / LOG}: failed of a {kind} is {quoted(row['failed'])}; restore the file")
     for value in row["values"].values() if kind in ("block", "held_out") else ():
         if not isinstance(value, dict):
             raise DataError(f"{folder / LOG}: values of a {kind} are {quoted(value)}; restore the file")

@@ -23,7 +23,7 @@ def test_the_options_are_the_keyword_only_parameters() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"kind": "b"}, {"count": None}, {"count": 3, "kind": "a"}])
 def test_right_values(options: dict[str, object]) -> None:
-    check("search 'far'", make, options)
+    check("search 'far'", options, make)
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,13 @@ def test_right_values(options: dict[str, object]) -> None:
 )
 def test_wrong_names_and_values(options: dict[str, object], words: str) -> None:
     with pytest.raises(SearchError, match=words):
-        check("search 'far'", make, options)
+        check("search 'far'", options, make)
+
+
+def test_the_options_of_several_functions_are_known_together() -> None:
+    def other(task: object, *, width: float = 1.0) -> Searcher:
+        raise AssertionError("nothing is made to look at its options")
+
+    check("search 'far'", {"kind": "b", "width": 2.0}, make, other)
+    with pytest.raises(SearchError, match="Valid: count, kind, width"):
+        check("search 'far'", {"with": 1}, make, other)

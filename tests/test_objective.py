@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import pickle
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from raytuner.errors import TrialError
-from raytuner.objective import Means, Objective, Report
+from raytuner.objective import Objective, Report
 from raytuner.results import RunResult
+from raytuner.values import FailedQuestion, Means, failures
 
 
 class LlamaIndexRunResult(BaseModel):
@@ -198,8 +201,9 @@ def test_blocks_come_one_by_one() -> None:
     [
         ({"q1": {"other": 1.0}}, "'q1' has no 'f1', only 'other'"),
         ({"q1": {}}, "'q1' has no 'f1', only nothing"),
-        ({"q1": {"f1": math.nan}}, "f1 of question 'q1' is nan"),
-        ({"q1": {"f1": "high"}}, "'q1' is 'high'"),
+        ({"q4": {"f1": math.nan}}, "1 of 3 questions failed, 10% may .*'q4': f1 is nan"),
+        ({"q4": {"f1": "high"}}, "'q4': f1 is 'high', a str"),
+        ({"q4": FailedQuestion("no answer")}, "'q4': no answer"),
         ({"q1": 0.5}, "question_id"),
         (0.5, "yielded 0.5"),
         ({}, "without questions"),
@@ -208,6 +212,74 @@ def test_blocks_come_one_by_one() -> None:
 def test_a_block_that_cannot_be_scored(evaluate: Evaluate, block: Any, words: str) -> None:
     with pytest.raises(TrialError, match=words):
         evaluate(lambda params: iter([BLOCKS[0], block]), "f1")
+
+
+class WithFailures:
+    """Twenty questions in blocks of four; those whose numbers are given fail."""
+
+    def __init__(self, *failing: int, total: int | None = 20, most: float = 0.1) -> None:
+        self.failing = failing
+        self.total = total
+        self.max_failed_questions = most
+
+    def blocks(self, params: dict[str, Any]) -> Iterator[Any]:
+        for first in range(0, 20, 4):
+            numbers = range(first, first + 4)
+            yield {f"q{one}": {"f1": math.nan if one in self.failing else float(one)} for one in numbers}
+
+
+@both
+def test_a_few_questions_may_fail(evaluate: Evaluate) -> None:
+    found = evaluate(WithFailures(1, 18), "f1")
+    assert len(found) == 5
+    assert [failures(found[at].block.values) for at in (0, 1, 4)] == [  # type: ignore[union-attr]
+        {"q1": "f1 is nan; a score must be finite"},
+        {},
+        {"q18": "f1 is nan; a score must be finite"},
+    ]
+    assert found[-1].metrics == {"f1": (sum(range(20)) - 19) / 18}
+
+
+@both
+@pytest.mark.parametrize("total", [20, None])
+def test_too_many_failed_questions_fail_the_trial(evaluate: Evaluate, total: int | None) -> None:
+    words = r"3 of 20 questions failed, 10% may \(max_failed_questions\); 'q1': f1 is nan"
+    with pytest.raises(TrialError, match=words):
+        evaluate(WithFailures(1, 2, 5, total=total), "f1")
+    assert len(evaluate(WithFailures(1, 2, 5, total=total, most=0.2), "f1")) == 5
+
+
+@pytest.mark.parametrize("total", [20, None])
+def test_a_trial_without_any_score_fails_whatever_may(total: int | None) -> None:
+    with pytest.raises(TrialError, match="20 of 20 questions failed"):
+        reports(WithFailures(*range(20), total=total, most=1.0), "f1")
+
+
+def test_a_trial_ends_as_soon_as_too_many_have_failed() -> None:
+    stream = Objective(WithFailures(4, 5, 6), metric="f1").reports({})
+    assert next(stream).metrics == {"f1": 1.5}
+    with pytest.raises(TrialError, match="3 of 20"):
+        next(stream)
+
+
+def test_what_failed_before_a_stretch_counts() -> None:
+    class Resumable(WithFailures):
+        block_size = 4
+
+        def blocks(self, params: dict[str, Any], start: int = 0) -> Iterator[Any]:
+            yield from list(super().blocks(params))[start:]
+
+    objective = Objective(Resumable(8), metric="f1")
+    assert len(list(objective.reports({}, 2, failed=1))) == 3
+    with pytest.raises(TrialError, match="3 of 20"):
+        list(objective.reports({}, 2, failed=2))
+
+
+def test_a_failed_question_goes_to_another_process_and_into_the_log_as_nothing() -> None:
+    failed = FailedQuestion("a\nlong   reason")
+    again = pickle.loads(pickle.dumps({"q": failed}))
+    assert failures(again) == {"q": "a long reason"}
+    assert json.dumps(failed) == "{}"
 
 
 @both

@@ -8,19 +8,20 @@ from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from raytuner.goals import Goals
-from raytuner.objective import Values
 from raytuner.schedulers.compare import Losses, Test
 from raytuner.schedulers.race import FIRST, LEVEL, WEIGHT, Against, said
 from raytuner.schedulers.rule import Rule
 from raytuner.standing import Standing, standing
+from raytuner.values import Values
+
+Share = Annotated[float, Gt(0), Le(1)]
+Caps = Sequence[Annotated[Sequence[Share], Len(2, 2)]]
 
 CAPS = ((1 / 9, 1 / 5), (1 / 4, 1 / 12), (1 / 2, 1 / 32))
-"""From which share of the questions on at most which share of the configurations is left; see the guide."""
-FLOOR = 4
-"""So many configurations are left whatever the share: a handful of good ones is not told apart by a few questions."""
+SURVIVORS = 4
 DENSE = 80
 """Up to so many questions the trials are compared after each block, and then when there are a quarter more."""
 
@@ -108,6 +109,8 @@ class BatchRace(Batch):
         first: See `Race`.
         level: See `Race`.
         weight: See `Race`.
+        caps: Pairs: from which share of the questions on at most which share of the configurations is left.
+        survivors: So many are left whatever the share: a handful of good ones is not told apart by a few questions.
     """
 
     def __init__(
@@ -119,9 +122,13 @@ class BatchRace(Batch):
         first: Annotated[int, Ge(2)] = FIRST,
         level: Annotated[float, Gt(0), Lt(0.5)] = LEVEL,
         weight: Annotated[float, Ge(0)] = WEIGHT,
+        caps: Caps = CAPS,
+        survivors: Annotated[int, Ge(1)] = SURVIVORS,
     ) -> None:
         super().__init__(goals, total, kept)
         self._test = Test(level, weight, first)
+        self._caps = sorted((begins, cap) for begins, cap in caps)
+        self._survivors = survivors
         self._next: float = first
 
     def is_look(self, count: int) -> bool:
@@ -139,8 +146,8 @@ class BatchRace(Batch):
             dropped |= self._surely_behind(leader, [one for one in numbers if one not in (*leaders, *dropped)])
         left = [number for number in numbers if number not in dropped]
         share = count / (self.total or 1)
-        caps = [cap for begins, cap in CAPS if share >= begins and len(self.goals) == 1]
-        return {**dropped, **(self.beyond_cap(left, caps[-1], FLOOR) if caps and left else {})}
+        caps = [cap for begins, cap in self._caps if share >= begins and len(self.goals) == 1]
+        return {**dropped, **(self.beyond_cap(left, caps[-1], self._survivors) if caps and left else {})}
 
     def _surely_behind(self, leader: int, numbers: Sequence[int]) -> dict[int, str]:
         found = {}

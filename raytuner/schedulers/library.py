@@ -9,9 +9,9 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Ge, Gt, Lt
 
 from raytuner.goals import Goals
-from raytuner.objective import Values
 from raytuner.schedulers.rule import Rule
 from raytuner.search.quiet import quiet
+from raytuner.values import Values
 
 QUESTIONS = "questions"
 LOSS = "loss"

@@ -9,10 +9,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from raytuner.goals import Goals, shown
-from raytuner.objective import Values
 from raytuner.schedulers.compare import Losses, Test
 from raytuner.schedulers.rule import Rule
 from raytuner.standing import standing
+from raytuner.values import Values
 
 FIRST = 16
 LEVEL = 0.005

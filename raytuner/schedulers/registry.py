@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raytuner.errors import ConfigError, nearest, quoted
-from raytuner.given_options import check
+from raytuner.given_options import check, parameters
 from raytuner.goals import Goals, are_plain
 from raytuner.schedulers.batch import Batch, BatchRace, Halving
 from raytuner.schedulers.library import Wilcoxon, asha, median
@@ -24,7 +24,7 @@ class Scheduler:
         summary: What it does, in a clause.
         make: Makes the rule from goals, total and kept; its keyword-only parameters are the options.
         several: Whether it takes several objectives, and limits.
-        at_once: The same for all configurations at once, if it can.
+        at_once: The same for all configurations at once, if it can; it may have further options.
     """
 
     name: str
@@ -70,7 +70,7 @@ def check_scheduler(name: str, options: Mapping[str, Any], goals: Goals = ()) ->
     if name not in SCHEDULERS:
         raise ConfigError(f"scheduler {quoted(name)} is unknown; {nearest(name, SCHEDULERS)}")
     found = SCHEDULERS[name]
-    check(f"scheduler {name!r}", found.make, options)
+    check(f"scheduler {name!r}", options, found.make, *([found.at_once] if found.at_once else []))
     if goals and not found.several and not are_plain(goals):
         able = " or ".join(other.name for other in SCHEDULERS.values() if other.several)
         raise ConfigError(f"scheduler {name!r} compares one metric without a limit; use {able}")
@@ -116,4 +116,5 @@ def make_rule(
     if not at_once:
         check_one_by_one(name)
     make = found.at_once if at_once and found.at_once is not None else found.make
-    return make(goals, total, kept, **(options or {}))
+    taken = parameters(make)
+    return make(goals, total, kept, **{key: value for key, value in (options or {}).items() if key in taken})

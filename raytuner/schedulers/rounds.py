@@ -69,7 +69,11 @@ class RoundSearcher(Around):
         until = next(looks, None)
         self._done = until or blocks
         points = self._points
-        return deque({"number": one, "point": points[one], "start": start, "until": until} for one in numbers)
+        failed = self._rule.failed
+        return deque(
+            {"number": one, "point": points[one], "start": start, "until": until, "failed": failed(one)}
+            for one in numbers
+        )
 
 
 def _all(searcher: Guard) -> Iterator[dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from raytuner.goals import Goals
-from raytuner.objective import Values
 from raytuner.schedulers.compare import Losses
+from raytuner.values import Values
 
 
 class Rule(ABC):
@@ -104,6 +104,10 @@ class Rule(ABC):
     def count(self, number: int) -> int:
         """On how many questions a trial was evaluated."""
         return len(self._losses[number])
+
+    def failed(self, number: int) -> int:
+        """How many of them could not be scored."""
+        return int(np.isnan(self._losses[number]).all(axis=1).sum()) if number in self._losses else 0
 
     def losses(self, number: int) -> Losses:
         """What is known of a trial, in the order of its questions; NaN for what is not."""

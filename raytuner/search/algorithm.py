@@ -124,7 +124,7 @@ class Algorithm:
         Raises:
             SearchError: An option is unknown or has a wrong value, or something is not installed.
         """
-        check(f"search {self.name!r}", self.make, options)
+        check(f"search {self.name!r}", options, self.make)
         for (name, value), without in self.unused.items():
             if options.get(name) == value and (idle := sorted(without & set(options))):
                 raise SearchError(

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from raytuner.confirm import LEADERS, LEVEL, confirm
 from raytuner.goals import Goal
-from raytuner.objective import Values
 from raytuner.schedulers.batch import BatchRace
 from raytuner.stats import p_above_zero
+from raytuner.values import Values
 
 SEARCHES = 1000
 CONFIGURATIONS = 24

@@ -23,12 +23,12 @@ from raytuner.datasets import Question
 from raytuner.datasets.blocks import blocks, stratified_order
 from raytuner.documents.load import load_documents
 from raytuner.goals import Goal
-from raytuner.objective import Values
 from raytuner.schedulers import make_rule
 from raytuner.schedulers.batch import Batch, BatchRace, Halving
 from raytuner.schedulers.rule import Rule
 from raytuner.search import make_searcher
 from raytuner.space import SearchSpace
+from raytuner.values import Values
 
 SPACE: dict[str, Any] = {
     "chunk_size": [64, 128, 256, 512],

@@ -11,7 +11,7 @@ import pytest
 from raytuner.errors import ConfigError
 from raytuner.goals import Goal
 from raytuner.schedulers import make_rule
-from raytuner.schedulers.batch import CAPS, FLOOR, Batch, BatchRace, Halving
+from raytuner.schedulers.batch import CAPS, SURVIVORS, Batch, BatchRace, Halving
 
 MAX = [Goal(metric="score", mode="max")]
 BOTH = [Goal(metric="score", mode="max"), Goal(metric="cost", mode="min")]
@@ -61,9 +61,9 @@ def test_caps_hold_where_no_test_can_tell_them_apart() -> None:
     dropped = race(rule, {number: noisy(0.5, number) for number in range(1, 65)})
     for share, cap in CAPS:
         left = 64 - sum(count <= math.ceil(share * TOTAL / BLOCK) * BLOCK for count, _ in dropped.values())
-        assert left <= max(FLOOR, math.ceil(cap * 64))
+        assert left <= max(SURVIVORS, math.ceil(cap * 64))
     assert any("not among the best" in why for _, why in dropped.values())
-    assert 1 <= len(rule.finished) <= FLOOR
+    assert 1 <= len(rule.finished) <= SURVIVORS
 
 
 def test_kept_ones_run_on() -> None:

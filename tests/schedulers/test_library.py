@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from raytuner.goals import Goal
-from raytuner.objective import Values
 from raytuner.schedulers import make_rule
 from raytuner.schedulers.rule import Rule
+from raytuner.values import Values
 
 MAX = [Goal(metric="score", mode="max")]
 MIN = [Goal(metric="score", mode="min")]

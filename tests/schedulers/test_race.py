@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 from raytuner.goals import Goal
-from raytuner.objective import Values
 from raytuner.schedulers.race import Race
 from raytuner.schedulers.rule import Rule
+from raytuner.values import Values
 
 MAX = [Goal(metric="score", mode="max")]
 MIN = [Goal(metric="score", mode="min")]

@@ -13,7 +13,6 @@ import pytest
 
 from raytuner import RayTuneParamTuner
 from raytuner.goals import Goal
-from raytuner.objective import Values
 from raytuner.report import as_json, as_text
 from raytuner.run_folder import read_run
 from raytuner.saved_run import load_study, result_of
@@ -21,6 +20,7 @@ from raytuner.schedulers import make_rule
 from raytuner.schedulers.batch import Batch
 from raytuner.search import make_searcher
 from raytuner.space import SearchSpace
+from raytuner.values import Values
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240), pytest.mark.usefixtures("local_ray")]
 

@@ -1,0 +1,50 @@
+"""Which models the configurations of a space use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from raytuner.models import named
+from raytuner.models.spec import ModelSpec
+from raytuner.pipeline import parameters as stages
+from raytuner.pipeline.generate import EXTRACTIVE
+from raytuner.pipeline.splitters import semantic, splitter_stage
+from raytuner.space import SearchSpace
+
+DECIDE = ("embedding", "llm", "retriever", "splitter", "reranker")
+"""The parameters that decide which models are used."""
+
+
+def used_models(
+    space: SearchSpace,
+    fixed: Mapping[str, Any],
+    table: dict[str, ModelSpec],
+    resolve: Callable[[Mapping[str, Any]], dict[str, Any]],
+    *,
+    answers: bool,
+) -> tuple[set[str], set[str]]:
+    """The models that some configuration of a space uses.
+
+    Args:
+        space: The space.
+        fixed: Parameters that do not vary.
+        table: What names of models stand for.
+        resolve: Gives a configuration as the stages of the pipeline take it.
+        answers: Whether questions are answered.
+
+    Returns:
+        The names of embedding models and of LLMs.
+    """
+    embeddings: set[str] = set()
+    llms: set[str] = set()
+    for params in space.covering(DECIDE):
+        own = {**stages.defaults(), **fixed, **named(params, table)}
+        for model in stages.component_models(resolve(own)):
+            (llms if model.is_llm else embeddings).add(model.spec.name)
+        if answers and own["llm"] != EXTRACTIVE:
+            llms.add(own["llm"])
+        by_vector = own["retriever"] in ("vector", "hybrid")
+        if splitter_stage(own) is semantic or by_vector or (answers and own["llm"] == EXTRACTIVE):
+            embeddings.add(own["embedding"])
+    return embeddings, llms
