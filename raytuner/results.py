@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WrapValidator
 
 from raytuner.confirm import Confirmation, Difference, HeldOut
 from raytuner.failed_questions import Failures, failed_questions
 from raytuner.goals import Goal
 from raytuner.standing import Standing, standing
-from raytuner.values import failures
+from raytuner.values import FailedQuestion, failures
 
 if TYPE_CHECKING:
     from raytuner.robustness import Robustness
+
+
+def _as_it_is(value: Any, validate: Callable[[Any], dict[str, float]]) -> dict[str, float]:
+    return value if isinstance(value, FailedQuestion) else validate(value)
+
+
+Row = Annotated[dict[str, float], WrapValidator(_as_it_is)]
+"""The values of a question by metric; a `FailedQuestion` stays one."""
 
 
 class RunResult(BaseModel):
@@ -37,7 +46,7 @@ class RunResult(BaseModel):
     params: dict[str, Any]
     metadata: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
-    questions: dict[str, dict[str, float]] = Field(default_factory=dict)
+    questions: dict[str, Row] = Field(default_factory=dict)
     trial: int | None = None
     seconds: float | None = None
     names: dict[str, str] = Field(default_factory=dict)

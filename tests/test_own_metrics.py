@@ -14,6 +14,7 @@ from raytuner.errors import AllTrialsFailedError, ConfigError, DataError, TrialE
 from raytuner.metrics import Evidence, custom
 from raytuner.plan import make_plan, run_plan
 from raytuner.plan_text import describe
+from raytuner.report import as_json, as_text
 from raytuner.run_log import RunLog
 
 QUICKSTART = "builtin:quickstart"
@@ -165,3 +166,29 @@ def test_workers_find_the_module_beside_the_config(folder: Path, monkeypatch: py
     assert not result.failed
     scores = [one.score for one in result.run_results]
     assert scores == sorted(scores)  # the least is the best
+
+
+def test_a_question_that_a_metric_cannot_score_is_left_out_and_counted() -> None:
+    first = RagObjective(QUICKSTART, QUICKSTART).questions.questions[0].id
+
+    def picky(evidence: Evidence) -> float:
+        if evidence.question == RagObjective(QUICKSTART, QUICKSTART).questions.questions[0].text:
+            raise LookupError("the judge\nis out")
+        return context_characters(evidence)
+
+    result = objective(picky, max_failed_questions=0.5)({})
+    assert result.failed_questions == {
+        first: f"metric picky failed on question {first!r}: LookupError: the judge is out"
+    }
+    scored = [row["picky"] for question, row in result.questions.items() if question != first]
+    assert result.score == pytest.approx(sum(scored) / len(scored))
+    tuned = ParamTuner(param_fn=objective(picky, max_failed_questions=0.5), param_dict={"top_k": [1, 2]}).tune()
+    assert tuned.failed_questions[first][:2] == (2, 2)
+    assert f"question {first!r} could not be scored in all 2 trials; they are left out there: metric picky" in as_text(
+        tuned, "picky", "max"
+    )
+    assert as_json(tuned)["failed_questions"][first]["trials"] == 2
+    with pytest.raises(TrialError, match=r"1 of \d+ questions failed, 0% may"):
+        objective(picky, max_failed_questions=0.0)({})
+    with pytest.raises(ConfigError, match=r"max_failed_questions is 1\.5"):
+        objective(picky, max_failed_questions=1.5)

@@ -80,6 +80,31 @@ def test_near_winners_are_seldom_stopped() -> None:
     assert stopped <= 0.03 * winners
 
 
+@pytest.mark.parametrize("where", [range(8, 16), range(0, 80, 9)])
+def test_failed_questions_are_left_out_of_the_comparison(where: range) -> None:
+    """In one block, or here and there; in one of the two, or in both."""
+    for both in (False, True):
+        race = Race(MAX, TOTAL)
+        good = [math.nan if both and at in where else score for at, score in enumerate(noisy(0.6, 1))]
+        alike = [math.nan if at in where else score + 0.001 for at, score in enumerate(noisy(0.6, 1))]
+        bad = [math.nan if at in where else score - 0.3 for at, score in enumerate(noisy(0.6, 1))]
+        assert run(race, 1, good) is None
+        assert run(race, 2, alike) is None
+        reason = run(race, 3, bad)
+        assert reason is not None
+        assert "0.3010 behind trial 2 on" in reason
+        assert race.failed(2) == len(where)
+        assert race.told(3)["score"] == pytest.approx(race.values(race.means(2))["score"] - 0.301)
+
+
+def test_a_first_block_without_any_score_waits_for_more() -> None:
+    race = Race(MAX, TOTAL)
+    run(race, 1, noisy(0.6, 1))
+    race.begin(2)
+    assert race.block(2, {f"q{at}": {} for at in range(16)}) is None
+    assert math.isnan(race.means(2)[0])
+
+
 def test_all_scores_equal() -> None:
     race = Race(MAX, TOTAL)
     assert run(race, 1, [0.5] * TOTAL) is None

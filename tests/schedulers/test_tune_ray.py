@@ -20,7 +20,7 @@ from raytuner.schedulers import make_rule
 from raytuner.schedulers.batch import Batch
 from raytuner.search import make_searcher
 from raytuner.space import SearchSpace
-from raytuner.values import Values
+from raytuner.values import FailedQuestion, Values
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240), pytest.mark.usefixtures("local_ray")]
 
@@ -236,6 +236,40 @@ def test_leaders_are_confirmed_on_held_out_questions(tmp_path: Path, search: str
     assert again.documents == Split().question_documents
     assert again.robustness == result.robustness
     assert as_text(again, "score", "max") == as_text(result, "score", "max")
+
+
+def test_questions_that_fail_are_left_out_and_spoken_of(tmp_path: Path) -> None:
+    """One fails in every trial, the others in one block of some; and one of those that are held out."""
+
+    class Patchy(Split):
+        max_failed_questions = 0.15
+
+        def blocks(self, params: dict[str, Any], start: int = 0) -> Iterator[Any]:
+            lost = {"q3", "q60"} | ({f"q{at}" for at in range(16, 22)} if params["a"] == 5 else set())
+            for values in super().blocks(params, start):
+                yield {name: FailedQuestion("no answer") if name in lost else row for name, row in values.items()}
+
+    result = tuner(tmp_path, Patchy(), scheduler="racing").tune()
+    assert not result.failed
+    assert result.best_run_result.params["a"] == 5
+    lost = {3, *range(16, 22)}
+    scores = [score for at, score in enumerate(table(result.best_run_result.params)[:56]) if at not in lost]
+    assert result.best_run_result.score == pytest.approx(sum(scores) / len(scores))
+    assert result.failed_questions["q3"] == (30, 30, "no answer")
+    asked = [one for one in (*result.run_results, *result.stopped) if "q16" in one.questions]
+    assert result.failed_questions["q16"][:2] == (sum(one.params["a"] == 5 for one in asked), len(asked))
+    assert result.confirmation is not None
+    assert result.confirmation.questions == 23
+    assert "1 of the 24 held-out questions could not be scored for all leaders: left out" in result.notes
+    folder = Path(result.run or "")
+    again = result_of(load_study(folder), read_run(folder))
+    assert again.failed_questions == result.failed_questions
+    assert as_text(again, "score", "max") == as_text(result, "score", "max")
+
+    Patchy.max_failed_questions = 0.1
+    result = tuner(tmp_path, Patchy(), scheduler="racing").tune()
+    assert {one.params["a"] for one in result.failed} == {5}
+    assert "7 of 56 questions failed, 10% may" in result.failed[0].summary
 
 
 def test_one_that_fails_on_held_out_questions_is_no_leader(tmp_path: Path) -> None:
