@@ -27,15 +27,15 @@ def main() -> None:
     """Run the command line and exit with its code: 2 for the user's mistakes, 1 for failures, 130 for Ctrl-C."""
     try:
         code = cli.main(standalone_mode=False, prog_name="raytuner")
-    except click.exceptions.Abort:
-        code = _say("interrupted", INTERRUPTED)
+    except click.exceptions.Abort as abort:  # click's own, from an interrupt
+        code = _interrupted(abort.__cause__)
     except click.ClickException as error:
         error.show(sys.stderr)
         code = error.exit_code
     except RaytunerError as error:
         code = _say(f"error: {redact(str(error))}", error.exit_code)
-    except KeyboardInterrupt:
-        code = _say("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        code = _interrupted(interrupt)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
@@ -50,6 +50,11 @@ def main() -> None:
 def _say(text: str, code: int) -> int:
     click.echo(text, err=True)
     return code
+
+
+def _interrupted(cause: BaseException | None) -> int:
+    said = "" if cause is None else redact(str(cause))
+    return _say(f"interrupted: {said}" if said else "interrupted", INTERRUPTED)
 
 
 def _versions(context: click.Context, _parameter: click.Parameter, value: bool) -> None:

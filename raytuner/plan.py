@@ -344,14 +344,15 @@ def _scheduler(config: TuneConfig, objective: RagObjective | OwnObjective) -> st
     return FIFO
 
 
-GROWING = ("recall", "hit_rate", "span_recall")
-"""Metrics that never fall with more context."""
+_MORE = ("top_k", "chunk_size")
+GROWING = {"recall": _MORE, "hit_rate": _MORE, "span_recall": _MORE, "mrr": ("top_k",)}
+"""Metrics that never fall, or hardly, with more of these parameters."""
 
 
 def _warn_of_metric(goals: Sequence[Goal], space: SearchSpace) -> None:
     """Warn of a metric that prefers whatever retrieves most."""
-    sizes = [name for name in ("top_k", "chunk_size") if name in space.parameters]
-    if are_plain(goals) and goals[0].metric in GROWING and sizes:
+    sizes = [name for name in GROWING.get(goals[0].metric, ()) if name in space.parameters]
+    if are_plain(goals) and sizes:
         logger.warning(
             "%s never falls with more context: alone it prefers the largest %s; use span_f1 or span_iou, or limit "
             "chunk_tokens in objectives",

@@ -279,7 +279,7 @@ class Study:
         failed = [_failed_trial(trial, fixed) for trial in sorted(self.failed, key=lambda trial: trial.number)]
         if not results:
             if interrupted:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(self._so_far())
             raise AllTrialsFailedError(self._why_none(failed))
         if self.best is None:
             raise InfeasibleError(self._why_none_within())
@@ -304,6 +304,20 @@ class Study:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+    def _so_far(self) -> str:
+        """Which trial leads where none has ended, as in a race of all at once; empty if there is nothing to say."""
+        most = max((len(trial.questions) for trial in self.trials.values()), default=0)
+        level = [trial for trial in self.trials.values() if most and len(trial.questions) == most]
+        if not level:
+            return ""
+        order = standing(self.goals, [trial.metrics for trial in level]).order
+        first = level[order[0]]
+        params = ", ".join(f"{name}={value}" for name, value in first.shown.items())
+        return (
+            f"no trial has ended; of {len(level)} on {most} questions trial {first.number} leads with "
+            f"{self.said(first)} ({params})"
+        )
 
     def _why_none(self, failed: list[FailedTrial]) -> str:
         where = f"; see {self.folder / LOG}" if self.folder else ""

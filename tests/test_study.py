@@ -162,6 +162,18 @@ def test_no_trial_at_all() -> None:
         Study("score", "max").result()
 
 
+def test_what_leads_is_said_where_a_race_was_interrupted() -> None:
+    study = Study("score", "max")
+    for number, score in enumerate((0.2, 0.4, 0.3), 1):
+        study.start(number, {"top_k": number})
+        study.report(number, block(0, q1=score, q2=score))
+    study.start(4, {"top_k": 4})
+    with pytest.raises(KeyboardInterrupt, match=r"of 3 on 2 questions trial 2 leads with score 0\.4000 \(top_k=2\)"):
+        study.result(interrupted=True)
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        Study("score", "max").result(interrupted=True)
+
+
 def test_listeners_see_every_change() -> None:
     seen: list[tuple[int, bool]] = []
     study = Study("score", "max", listeners=(lambda _, trial: seen.append((trial.number, trial.finished)),))

@@ -90,6 +90,10 @@ def number_held_out(holdout: int | str, count: int) -> int:
     if holdout and count < FEWEST:
         logger.warning("holding out takes %d questions, there are %d: none are held out", FEWEST, count)
         return 0
+    if 0 < int(holdout) < FEWEST:
+        logger.warning(
+            "%d held-out questions can hardly tell configurations apart: hold out %d or more", int(holdout), FEWEST
+        )
     return int(holdout)
 
 
