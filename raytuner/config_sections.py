@@ -156,10 +156,32 @@ class BudgetConfig(Section):
     """What a search may use up.
 
     Attributes:
-        minutes: After this time no more trials are begun, and those in flight end.
+        minutes: After this time no more trials and calls are begun, and those in flight end.
+        usd: US dollars for calls of services; prices have to be known.
+        tokens: Of prompts and answers of all calls, embedded texts included.
+        llm_calls: Calls of LLMs, those that failed too.
+        trials: The most configurations, whatever ``search.trials`` says.
     """
 
     minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
+    usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tokens: int | None = Field(default=None, ge=1)
+    llm_calls: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
+
+
+class JudgeConfig(Section):
+    """Who judges answers, and how.
+
+    Attributes:
+        llm: The name of the LLM.
+        prompts: Prompts by metric, in place of LlamaIndex's own.
+        temperature: The judge's.
+    """
+
+    llm: str
+    prompts: dict[str, str] = Field(default_factory=dict)
+    temperature: float = Field(default=0.0, ge=0, le=2)
 
 
 class ObjectiveConfig(Section):
@@ -172,6 +194,8 @@ class ObjectiveConfig(Section):
         mode: By default ``max``, and ``min`` for chunk_tokens.
         block_size: How many questions are evaluated and logged together.
         similarity_embedding: See `RagObjective`.
+        judge: The LLM that judges answers; its name may stand alone.
+        repeats: How often each question is answered.
     """
 
     function: DottedPath | None = None
@@ -179,6 +203,13 @@ class ObjectiveConfig(Section):
     mode: Literal["max", "min"] | None = None
     block_size: int = Field(default=8, ge=1, le=MAX_TRIALS)
     similarity_embedding: str | None = None
+    judge: JudgeConfig | None = None
+    repeats: int = Field(default=1, ge=1, le=1000)
+
+    @field_validator("judge", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"llm": value} if isinstance(value, str) else value
 
 
 class RunSection(Section):

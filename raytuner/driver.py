@@ -11,6 +11,7 @@ from typing import Any
 from raytuner import runtime
 from raytuner.components import begin_run
 from raytuner.confirm import Confirmation
+from raytuner.cost import cost_of, read_calls
 from raytuner.goals import Goal, Goals, described
 from raytuner.leaders import Leaders, confirmed
 from raytuner.objective import Objective
@@ -105,18 +106,23 @@ def search(
     ended = searcher.ended or _out_of_time(study, options)
     _record_end(study, folder, run, log, ended=ended, finished=finished)
     result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
-    return result.model_copy(update={"confirmation": confirmation, "documents": objective.question_documents})
+    cost = cost_of(read_calls(folder))
+    known = {"confirmation": confirmation, "documents": objective.question_documents, "cost": cost}
+    return result.model_copy(update=known)
 
 
 def _around(
     searcher: Any, rule: Rule, study: Study, objective: Objective, options: SearchOptions, default: int | None
 ) -> Any:
     """The search in rounds if all configurations race at once, and after it the leaders if questions are held out."""
-    if isinstance(rule, Batch):
-        from raytuner.schedulers.rounds import RoundSearcher
+    from raytuner.schedulers.halting import HaltingSearcher
+    from raytuner.schedulers.rounds import RoundSearcher
 
+    if isinstance(rule, Batch):
         searcher = RoundSearcher(searcher, rule, objective.block_size, study.drop)
-    return Leaders(study, objective, options, default).after(searcher) if objective.holdout else searcher
+    if objective.holdout:
+        searcher = Leaders(study, objective, options, default).after(searcher)
+    return HaltingSearcher(searcher, lambda: study.halted)
 
 
 def _confirmed(study: Study, objective: Objective, folder: Path, default: int | None) -> Confirmation | None:

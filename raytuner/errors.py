@@ -90,6 +90,14 @@ class TrialError(RaytunerError):
     """An objective returned something that cannot be scored."""
 
 
+class BudgetUsedUpError(RaytunerError):
+    """What a search may use up is used up: nothing more is asked for."""
+
+
+class EndpointDownError(RaytunerError):
+    """An endpoint does not answer, or refuses all that is asked: the search ends."""
+
+
 class AllTrialsFailedError(RaytunerError):
     """Every trial of a search failed; the message holds the first error."""
 

@@ -21,6 +21,7 @@ def evidences(
     numbers: Mapping[str, int],
     answer: str | None,
     similarity: float | None,
+    taken: Mapping[str, Any],
 ) -> list[Evidence]:
     """The evidence of one question.
 
@@ -32,6 +33,7 @@ def evidences(
         numbers: The position of each document in the collection, by id.
         answer: The pipeline's answer, if there is one.
         similarity: The cosine of it and the nearest right answer.
+        taken: What the answer took, as fields of `Evidence`.
 
     Returns:
         One for each alternative of the question's references, at least one.
@@ -56,6 +58,7 @@ def evidences(
             similarity=similarity,
             question=question.text,
             contexts=[chunk.text for chunk in contexts],
+            **taken,
         )
         for references, positions in zip(alternatives, relevant, strict=True)
     ]

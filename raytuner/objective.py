@@ -144,6 +144,11 @@ class Objective:
         if callable(prepare):
             prepare(space, self.fixed)
 
+    def calls_services(self, space: SearchSpace) -> bool:
+        """Whether some configuration calls models behind an endpoint, of an objective that says so by a method."""
+        says = getattr(self._given, "calls_services", None)
+        return bool(says(space, self.fixed)) if callable(says) else False
+
     def modes(self) -> dict[str, Mode]:
         """Whether more is better or less, of the values for which the objective says so.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytuner import models
+from raytuner.calls.budget import Budget
 from raytuner.components import importable
 from raytuner.config import TuneConfig
 from raytuner.documents.document import Document
@@ -19,6 +20,7 @@ from raytuner.goals import Goal, are_plain
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import parameters as stages
+from raytuner.plan_budget import budget_of
 from raytuner.plan_objective import goals_of, make_objective
 from raytuner.rag import RagObjective
 from raytuner.results import TunedResult
@@ -46,6 +48,7 @@ class Plan:
         search: The name of the search algorithm.
         scheduler: The name of what stops trials early.
         trials: The most trials; None is the whole grid.
+        budget: What may be spent on calls.
         why: Why this algorithm and number.
         models: The names of the embedding models and LLMs that some configuration uses.
         places: For each of them that is not built in: where it is, and which variable's key goes there.
@@ -60,6 +63,7 @@ class Plan:
     search: str
     scheduler: str
     trials: int | None
+    budget: Budget
     why: str
     models: Sequence[str]
     places: Mapping[str, str]
@@ -125,6 +129,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
     goals = goals_of(config, objective)
     scheduler = _scheduler(config, objective)
     check_scheduler(config.search.scheduler or scheduler, config.search.scheduler_options, goals)
+    budget = budget_of(config, objective.specs(embeddings), objective.specs(llms))
     if not isinstance(objective, RagObjective) or algorithm(search).models or config.budget.minutes is not None:
         check_one_by_one(scheduler)
     if isinstance(objective, RagObjective):
@@ -138,6 +143,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
         search=search,
         scheduler=scheduler,
         trials=trials,
+        budget=budget,
         why=why,
         models=(*sorted(embeddings), *sorted(llms)),
         places=_places([*objective.specs(embeddings), *objective.specs(llms)]),
@@ -209,6 +215,7 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         goals=plan.goals,
         scheduler=plan.scheduler,
         scheduler_options=config.search.scheduler_options if plan.scheduler != FIFO else {},
+        budget=plan.budget,
     )
     with config.named_in_errors():
         result = search(
@@ -316,9 +323,11 @@ def _check_space_values(space: SearchSpace, objective: RagObjective) -> None:
 def _choose(config: TuneConfig, space: SearchSpace) -> tuple[str, int | None, str]:
     """The algorithm, the number of trials, and why."""
     size = space.size()
-    trials = config.search.trials
+    asked = (config.search.trials, config.budget.trials)
+    trials = min((limit for limit in asked if limit is not None), default=None)
     if config.search.name is not None:
-        return config.search.name, trials or default_trials(config.search.name), "as asked"
+        most = trials or default_trials(config.search.name)
+        return config.search.name, most, "as asked"
     most = trials or DEFAULT_TRIALS
     if size is not None and size <= most:
         return "grid", trials, f"the space has {size} configurations, at most {most}: all of them can be tried"

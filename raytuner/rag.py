@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 from raytuner import aio, datasets, languages, metrics, models
-from raytuner.components import Component, component, importable, is_dotted
+from raytuner.components import component, importable, is_dotted
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import Order, document_of, number_held_out, order
 from raytuner.documents.document import Document
 from raytuner.documents.load import given_documents
-from raytuner.errors import ConfigError, DataError, TrialError
-from raytuner.evidence import evidences
+from raytuner.errors import ConfigError, DataError
+from raytuner.judging import Judge, check_judged, judge_settings
 from raytuner.models import ModelSpec, named, resolved, table_of
 from raytuner.models.spec import spec
 from raytuner.pipeline import parameters as stages
-from raytuner.pipeline.embed import embedder
 from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.pipeline import Pipeline
-from raytuner.pipeline.retrieve import Ranking
-from raytuner.rag_models import used_models
+from raytuner.rag_models import names_of, used_models
 from raytuner.results import RunResult
 from raytuner.retrieved import Retrieved
-from raytuner.scoring import look_up, reported, scorable, score, similarities_of
+from raytuner.scorer import Scorer
+from raytuner.scoring import look_up, reported, scorable
 from raytuner.space import SearchSpace
-from raytuner.values import MOST_FAILED, FailedQuestion, Means, Values, check_failed
+from raytuner.values import MOST_FAILED, Means, Values, check_failed
 
 logger = logging.getLogger("raytuner")
 
@@ -63,6 +62,10 @@ class RagObjective:
             by itself otherwise.
         max_failed_questions: A question that cannot be scored, e.g. because a metric raises, is left out and counted;
             a configuration of which more than this share of the questions fails, fails itself.
+        judge: The LLM that judges answers, for metrics that need one: its name, or ``{llm, prompts, temperature}``
+            with prompts by metric; see `raytuner.pipeline.judge`.
+        repeats: How often each question is answered, for an LLM that answers otherwise each time: scores are means,
+            and ``NAME_sd`` is how much the metric ``NAME`` varies.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
 
@@ -87,6 +90,8 @@ class RagObjective:
         holdout: int | Literal["auto"] = 0,
         cache_sampled: bool = False,
         max_failed_questions: float = MOST_FAILED,
+        judge: str | Mapping[str, Any] | None = None,
+        repeats: int = 1,
         **pipeline: Any,
     ) -> None:
         if block_size < 1:
@@ -101,11 +106,15 @@ class RagObjective:
         if not 0 <= max_failed_questions <= 1:
             raise ConfigError(f"max_failed_questions is {max_failed_questions}; it must be a share from 0 to 1")
         self.max_failed_questions = max_failed_questions
+        if repeats < 1:
+            raise ConfigError(f"repeats is {repeats}; it must be at least 1")
+        self.repeats = repeats
+        self.judge = judge_settings(judge)
         self._asked_holdout, self.holdout = holdout, 0
         self._warned: set[str] = set()
         self._models = table_of(models)
         self._components = stages.component_table(components, self._models)
-        self.fixed = self._named(pipeline)
+        self.fixed = names_of(pipeline, self._models, self._components)
         self.similarity_embedding = similarity_embedding
         self.block_size = block_size
         self.seed = seed
@@ -140,6 +149,7 @@ class RagObjective:
                 self._use([look_up(one) for one in self._asked])
 
     def _use(self, optimised: Sequence[metrics.Metric]) -> None:
+        check_judged(optimised, self.judge)
         self.questions = scorable(optimised, self.questions)
         self._metrics = reported(optimised, self.questions)
         self.holdout = number_held_out(self._asked_holdout, len(self.questions))
@@ -169,7 +179,7 @@ class RagObjective:
     @property
     def needs_answers(self) -> bool:
         """Whether questions are answered at all, or only retrieved for."""
-        return any(metric.needs in ("answers", "llm") for metric in self._metrics)
+        return any(metric.needs in ("answers", "llm") for metric in self._optimised)
 
     def check(self, params: Mapping[str, Any]) -> None:
         """Refuse a configuration that cannot run.
@@ -195,11 +205,15 @@ class RagObjective:
 
     def _check_llm(self, own: Mapping[str, Any]) -> None:
         if self._lacks_llm(own):
-            name = next(metric.name for metric in self._metrics if metric.needs == "llm")
+            name = next(metric.name for metric in self._optimised if metric.needs == "llm")
             raise ConfigError(f"metric {name} needs an LLM, and llm is {EXTRACTIVE}; set pipeline.llm")
 
     def _lacks_llm(self, own: Mapping[str, Any]) -> bool:
-        return any(metric.needs == "llm" for metric in self._metrics) and generate.own(own)["llm"] == EXTRACTIVE
+        return any(metric.needs == "llm" for metric in self._optimised) and generate.own(own)["llm"] == EXTRACTIVE
+
+    @property
+    def _optimised(self) -> Sequence[metrics.Metric]:
+        return self._metrics[: len(self._asked)]
 
     def resolved(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration as the stages of the pipeline take it.
@@ -215,23 +229,6 @@ class RagObjective:
             name: component(value, self._components) if name in stages.COMPONENTS else value
             for name, value in own.items()
         }
-
-    def _named(self, pipeline: Mapping[str, Any]) -> dict[str, Any]:
-        """Fixed parameters with names in place of objects."""
-        found = named(pipeline, self._models)
-        for parameter in stages.COMPONENTS:
-            made = component(found.get(parameter))
-            if isinstance(made, Component) and made.instance is not None:
-                found[parameter] = self._registered(made)
-        return found
-
-    def _registered(self, made: Component) -> str:
-        """A name for an object that was handed over, the same for the same object."""
-        name, number = made.name, 1
-        while self._components.setdefault(name, made) != made:
-            number += 1
-            name = f"{made.name}-{number}"
-        return name
 
     def specs(self, names: Iterable[str]) -> list[ModelSpec]:
         """What names of models stand for, in the order of the names."""
@@ -252,7 +249,13 @@ class RagObjective:
         embeddings, llms = used_models(space, own, self._models, self.resolved, answers=answers)
         if self.compares_answers:
             embeddings.add(str(self.comparer["embedding"]))
+        if self.judge is not None:
+            llms.add(self.judge.llm)
         return embeddings, llms
+
+    def calls_services(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> bool:
+        """Whether some configuration of a space calls a model behind an endpoint."""
+        return any(own.kind in models.CALLED for own in self.specs(set().union(*self.models(space, fixed))))
 
     def prepare(self, space: SearchSpace, fixed: Mapping[str, Any] | None = None) -> None:
         """Fetch the weights, look for the keys and import the splitters that a space needs, before any worker does.
@@ -332,31 +335,33 @@ class RagObjective:
             questions.update(values)
         check_failed(questions, 0, None, self.max_failed_questions)
         found = means.values()
-        return RunResult(score=found[self.metric], params=self._named(params), metrics=found, questions=questions)
+        return RunResult(
+            score=found[self.metric],
+            params=names_of(params, self._models, self._components),
+            metrics=found,
+            questions=questions,
+        )
 
     async def _values(self, params: Mapping[str, Any], block: Sequence[Question]) -> Values:
         with importable(self.folder):
-            return await self._values_of(self.resolved(params), block)
+            return await self._scorer.values(self.resolved(params), block)
 
-    async def _values_of(self, own: Mapping[str, Any], block: Sequence[Question]) -> Values:
+    @property
+    def _scorer(self) -> Scorer:
         pipeline = self._stages()
-        rankings = pipeline.rankings(own, [question.text for question in block])
-        answers: Sequence[str | None] = [None] * len(block)
-        if self.needs_answers:
-            texts = pipeline.texts(own, rankings)
-            answers = await pipeline.answers(own, [question.text for question in block], texts)
-        similarities = self._similarities(answers, block)
-        return {
-            question.id: self._scores(own, question, ranking, answer, similarity)
-            for question, ranking, answer, similarity in zip(block, rankings, answers, similarities, strict=True)
-        }
+        return Scorer(
+            pipeline,
+            self._metrics,
+            len(self._asked),
+            self._numbers,
+            self._judge(pipeline),
+            tuple(self.comparer.values()) if self.compares_answers else None,
+            self.repeats,
+        )
 
-    def _scores(self, own: Mapping[str, Any], question: Question, ranking: Ranking, *answered: Any) -> dict[str, float]:
-        found = evidences(self._stages(), own, question, ranking, self._numbers, *answered)
-        try:
-            return {metric.name: score(metric, found, question.id) for metric in self._metrics}
-        except TrialError as error:
-            return FailedQuestion(str(error))
+    def _judge(self, pipeline: Pipeline) -> Judge:
+        own = self.judge
+        return Judge(pipeline, own, spec(own.llm, self._models) if own is not None else None)
 
     @property
     def compares_answers(self) -> bool:
@@ -368,11 +373,6 @@ class RagObjective:
         """The model that compares answers; never a tuned one, or scores of two models would be compared."""
         name = self.similarity_embedding or self.fixed.get("embedding") or "minilm"
         return {"embedding": spec(name, self._models), "long_text": self.fixed.get("long_text", "windows")}
-
-    def _similarities(self, answers: Sequence[str | None], block: Sequence[Question]) -> Sequence[float | None]:
-        if not self.compares_answers:
-            return [None] * len(answers)
-        return similarities_of(embedder(*self.comparer.values()), answers, block)
 
     def retrieve(self, question: str, params: Mapping[str, Any] | None = None) -> list[Retrieved]:
         """What a configuration finds for a question, best first, with its place for a citation.

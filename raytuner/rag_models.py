@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from raytuner.components import Component, component
 from raytuner.models import named
 from raytuner.models.spec import ModelSpec
 from raytuner.pipeline import parameters as stages
@@ -48,3 +49,24 @@ def used_models(
         if splitter_stage(own) is semantic or by_vector or (answers and own["llm"] == EXTRACTIVE):
             embeddings.add(own["embedding"])
     return embeddings, llms
+
+
+def names_of(
+    params: Mapping[str, Any], table: dict[str, ModelSpec], components: dict[str, Component]
+) -> dict[str, Any]:
+    """Parameters with names in place of models and components that are objects, which are added to the tables."""
+    found = named(params, table)
+    for parameter in stages.COMPONENTS:
+        made = component(found.get(parameter))
+        if isinstance(made, Component) and made.instance is not None:
+            found[parameter] = _registered(made, components)
+    return found
+
+
+def _registered(made: Component, components: dict[str, Component]) -> str:
+    """A name for an object that was handed over, the same for the same object."""
+    name, number = made.name, 1
+    while components.setdefault(name, made) != made:
+        number += 1
+        name = f"{made.name}-{number}"
+    return name

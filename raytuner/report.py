@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from raytuner import failed_questions, held_out, html
+from raytuner import cost, failed_questions, held_out, html
 from raytuner.goals import described, shown
 from raytuner.results import RunResult, TunedResult
 from raytuner.run_folder import jsonable
@@ -44,6 +44,7 @@ def as_json(result: TunedResult) -> dict[str, Any]:
             "failed": len(result.failed),
             **({"failed_questions": {name: row._asdict() for name, row in failed.items()}} if failed else {}),
             "stopped": len(result.stopped),
+            **({"cost": _cost(result.cost)} if result.cost else {}),
             "run": result.run,
             "seconds": round(result.seconds or 0.0, 2),
             **(several if _has_front(result) else {}),
@@ -51,6 +52,10 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         }
     )
     return found
+
+
+def _cost(found: cost.Cost) -> dict[str, Any]:
+    return {**found.total.model_dump(exclude={"model", "stage"}), "parts": [part.model_dump() for part in found.parts]}
 
 
 def _configuration(result: RunResult) -> dict[str, Any]:
@@ -134,6 +139,7 @@ def _remarks(result: TunedResult) -> list[str]:
         lines.append(f"the default configuration failed: {default.summary}")
     others = [failed for failed in result.failed if default is None or failed.trial != default.trial]
     lines += [f"trial {failed.trial} failed: {failed.summary}" for failed in others[:3]]
+    lines += cost.said(result.cost) if result.cost else []
     lines += [failed_questions.said(result.failed_questions)] if result.failed_questions else []
     lines += [f"note: {note}" for note in result.notes]
     if result.run:

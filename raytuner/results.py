@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator
 
 from raytuner.confirm import Confirmation, Difference, HeldOut
+from raytuner.cost import Cost
 from raytuner.failed_questions import Failures, failed_questions
 from raytuner.goals import Goal
 from raytuner.standing import Standing, standing
@@ -124,6 +125,7 @@ class TunedResult(BaseModel):
         objectives: What was optimised: metrics, modes and limits.
         confirmation: What the held-out questions say, where there are any.
         documents: The document of each question, where that is known.
+        cost: What the calls of services took; None without any.
     """
 
     run_results: list[RunResult]
@@ -140,6 +142,7 @@ class TunedResult(BaseModel):
     objectives: list[Goal] = Field(default_factory=list)
     confirmation: Confirmation | None = None
     documents: dict[str, str] = Field(default_factory=dict)
+    cost: Cost | None = None
 
     @property
     def best(self) -> RunResult:

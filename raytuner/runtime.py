@@ -222,6 +222,7 @@ def run_trials(job: Job) -> bool:
     """
     from ray.tune.error import TuneError
 
+    from raytuner.calls_ray import open_accounts
     from raytuner.trainable import Gate
 
     study, options = job.study, job.options
@@ -229,15 +230,17 @@ def run_trials(job: Job) -> bool:
     if options.concurrency is not None and options.concurrency > share.number:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
     gate = Gate(uuid.uuid4().hex, min(share.number, job.searcher.at_most or share.number))
+    accounts = open_accounts(job.objective, job.space, job.options, study)
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
         tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch,
         _quiet_tune(share.number),
         contextlib.closing(gate),
+        contextlib.closing(accounts),
     ):
-        tuner = _tuner(job, share, gate, scratch)
+        tuner = _tuner(job, share, gate, accounts, scratch)
         try:
-            return _fit(tuner)
+            return _fit(tuner, accounts)
         except SearchError as error:  # raised while it ran: nothing that the user has written
             study.give_up(str(error))
         except TuneError as error:
@@ -246,7 +249,7 @@ def run_trials(job: Job) -> bool:
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error
 
 
-def _tuner(job: Job, share: Slots, gate: Any, scratch: str) -> Any:
+def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> Any:
     """Tune's own object for the search."""
     from ray import tune
 
@@ -260,7 +263,7 @@ def _tuner(job: Job, share: Slots, gate: Any, scratch: str) -> Any:
             raise ConfigError(f"unknown run_config_dict key {key!r}; {nearest(key, fields)}")
     # The constraint of the space, which holds the documents once more, is for the driver only.
     parcel = Parcel.pack(job.objective, SearchSpace(job.space.parameters))
-    trainable = tune.with_parameters(ObjectiveTrainable, parcel=parcel, gate=gate)
+    trainable = tune.with_parameters(ObjectiveTrainable, parcel=parcel, gate=gate, ledger=accounts.ledger)
     quiet = {
         "verbose": 0,
         "checkpoint_config": tune.CheckpointConfig(checkpoint_at_end=False),
@@ -269,7 +272,7 @@ def _tuner(job: Job, share: Slots, gate: Any, scratch: str) -> Any:
     ours = {
         "name": "tune",
         "storage_path": str(Path(scratch).resolve()),
-        "callbacks": [StudyCallback(job.study, job.space, job.log), *(given.get("callbacks") or ())],
+        "callbacks": [StudyCallback(job.study, job.space, job.log), accounts, *(given.get("callbacks") or ())],
     }
     return tune.Tuner(
         tune.with_resources(trainable, share.resources),
@@ -289,7 +292,7 @@ def _tuner(job: Job, share: Slots, gate: Any, scratch: str) -> Any:
     )
 
 
-def _fit(tuner: Any) -> bool:
+def _fit(tuner: Any, accounts: Any) -> bool:
     """Run Tune; False after Ctrl-C.
 
     A Ray that raytuner started is left at once, which ends the trials in flight. On the user's own Ray,
@@ -302,6 +305,7 @@ def _fit(tuner: Any) -> bool:
                 tuner.fit()
         except KeyboardInterrupt:
             with _uninterrupted():
+                accounts.close()
                 abandon()
             return False
         return True

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raytuner.confirm import Confirmation
+from raytuner.cost import cost_of, read_calls
 from raytuner.errors import DataError
 from raytuner.results import TunedResult
 from raytuner.run_folder import HELD_OUT, QUESTIONS, goals_of, read_run
@@ -69,6 +70,7 @@ def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
     result.notes = list(run.get("notes", ()))
     result.confirmation = _confirmation(study.folder)
     result.documents = _documents(study.folder)
+    result.cost = cost_of(read_calls(study.folder)) if study.folder else None
     return result
 
 

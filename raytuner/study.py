@@ -98,6 +98,7 @@ class Study:
         self.trials: dict[int, Trial] = {}
         self.notes: list[str] = []
         self.failure: RaytunerError | None = None
+        self.halted: str | None = None
         self._listeners = listeners
         self._names = names
         self._log = Log(folder / LOG) if folder else None
@@ -195,6 +196,10 @@ class Study:
         kept = f"; what was finished is kept: raytuner show {self.folder}" if self.folder and self.scored else ""
         self.failure = RaytunerError(f"{reason}{kept}")
         raise self.failure
+
+    def halt(self, reason: str) -> None:
+        """Nothing more is run, for a reason; what is unfinished stays so."""
+        self.halted = self.halted or redact(reason)
 
     def note(self, text: str) -> None:
         """Keep a remark about the run, once."""
@@ -324,6 +329,8 @@ class Study:
         if self.stopped:
             first = self.stopped[0]
             return f"no trial ran to its end; trial {first.number} was stopped: {first.stopped}{where}"
+        if not failed and self.halted is not None:
+            return f"no trial was finished: {self.halted}{where}"
         if not failed:
             return f"no trial was finished; give the search more time{where}"
         return f"all {len(failed)} trials failed, the first with: {failed[0].summary}{where}"

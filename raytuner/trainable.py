@@ -17,8 +17,10 @@ from typing import Any
 from ray import cloudpickle, tune
 
 from raytuner import memory
+from raytuner.calls import calling, labelled
+from raytuner.calls.handle import Handle
 from raytuner.components import begin_run, run_token
-from raytuner.errors import ConfigError, ModelChangedError, redact
+from raytuner.errors import BudgetUsedUpError, ConfigError, EndpointDownError, ModelChangedError, redact
 from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
 from raytuner.results import summary_of
@@ -49,6 +51,7 @@ class Payload:
         fatal: Why the search as a whole has to end.
         worker: The process.
         lines: What was logged in it.
+        halted: Why no trial goes on, e.g. because the budget is used up.
         paused: Whether the trial has come as far as it was to, and others come first.
         ended: Whether the trial has ended by itself. Tune is not told so: it would not ask the scheduler then.
         held_out: Whether it is of held-out questions, after the search.
@@ -66,12 +69,14 @@ class Payload:
     ended: bool = False
     paused: bool = False
     held_out: bool = False
+    halted: str | None = None
     stopped: str | None = None
     told: Mapping[str, float] = field(default_factory=dict)
 
     def stop(self, reports: int, reason: str, told: Mapping[str, float]) -> None:
         """Take note that the trial was stopped after so many of the reports; what came later is forgotten."""
         self.reports, self.error, self.fatal, self.ended = self.reports[:reports], None, None, False
+        self.halted = None
         self.stopped, self.told = reason, told
 
     def clear(self) -> None:
@@ -173,8 +178,9 @@ class Parcel:
 class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in the same worker process."""
 
-    def setup(self, config: dict[str, Any], parcel: Parcel, gate: Gate) -> None:
+    def setup(self, config: dict[str, Any], parcel: Parcel, gate: Gate, ledger: Handle | None = None) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
+        calling(ledger)
         self._log = WorkerLog().open()  # before anything of the user's is imported
         memory.share_among(gate.workers)  # at the most: on a cluster others may be elsewhere
         self._objective, self._space = parcel.unpack()
@@ -199,6 +205,10 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
             self._gate.enter()
             self._gate = None
             self._started = time.perf_counter()
+        with labelled(trial=self._number):
+            return self._step()
+
+    def _step(self) -> dict[str, Any]:
         reports: list[Report] = []
         end, done = time.perf_counter() + AT_ONCE_S, False
         try:
@@ -208,6 +218,8 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
                 done = report is None or report.block is None
                 if report is not None and report.block is not None and report.block.index + 1 == self._until:
                     return self._told(reports, paused=True)
+        except (BudgetUsedUpError, EndpointDownError) as raised:
+            return self._told(reports, halted=redact(str(raised)))
         except (Exception, SystemExit) as raised:  # whatever an objective raises is a failed trial
             error = self._objective.without_documents(redact(traceback.format_exc()))
             fatal = str(raised) if isinstance(raised, ModelChangedError) else None
@@ -243,12 +255,13 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         fatal: str | None = None,
         done: bool = False,
         paused: bool = False,
+        halted: str | None = None,
     ) -> dict[str, Any]:
         metrics = self._last.metrics if self._last and error is None else {}
         seconds = time.perf_counter() - self._started
         lines = self._log.take(self._objective.without_documents)
         payload = Payload(
-            self._number, reports, seconds, error, fatal, str(os.getpid()), lines, done, paused, self._held_out
+            self._number, reports, seconds, error, fatal, str(os.getpid()), lines, done, paused, self._held_out, halted
         )
         optimised = (self._objective.metric, *self._objective.others)
         return {
@@ -298,11 +311,16 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
                 self._study.note(line.text)
         if payload.held_out:
             self._confirmed(payload)
+            if payload.halted is not None:
+                self._study.halt(payload.halted)
             return
         for report in payload.reports:
             self._study.report(payload.number, report)
         if payload.ended:
             self._study.finish(payload.number, payload.seconds, payload.error, payload.worker)
+        elif payload.halted is not None:
+            self._study.halt(payload.halted)
+            self._study.pause(payload.number, payload.seconds)
         elif payload.paused:
             self._study.pause(payload.number, payload.seconds)
         elif result.get("done"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import numbers
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from raytuner.errors import TrialError
+from raytuner.errors import RaytunerError, TrialError
+
+T = TypeVar("T")
 
 Values = dict[str, dict[str, float]]  # question id -> metric -> value
 
@@ -30,6 +33,27 @@ class FailedQuestion(dict[str, float]):
 
     def __reduce__(self) -> tuple[type[FailedQuestion], tuple[str]]:
         return FailedQuestion, (self.reason,)
+
+
+async def each_or_failed(asked: Iterable[Awaitable[T]]) -> list[T | FailedQuestion]:
+    """What each question came to, all asked at the same time; one that fails does not fail the others.
+
+    Raises:
+        RaytunerError: What is wrong is no matter of one question, e.g. the budget is used up. All others have ended.
+    """
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    fatal = [one for one in found if isinstance(one, BaseException) and not _is_of_a_question(one)]
+    if fatal:
+        raise fatal[0]
+    return [FailedQuestion(_reason(one)) if isinstance(one, BaseException) else one for one in found]
+
+
+def _is_of_a_question(error: BaseException) -> bool:
+    return isinstance(error, TrialError) or (isinstance(error, Exception) and not isinstance(error, RaytunerError))
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, TrialError) else f"{type(error).__name__}: {error}"
 
 
 def failures(values: Mapping[str, Mapping[str, float]]) -> dict[str, str]:

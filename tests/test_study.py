@@ -170,7 +170,7 @@ def test_what_leads_is_said_where_a_race_was_interrupted() -> None:
     study.start(4, {"top_k": 4})
     with pytest.raises(KeyboardInterrupt, match=r"of 3 on 2 questions trial 2 leads with score 0\.4000 \(top_k=2\)"):
         study.result(interrupted=True)
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         Study("score", "max").result(interrupted=True)
 
 

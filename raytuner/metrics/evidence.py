@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 # A piece of a document: its index in the collection, its first character, and the one after its last.
 Span = tuple[int, int, int]
@@ -26,6 +26,11 @@ class Evidence:
         reference_answer: The answer it should have given; empty if the question cannot be answered.
         other_answers: Further answers that would have been as right.
         similarity: Cosine of the embeddings of the two answers.
+        seconds: How long the answer of an LLM took when it was asked for; None without one.
+        prompt_tokens: What that took, all its calls together; None if it is not known.
+        completion_tokens: Likewise.
+        usd: What that cost; None if the price is unknown.
+        judgements: What judges said of the answer, by metric.
         question: The question's text.
         contexts: The texts of the retrieved chunks, in the order of `ranges`.
         cutoff: The N of a metric ``NAME@N``; set by `cut`.
@@ -41,6 +46,11 @@ class Evidence:
     reference_answer: str | None = None
     other_answers: Sequence[str] = ()
     similarity: float | None = None
+    seconds: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    usd: float | None = None
+    judgements: Mapping[str, float] = field(default_factory=dict)
     question: str = ""
     contexts: Sequence[str] = ()
     cutoff: int | None = None
@@ -48,6 +58,10 @@ class Evidence:
     def __post_init__(self) -> None:
         if not len(self.ranges) == len(self.relevant) == len(self.tokens):
             raise ValueError("ranges, relevant and tokens must have one entry for each retrieved chunk")
+
+    def judged(self, judgements: Mapping[str, float]) -> Evidence:
+        """The same evidence with what judges said of the answer."""
+        return replace(self, judgements=judgements)
 
     def cut(self, cutoff: int) -> Evidence:
         """The same evidence with only the first `cutoff` retrieved chunks."""

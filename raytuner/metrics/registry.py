@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 from raytuner.errors import ConfigError, nearest, quoted
-from raytuner.metrics import answer, retrieval, spans
+from raytuner.metrics import answer, cost, retrieval, spans
 from raytuner.metrics.evidence import Evidence
 
 Need = Literal["references", "spans", "answers", "nothing", "llm"]
@@ -30,6 +31,8 @@ class Metric:
             that an LLM has written, whether or not there is a reference answer.
         score: The formula, for evidence that is already cut.
         mode: Whether more is better (``max``) or less (``min``).
+        asks: A function of the user's own that asks an LLM: it is called with the evidence and, if it has such a
+            parameter, ``llm``; the formula is then what it said.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Metric:
     needs: Need
     score: Callable[[Evidence], float]
     mode: Mode = "max"
+    asks: Callable[..., Any] | None = None
 
     def __call__(self, evidence: Evidence) -> float:
         """Score one question."""
@@ -48,6 +52,11 @@ def _metrics(needs: Need, *scores: Callable[[Evidence], float], mode: Mode = "ma
     return {score.__name__: Metric(score.__name__, score.__name__, None, needs, score, mode) for score in scores}
 
 
+JUDGED = ("correctness", "faithfulness", "relevancy")
+"""Metrics that an LLM judges."""
+TAKEN = ("latency", "prompt_tokens", "completion_tokens", "usd")
+"""What the answer of an LLM took."""
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         **_metrics("answers", answer.semantic_similarity),
@@ -56,9 +65,16 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
         **_metrics("spans", spans.span_recall, spans.span_precision, spans.span_f1, spans.span_f4, spans.span_iou),
         **_metrics("answers", answer.token_f1, answer.exact_match),
+        **_metrics("answers", cost.Judged("correctness")),
+        **_metrics("llm", cost.Judged("faithfulness"), cost.Judged("relevancy")),
+        **_metrics("llm", cost.latency, cost.prompt_tokens, cost.completion_tokens, cost.usd, mode="min"),
         **_metrics("nothing", retrieval.chunk_tokens, mode="min"),
     }
 )
+
+
+EXPENSIVE = ("semantic_similarity", *JUDGED)
+"""Metrics that are only computed if they are asked for."""
 
 
 def metric(name: str) -> Metric:
@@ -79,7 +95,7 @@ def metric(name: str) -> Metric:
     found = METRICS[base]
     if not at:
         return found
-    if found.needs == "answers":
+    if found.needs in ("answers", "llm"):
         raise ConfigError(f"metric {name!r}: an answer is scored as a whole, without '@'; write {base!r}")
     if not re.fullmatch(r"[1-9][0-9]*", cutoff):
         raise ConfigError(f"metric {quoted(name)}: after '@' comes a positive number of chunks, e.g. '{base}@5'")
@@ -125,7 +141,20 @@ def from_function(score: Any, name: str | None = None) -> Metric:
         raise ConfigError(f"metric {name} is a {type(score).__name__}; it must be a function of one Evidence")
     if name in METRICS:
         raise ConfigError(f"a metric of raytuner has the name {name!r}; give your function another one")
-    return Metric(name, name, None, getattr(score, "needs", "nothing"), score, getattr(score, "mode", "max"))
+    needs: Any = getattr(score, "needs", "nothing")
+    mode: Any = getattr(score, "mode", "max")
+    if is_asking(score):
+        return Metric(name, name, None, needs, cost.Judged(name), mode, score)
+    return Metric(name, name, None, needs, score, mode)
+
+
+def is_asking(function: Any) -> bool:
+    """Whether a metric of the user's own asks an LLM: it has a parameter ``llm``, or is a coroutine function."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return "llm" in parameters or inspect.iscoroutinefunction(function)
 
 
 def group(optimised: str | Metric) -> tuple[str, ...]:
@@ -137,10 +166,12 @@ def group(optimised: str | Metric) -> tuple[str, ...]:
     Returns:
         Its name first, then the others. For a retrieval or span metric all of these (questions that know
         only document ids have no span metrics: see `Metric.needs`), for an answer metric the word-based ones;
-        always `chunk_tokens`. `semantic_similarity` costs embeddings, so it is only there if asked for.
+        always `chunk_tokens`, and with answers what they took, where that is known. `semantic_similarity` costs
+        embeddings, and what a judge says costs calls, so these are only there if asked for.
     """
     first = metric(optimised) if isinstance(optimised, str) else optimised
     needs = "answers" if first.needs == "llm" else first.needs
     wanted: set[Need] = {"references", "spans"} if needs in ("references", "spans") else {needs}
-    others = (base for base, other in METRICS.items() if other.needs in wanted and base != "semantic_similarity")
-    return tuple(dict.fromkeys((first.name, *others, "chunk_tokens")))
+    others = (base for base, other in METRICS.items() if other.needs in wanted and base not in EXPENSIVE)
+    taken = TAKEN if needs == "answers" else ()
+    return tuple(dict.fromkeys((first.name, *others, *taken, "chunk_tokens")))

@@ -2,6 +2,7 @@
 
 from raytuner.models.factory import (
     BUILTIN_EMBEDDINGS,
+    CALLED,
     embedding,
     embedding_identity,
     llm,
@@ -13,6 +14,7 @@ from raytuner.models.spec import ModelSpec, named, resolved, table_of
 
 __all__ = [
     "BUILTIN_EMBEDDINGS",
+    "CALLED",
     "Missing",
     "ModelSpec",
     "describe",

@@ -21,6 +21,8 @@ BUILTIN_EMBEDDINGS = tuple(name for name, weights in REGISTRY.items() if weights
 LONG_TEXT = ("windows", "truncate")
 SMOLLM2 = "smollm2"
 SERVICES = ("openai", "openai-like")
+CALLED = (*SERVICES, SMOLLM2)
+"""Kinds of models that are called over HTTP."""
 FORMS = ("openai:MODEL", "openai-like:MODEL", "huggingface:NAME", "package.module.Name")
 
 # Raise these when the same weights give other vectors, or the same prompt another answer.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -14,14 +12,20 @@ from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.llms.openai import OpenAI
 from pydantic import PrivateAttr
 
+from raytuner.calls.client import RETRIES, Service, through_ledger
+from raytuner.calls.limits import AT_ONCE, Limits
 from raytuner.errors import ModelError
 from raytuner.models import endpoint, server
+from raytuner.models.pricing import price
 from raytuner.models.spec import ModelSpec
+from raytuner.pipeline.chunk import token_counter
 
 UNKNOWN_CONTEXT_WINDOW = {"openai": 128_000, "openai-like": 3_900, "smollm2": server.CONTEXT_WINDOW}
 """Tokens, where neither the config nor LlamaIndex knows; an unknown server may have a small model."""
 TIMEOUT_S = {"openai": 60.0, "openai-like": 60.0, "smollm2": server.TIMEOUT_S}
 MAX_TOKENS = {"smollm2": server.MAX_TOKENS}
+CONCURRENCY = {"smollm2": 2}
+"""Calls at once: the server answers one for each of its slots; elsewhere `AT_ONCE`."""
 
 # Without a key the constructors would take the one in the environment and keep it.
 _NO_KEY = "read-when-used"
@@ -47,7 +51,10 @@ class _Service:
 
     def _prepared(self, client: Any) -> Any:
         # LlamaIndex may hand out the same client again.
-        return client if "request" in vars(client) else telling(bare(client, self._spec), self._spec)
+        if "request" in vars(client):
+            return client
+        bare(client, self._spec).max_retries = 0  # that is the ledger's affair
+        return through_ledger(client, service(self._spec, str(client.base_url)))
 
 
 class ServiceLLM(_Service, OpenAI):  # type: ignore[misc]
@@ -68,6 +75,7 @@ class ServiceLLM(_Service, OpenAI):  # type: ignore[misc]
             timeout=spec.timeout or TIMEOUT_S[spec.kind],
             api_key=_NO_KEY,
             api_base=endpoint.public_url(spec),
+            max_retries=0,
         )
         self._spec = spec
 
@@ -108,6 +116,7 @@ class ServiceEmbedding(_Service, OpenAIEmbedding):  # type: ignore[misc]
             timeout=spec.timeout or TIMEOUT_S[spec.kind],
             api_key=_NO_KEY,
             api_base=endpoint.public_url(spec),
+            max_retries=0,
         )
         self._spec = spec
 
@@ -144,35 +153,26 @@ def bare(client: Any, spec: ModelSpec) -> Any:
     return client
 
 
-def telling(client: Any, spec: ModelSpec) -> Any:
-    """A client of the ``openai`` package whose errors name the model and its address ("Connection error." does not).
+def service(spec: ModelSpec, url: str) -> Service:
+    """What the ledger needs to know of a model.
 
     Args:
-        client: A client, synchronous or not; it is changed.
-        spec: The model it is for.
+        spec: The model.
+        url: Its address.
     """
-    request = client.request
-    who = f"model {spec.name!r} at {endpoint.without_credentials(str(client.base_url))}"
-
-    @contextlib.contextmanager
-    def named() -> Iterator[None]:
-        try:
-            yield
-        except openai.OpenAIError as error:
-            # The error stays of its kind, by which LlamaIndex knows whether to try again.
-            error.args = (f"{who}: {error}", *error.args[1:])
-            raise
-
-    async def ask_later(*args: Any, **options: Any) -> Any:
-        with named():
-            return await request(*args, **options)
-
-    def ask(*args: Any, **options: Any) -> Any:
-        with named():
-            return request(*args, **options)
-
-    client.request = ask_later if inspect.iscoroutinefunction(request) else ask
-    return client
+    return Service(
+        name=spec.name,
+        served_name=spec.served_name,
+        endpoint=endpoint.without_credentials(url).rstrip("/"),
+        limits=Limits(
+            spec.concurrency or CONCURRENCY.get(spec.kind, AT_ONCE), spec.requests_per_minute, spec.tokens_per_minute
+        ),
+        price=price(spec),
+        retries=RETRIES if spec.retries is None else spec.retries,
+        timeout_s=spec.timeout or TIMEOUT_S[spec.kind],
+        checks_model=spec.kind != "smollm2",
+        count=token_counter(),
+    )
 
 
 def _credentials(spec: ModelSpec, is_async: bool) -> dict[str, Any]:

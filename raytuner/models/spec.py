@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from raytuner.calls.prices import Price
 from raytuner.components import canonical, is_dotted
 from raytuner.errors import ConfigError, declare_secret, nearest
 from raytuner.models.wheels import REGISTRY
@@ -24,6 +25,20 @@ _EXTRACTIVE = "extractive"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+class PriceSettings(BaseModel):
+    """What a model's tokens cost, in US dollars for a million.
+
+    Attributes:
+        input: Of prompts, or of texts to embed.
+        output: Of answers.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
 class ModelSettings(BaseModel):
     """One entry of the section ``models`` of a config.
 
@@ -35,6 +50,11 @@ class ModelSettings(BaseModel):
         context_window: Tokens of prompt and answer together.
         max_tokens: The most tokens of an answer.
         timeout: Seconds to wait for an answer.
+        retries: How often a request that failed is made again.
+        concurrency: The most calls of its address at once, of all trials together.
+        requests_per_minute: The most calls of its address in any minute.
+        tokens_per_minute: The most tokens that they may take.
+        price: What its tokens cost.
         options: The arguments of a dotted path's constructor, or of the Hugging Face class.
         version: To be raised whenever an own model gives other results.
     """
@@ -47,6 +67,11 @@ class ModelSettings(BaseModel):
     context_window: int | None = Field(default=None, ge=1)
     max_tokens: int | None = Field(default=None, ge=1)
     timeout: float | None = Field(default=None, gt=0)
+    retries: int | None = Field(default=None, ge=0, le=100)
+    concurrency: int | None = Field(default=None, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    price: PriceSettings | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     version: str | None = None
 
@@ -64,6 +89,11 @@ class ModelSpec:
         context_window: Tokens of prompt and answer together; None leaves it to the model.
         max_tokens: The most tokens of an answer; None leaves it to the model.
         timeout: Seconds to wait for an answer; None is the default of the kind of model.
+        retries: How often a request that failed is made again.
+        concurrency: The most calls of its address at once.
+        requests_per_minute: The most calls of its address in any minute.
+        tokens_per_minute: The most tokens that they may take.
+        price: What its tokens cost, if the config says it.
         options: The arguments of a dotted path's constructor, as canonical JSON.
         version: Raised by the user whenever an own model gives other results.
         token: What a Python object is known by: the same for the same object.
@@ -78,6 +108,11 @@ class ModelSpec:
     context_window: int | None = None
     max_tokens: int | None = None
     timeout: float | None = None
+    retries: int | None = None
+    concurrency: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    price: Price | None = None
     options: str = "{}"
     version: str | None = None
     token: str = ""
@@ -211,7 +246,7 @@ def _of_settings(name: str, settings: Mapping[str, Any]) -> ModelSpec:
         found = ModelSettings.model_validate(dict(settings)).model_dump(exclude_none=True)
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0])
+        key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise ConfigError(
                 f"models.{name}: unknown key {key!r}; {nearest(key, ModelSettings.model_fields)}"
@@ -219,6 +254,8 @@ def _of_settings(name: str, settings: Mapping[str, Any]) -> ModelSpec:
         reason = first["msg"].removeprefix("Input should be ")
         raise ConfigError(f"models.{name}.{key}: {first['input']!r} is not allowed; it should be {reason}") from None
     options = canonical(found.pop("options"), f"models.{name}.options")
+    if "price" in found:
+        found["price"] = Price(**found["price"])
     return ModelSpec(name, **{"model": name, **found}, options=options)
 
 

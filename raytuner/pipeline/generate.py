@@ -14,6 +14,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from raytuner import models
+from raytuner.calls import labelled
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline import usage
 from raytuner.pipeline.chunk import token_counter
@@ -151,7 +152,7 @@ async def generate(
     nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for text in contexts]
     synthesizer = _synthesizer(asyncio.get_running_loop(), llm, temperature, response_mode, prompt)
     started = time.perf_counter()
-    with usage.counted() as used:
+    with usage.counted() as used, labelled(stage="answers"):
         response = await synthesizer.asynthesize(question, nodes)
     seconds = time.perf_counter() - started
     if not hasattr(response, "response"):

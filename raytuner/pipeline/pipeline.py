@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextvars
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 
 from raytuner.components import Component, component
 from raytuner.documents.document import Document
+from raytuner.errors import TrialError
 from raytuner.pipeline.cache import StageCache, shared_cache
 from raytuner.pipeline.chain import Chain
 from raytuner.pipeline.chunk import Chunk
@@ -24,8 +26,9 @@ from raytuner.pipeline.retrieve import Ranking, bm25_index, bm25_search, fuse, s
 from raytuner.pipeline.splitters import expand, sentence_window, splitter_stage, whole, window
 from raytuner.pipeline.stage import Stage, digest
 from raytuner.store import JSON
+from raytuner.values import FailedQuestion, each_or_failed
 
-_waiting = ThreadPoolExecutor(32, thread_name_prefix="raytuner-answers")
+_waiting = ThreadPoolExecutor(256, thread_name_prefix="raytuner-answers")
 """Threads that wait for answers; as many may be in flight."""
 
 
@@ -168,41 +171,81 @@ class Pipeline:
     async def answers(
         self, params: Mapping[str, Any], questions: Sequence[str], contexts: Sequence[Sequence[str]]
     ) -> list[str]:
-        """Answer each question from its contexts, with the LLM of the configuration or without one."""
+        """Answer each question from its contexts, with the LLM of the configuration or without one.
+
+        Raises:
+            TrialError: One of them could not be answered.
+        """
+        found = await self.answered(params, questions, contexts)
+        for one in found:
+            if isinstance(one, FailedQuestion):
+                raise TrialError(one.reason)
+        return [one.text for one in found if isinstance(one, Answer)]
+
+    async def answered(
+        self, params: Mapping[str, Any], questions: Sequence[str], contexts: Sequence[Sequence[str]], repeat: int = 0
+    ) -> list[Answer | FailedQuestion]:
+        """The answers, with what they took.
+
+        Args:
+            params: The configuration.
+            questions: The questions.
+            contexts: For each the texts of the retrieved chunks.
+            repeat: The same question is asked anew for each number.
+
+        Returns:
+            For each question the answer, or why there is none.
+        """
         chain = self.chain(params)
         pairs = list(zip(questions, contexts, strict=True))
         if chain.is_extractive:
-            return [self._extracted(chain, question, texts) for question, texts in pairs]
-        return list(await asyncio.gather(*(self._generated(chain, question, texts) for question, texts in pairs)))
+            return [Answer(self._extracted(chain, question, texts)) for question, texts in pairs]
+        asked = (self._generated(chain, question, texts, repeat) for question, texts in pairs)
+        return await each_or_failed(asked)
 
-    async def _generated(self, chain: Chain, question: str, contexts: Sequence[str]) -> str:
+    async def _generated(self, chain: Chain, question: str, contexts: Sequence[str], repeat: int) -> Answer:
+        def ask() -> Coroutine[Any, Any, Answer]:
+            call: Coroutine[Any, Any, Answer] = generate(chain.params, question, contexts)
+            return call
+
         if not self._cache_sampled and is_sampled(chain.params):
-            sampled: Answer = await generate(chain.params, question, contexts)
-            return sampled.text
-        key = key_for(chain.answers.key, question, list(contexts))
-        loop = asyncio.get_running_loop()
-        asked: list[Future[Answer]] = []
-
-        def ask() -> Answer:
-            asked.append(asyncio.run_coroutine_threadsafe(generate(chain.params, question, contexts), loop))
-            answer: Answer = asked[0].result()
-            self._note(chain.answers)
-            return answer
-
-        known: Answer | None = self._cache.get(key, generate.codec)
-        # In a thread, since it may have to wait for another process that asks for the same.
-        if known is None:
-            try:
-                known = await loop.run_in_executor(_waiting, lambda: self._answer(key, ask))
-            except asyncio.CancelledError:  # the thread would wait for the answer, and the process for the thread
-                for call in asked:
-                    call.cancel()
-                raise
-        return known.text
-
-    def _answer(self, key: str, ask: Callable[[], Answer]) -> Answer:
-        answer: Answer = self._built(generate, key, ask)
+            return await ask()
+        key = key_for(chain.answers.key, question, list(contexts), *([repeat] if repeat else []))
+        answer: Answer = await self.asked(generate, key, ask, chain.answers)
         return answer
+
+    async def asked(
+        self, part: Stage, key: str, ask: Callable[[], Coroutine[Any, Any, Any]], link: Link | None = None
+    ) -> Any:
+        """What an LLM says, asked for once even if others want it at the same time.
+
+        Args:
+            part: The stage that asks.
+            key: The content key of what it says.
+            ask: Asks.
+            link: See `_note`.
+        """
+        known = self._cache.get(key, part.codec)
+        if known is not None:
+            return known
+        loop = asyncio.get_running_loop()
+        calls: list[Future[Any]] = []
+
+        def wait() -> Any:
+            calls.append(asyncio.run_coroutine_threadsafe(ask(), loop))
+            said = calls[0].result()
+            if link is not None:
+                self._note(link)
+            return said
+
+        own = contextvars.copy_context()  # which says for which trial it is
+        try:
+            # In a thread, since it may have to wait for another process that asks for the same.
+            return await loop.run_in_executor(_waiting, lambda: own.run(self._built, part, key, wait))
+        except asyncio.CancelledError:  # the thread would wait for the answer, and the process for the thread
+            for call in calls:
+                call.cancel()
+            raise
 
     def _extracted(self, chain: Chain, question: str, contexts: Sequence[str]) -> str:
         def choose() -> str:

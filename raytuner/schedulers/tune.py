@@ -35,7 +35,7 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
             return str(TrialScheduler.CONTINUE)
         number = payload.number
         if payload.held_out:
-            return str(TrialScheduler.STOP if payload.ended else TrialScheduler.CONTINUE)
+            return str(TrialScheduler.STOP if payload.ended or payload.halted else TrialScheduler.CONTINUE)
         if number not in self._rule.running:
             self._rule.begin(number)
         for position, report in enumerate(payload.reports, 1):
@@ -49,7 +49,8 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
                 return str(TrialScheduler.STOP)
         if payload.ended:
             self._rule.end(number, failed=payload.error is not None)
-        return str(TrialScheduler.STOP if payload.ended or payload.paused else TrialScheduler.CONTINUE)
+        goes_on = not (payload.ended or payload.paused or payload.halted)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A worker was lost."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from raytuner.calls.budget import Budget
 from raytuner.goals import Goal
 
 
@@ -27,6 +28,7 @@ class SearchOptions:
         goals: What is optimised, if that is several metrics or there are limits.
         scheduler: The name of what stops trials early; see `raytuner.schedulers`.
         scheduler_options: Its options.
+        budget: What may be used up in calls; its deadline is set when the search begins.
     """
 
     algorithm: str
@@ -42,3 +44,4 @@ class SearchOptions:
     goals: Sequence[Goal] = ()
     scheduler: str = "fifo"
     scheduler_options: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget = Budget()  # noqa: RUF009 - it is frozen

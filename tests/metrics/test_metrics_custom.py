@@ -9,6 +9,7 @@ import pytest
 
 from raytuner.errors import ConfigError
 from raytuner.metrics import Evidence, custom, from_function, group, metric
+from raytuner.metrics.registry import TAKEN
 
 EVIDENCE = Evidence(
     ranges=[(0, 0, 4), (0, 4, 9)],
@@ -54,7 +55,7 @@ def test_texts_are_cut_with_their_chunks() -> None:
 
 
 def test_what_is_reported_along_with_it() -> None:
-    assert group(from_function(brevity)) == ("brevity", "token_f1", "exact_match", "chunk_tokens")
+    assert group(from_function(brevity)) == ("brevity", "token_f1", "exact_match", *TAKEN, "chunk_tokens")
     assert group(from_function(plain)) == ("plain", "chunk_tokens")
     spans = custom(needs="spans")(lambda evidence: 1.0)
     assert {"span_f4", "ndcg", "chunk_tokens"} < set(group(from_function(spans)))

@@ -8,18 +8,22 @@ import pytest
 
 from raytuner.errors import ConfigError
 from raytuner.metrics import METRICS, group, metric
+from raytuner.metrics.registry import TAKEN
 
 RETRIEVAL = ("hit_rate", "mrr", "ndcg", "recall", "precision")
 SPANS = ("span_recall", "span_precision", "span_f1", "span_f4", "span_iou")
 
 
 def test_the_names_are_for_good() -> None:
-    names = ("semantic_similarity", *RETRIEVAL, *SPANS, "token_f1", "exact_match", "chunk_tokens")
+    answers = ("token_f1", "exact_match", "correctness")
+    asked = ("faithfulness", "relevancy", *TAKEN)
+    names = ("semantic_similarity", *RETRIEVAL, *SPANS, *answers, *asked, "chunk_tokens")
     assert tuple(METRICS) == names
     assert {name: METRICS[name].needs for name in names} == {
         **dict.fromkeys(RETRIEVAL, "references"),
         **dict.fromkeys(SPANS, "spans"),
-        **dict.fromkeys(("semantic_similarity", "token_f1", "exact_match"), "answers"),
+        **dict.fromkeys(("semantic_similarity", *answers), "answers"),
+        **dict.fromkeys(asked, "llm"),
         "chunk_tokens": "nothing",
     }
 
@@ -61,8 +65,9 @@ def test_groups() -> None:
     every = (*RETRIEVAL, *SPANS, "chunk_tokens")
     assert set(group("ndcg")) == set(group("span_f1")) == set(every)
     assert group("span_f1@3") == ("span_f1@3", *every)
-    assert group("token_f1") == ("token_f1", "exact_match", "chunk_tokens")
-    assert group("semantic_similarity") == ("semantic_similarity", "token_f1", "exact_match", "chunk_tokens")
+    assert group("token_f1") == ("token_f1", "exact_match", *TAKEN, "chunk_tokens")
+    assert group("semantic_similarity") == ("semantic_similarity", "token_f1", "exact_match", *TAKEN, "chunk_tokens")
+    assert group("faithfulness") == ("faithfulness", "token_f1", "exact_match", *TAKEN, "chunk_tokens")
     assert group("chunk_tokens") == ("chunk_tokens",)
     with pytest.raises(ConfigError):
         group("span_f9")

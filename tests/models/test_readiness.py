@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from raytuner import models
-from raytuner.errors import ModelError
+from raytuner.errors import EndpointDownError, ModelError, TrialError
 from raytuner.models import ModelSpec
 from raytuner.models.spec import spec
 
@@ -50,6 +50,7 @@ class Server(ThreadingHTTPServer):
     body: bytes | None = None
     listed: tuple[int, bytes] | None = None
     seen: list[dict[str, str]]
+    asked: dict[str, Any]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,9 +58,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append(dict(self.headers))
-        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        sent = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.server.asked = json.loads(sent) if sent else {}
         status = self.server.status if self.headers["Authorization"] == self.server.key else 401
-        body = json.dumps(BODIES[self.path]).encode() if self.server.body is None else self.server.body
+        known = {**BODIES[self.path], "model": self.server.asked.get("model")}
+        body = json.dumps(known).encode() if self.server.body is None else self.server.body
         if self.server.listed is not None and self.path == "/v1/models":
             status, body = self.server.listed
         self.send_response(status)
@@ -113,23 +116,23 @@ def test_a_wrong_key_names_its_variable(server: Server, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("path", ["complete", "acomplete", "get_query_embedding", "aget_query_embedding"])
 def test_a_service_that_dies_is_named_with_its_address(server: Server, path: str) -> None:
-    mine = served(server)
+    mine = served(server, retries=0)
     model = models.embedding(mine) if "embedding" in path else models.llm(mine)
-    model.max_retries = 0
     server.shutdown()
     server.server_close()
-    with pytest.raises(openai.APIConnectionError, match=rf"^model 'mine' at {mine.base_url}: Connection error"):
+    words = rf"^model 'mine' at {mine.base_url} has not answered \(no connection\); start it, or correct its address$"
+    with pytest.raises(EndpointDownError, match=words):
         asyncio.run(getattr(model, path)("text")) if path.startswith("a") else getattr(model, path)("text")
 
 
 def test_whatever_a_service_answers_is_said_once_with_its_name(server: Server) -> None:
-    model = models.llm(served(server))
-    model.max_retries = 0
-    server.status = 500
-    for _ in range(2):
-        with pytest.raises(openai.InternalServerError) as caught:
-            model.complete("question")
-        assert str(caught.value).count("model 'mine' at http://127.0.0.1") == 1
+    model = models.llm(served(server, retries=0))
+    for status, words in ((500, r"has not answered \(500\)"), (400, "refuses the request"), (403, "refuses all")):
+        server.status = status
+        for _ in range(2):
+            with pytest.raises((EndpointDownError, TrialError), match=words) as caught:
+                model.complete("question")
+            assert str(caught.value).count("model 'mine' at http://127.0.0.1") == 1
 
 
 def test_a_variable_that_is_called_nearly_the_same_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

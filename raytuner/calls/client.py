@@ -1,0 +1,281 @@
+"""A client of the ``openai`` package whose requests go through the ledger: limited, retried, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import inspect
+import math
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import openai
+
+from raytuner.calls import context
+from raytuner.calls.budget import EMBEDDINGS
+from raytuner.calls.call import CANCELLED, OK, Call, Outcome
+from raytuner.calls.limits import Limits
+from raytuner.calls.prices import Price
+from raytuner.errors import EndpointDownError, TrialError
+
+RETRIES = 5
+BACKOFF_S = (0.5, 20.0)
+"""A request is made again after so many seconds, twice as many each time, at last after so many."""
+SAFETY = 1.5
+"""Tokens are counted by one tokenizer for all models; with others a text may have so many times as many."""
+EACH_MESSAGE = 8
+"""So many tokens a message has beside its text, at the most."""
+REFUSED = (401, 403, 404)
+PASSING = (408, 409, 425, 429)
+OTHER_MODELS = 3
+"""So many answers to a request by the same other model, and none yet by the right one: the service calls it so."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a client needs to know of the model that it is for.
+
+    Attributes:
+        name: What the configuration calls it.
+        served_name: What its service calls it.
+        endpoint: The address, without credentials.
+        limits: What all its calls may use.
+        price: What its tokens cost; None is unknown.
+        retries: How often a request may be made again.
+        timeout_s: How long a call may take.
+        checks_model: Whether an answer by another model is a fault.
+        count: Counts the tokens of a text.
+    """
+
+    name: str
+    served_name: str
+    endpoint: str
+    limits: Limits
+    price: Price | None
+    retries: int
+    timeout_s: float
+    checks_model: bool
+    count: Callable[[str], int]
+
+
+def through_ledger(client: Any, service: Service) -> Any:
+    """A client whose requests go through the ledger of this process's search.
+
+    Args:
+        client: A client, synchronous or not; it is changed.
+        service: The model that it is for.
+    """
+    request = client.request
+
+    async def ask_later(cast_to: Any, options: Any, **others: Any) -> Any:
+        asking, handle = Request(service, options), context.handle()
+        problem: BaseException | None
+        while True:
+            call = asking.next_call()
+            await handle.abegin(call)
+            asking.begun()
+            try:
+                found = await request(cast_to, options, **others)
+            except BaseException as error:  # cancelled too: it is to be settled
+                outcome, problem = asking.failed(error)
+            else:
+                outcome, problem = asking.answered(found)
+            again = await handle.aend(call, outcome)
+            if problem is None:
+                return found
+            if not again:
+                raise problem
+            await asyncio.sleep(asking.pause_s(outcome))
+
+    def ask(cast_to: Any, options: Any, **others: Any) -> Any:
+        asking, handle = Request(service, options), context.handle()
+        problem: BaseException | None
+        while True:
+            call = asking.next_call()
+            handle.begin(call)
+            asking.begun()
+            try:
+                found = request(cast_to, options, **others)
+            except BaseException as error:
+                outcome, problem = asking.failed(error)
+            else:
+                outcome, problem = asking.answered(found)
+            again = handle.end(call, outcome)
+            if problem is None:
+                return found
+            if not again:
+                raise problem
+            time.sleep(asking.pause_s(outcome))
+
+    client.request = ask_later if inspect.iscoroutinefunction(request) else ask
+    return client
+
+
+class Request:
+    """One request of a client, attempt by attempt.
+
+    Args:
+        service: The model.
+        options: What the client sends.
+    """
+
+    def __init__(self, service: Service, options: Any) -> None:
+        self._service = service
+        body = options.json_data if isinstance(options.json_data, Mapping) else {}
+        texts = list(_texts(body))
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        self._max_tokens: int | None = most if "messages" in body else 0
+        counted = sum(map(service.count, texts))
+        self._prompt_tokens = counted
+        # No tokenizer makes more tokens of a text than it has bytes.
+        upper = min(int(SAFETY * counted), sum(len(text.encode()) for text in texts)) + EACH_MESSAGE * len(texts)
+        self._reserved = upper + (self._max_tokens or 0)
+        self._stage = context.stage() if "messages" in body else EMBEDDINGS
+        self._id = uuid.uuid4().hex[:12]
+        self._attempt = 0
+        self._started = 0.0
+        self._others: list[str] = []  # models that have answered in place of the right one
+
+    def next_call(self) -> Call:
+        """The next attempt."""
+        own = self._service
+        self._attempt += 1
+        self._started = 0.0
+        return Call(
+            id=f"{self._id}-{self._attempt}",
+            request=self._id,
+            attempt=self._attempt,
+            endpoint=own.endpoint,
+            model=own.name,
+            stage=self._stage,
+            trial=context.trial(),
+            prompt_tokens=self._prompt_tokens,
+            max_tokens=self._max_tokens,
+            reserved_tokens=self._reserved,
+            timeout_s=own.timeout_s,
+            retries=own.retries,
+            limits=own.limits,
+            price=own.price,
+        )
+
+    def begun(self) -> None:
+        """The attempt may be made now."""
+        self._started = time.perf_counter()
+
+    def pause_s(self, outcome: Outcome) -> float:
+        """How long to wait before the next attempt."""
+        first, last = BACKOFF_S
+        doubled = min(first * 2.0 ** (self._attempt - 1), last)
+        jitter = doubled * random.uniform(0.5, 1.0)
+        return max(jitter, outcome.retry_after_s or 0.0)
+
+    def answered(self, found: Any) -> tuple[Outcome, BaseException | None]:
+        """How an attempt ended that was answered, and what is wrong with the answer."""
+        usage = getattr(found, "usage", None)
+        choices = getattr(found, "choices", None)
+        text = "".join((choice.message.content or "") for choice in choices or ())
+        outcome = Outcome(
+            OK,
+            self._seconds,
+            getattr(usage, "prompt_tokens", None),
+            getattr(usage, "completion_tokens", None if choices is not None else 0),
+            self._service.count(text),
+        )
+        if choices is None and getattr(found, "data", None) is None:
+            return self._bad(outcome, "no answer", f"answered with a {type(found).__name__} and not with JSON")
+        if choices == []:
+            return self._bad(outcome, "no answer", "answered without choices")
+        model = getattr(found, "model", None)
+        if self._service.checks_model and not self._is_right(model):
+            return self._bad(outcome, "other model", f"answered as {str(model)[:60]!r}")
+        if any(choice.finish_reason == "content_filter" for choice in choices or ()):
+            return replace(outcome, status="filtered"), TrialError(
+                f"{self._who}: the content filter held the answer back"
+            )
+        return outcome, None
+
+    def failed(self, error: BaseException) -> tuple[Outcome, BaseException]:
+        """How an attempt ended that was not answered, and what is raised if it was the last one."""
+        if not isinstance(error, Exception):
+            return Outcome(CANCELLED, self._seconds), error
+        if isinstance(error, openai.APIStatusError):
+            return self._refused(error)
+        problem = TrialError(f"{self._who}: {' '.join(str(error).split())[:200] or type(error).__name__}")
+        if isinstance(error, openai.APITimeoutError):
+            return Outcome("timeout", self._seconds, is_passing=True), problem
+        if isinstance(error, openai.APIConnectionError):
+            refused = isinstance(error.__cause__, httpx.ConnectError)
+            status = "no connection" if refused else "cut"
+            return Outcome(status, self._seconds, is_paid=not refused, is_passing=True), problem
+        return Outcome("no JSON" if isinstance(error, ValueError) else "error", self._seconds, is_passing=True), problem
+
+    def _refused(self, error: openai.APIStatusError) -> tuple[Outcome, Exception]:
+        code, status = str(getattr(error, "code", "") or ""), error.status_code
+        said = " ".join(str(error.message).split())[:200]
+        refused = Outcome(str(status), self._seconds, is_paid=False)
+        if status in REFUSED or code == "insufficient_quota":
+            return refused, EndpointDownError(f"{self._who} refuses all requests ({status}): {said}")
+        if status in PASSING or status >= 500:
+            later = replace(refused, is_passing=True, retry_after_s=_retry_after(error.response.headers))
+            return later, TrialError(f"{self._who}: {said}")
+        return refused, TrialError(f"{self._who} refuses the request ({code or status}): {said}")
+
+    def _is_right(self, model: str | None) -> bool:
+        """Whether an answer is by the model that was asked for; its service may call it otherwise."""
+        asked = self._service.served_name
+        names = _names.setdefault((self._service.endpoint, asked), set())
+        if model is None or model.startswith(asked) or asked.endswith(model):
+            names.add(asked)
+            return True
+        self._others.append(model)
+        if not names and self._others[-OTHER_MODELS:] == [model] * OTHER_MODELS:
+            names.add(model)
+        return model in names
+
+    def _bad(self, outcome: Outcome, status: str, said: str) -> tuple[Outcome, Exception]:
+        return replace(outcome, status=status, is_passing=True), TrialError(f"{self._who} {said}")
+
+    @property
+    def _who(self) -> str:
+        return f"model {self._service.name!r} at {self._service.endpoint}"
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started if self._started else 0.0
+
+
+_names: dict[tuple[str, str], set[str]] = {}
+"""How an endpoint calls a model that is asked for."""
+
+
+def _texts(body: Mapping[str, Any]) -> Iterator[str]:
+    """The texts that a request sends."""
+    for message in body.get("messages") or ():
+        content = message.get("content")
+        yield content if isinstance(content, str) else str(content or "")
+    given = body.get("input") or ()
+    yield from [given] if isinstance(given, str) else map(str, given)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """When a service wants to be asked again, in seconds; ``Retry-After`` is a number of seconds or a date."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    given = headers.get("retry-after")
+    if (seconds := _number(given)) is not None or given is None:
+        return seconds
+    parsed = email.utils.parsedate_tz(given)
+    return None if parsed is None else max(0.0, email.utils.mktime_tz(parsed) - time.time())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        found = float(text or "")
+    except ValueError:
+        return None
+    return found if 0 <= found < math.inf else None

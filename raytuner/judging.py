@@ -1,0 +1,148 @@
+"""The judge of a search: an LLM that scores answers, asked through the stage cache."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from raytuner import models
+from raytuner.calls import labelled
+from raytuner.components import run_token
+from raytuner.errors import ConfigError, RaytunerError, TrialError, nearest
+from raytuner.metrics import Evidence, Metric
+from raytuner.metrics.registry import JUDGED
+from raytuner.models import ModelSpec
+from raytuner.pipeline.judge import JUDGE, Judgement, check_judge_prompt, judge
+from raytuner.pipeline.link import key_for
+from raytuner.pipeline.pipeline import Pipeline
+from raytuner.values import as_float
+
+
+class JudgeSettings(BaseModel):
+    """Who judges answers, and how.
+
+    Attributes:
+        llm: The name of the LLM.
+        prompts: Prompts by metric, in place of LlamaIndex's own.
+        temperature: The judge's.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    llm: str
+    prompts: dict[str, str] = Field(default_factory=dict)
+    temperature: float = Field(default=0.0, ge=0, le=2)
+
+
+def judge_settings(given: str | Mapping[str, Any] | JudgeSettings | None) -> JudgeSettings | None:
+    """The settings of a judge, of which the name may stand alone.
+
+    Raises:
+        ConfigError: A setting is unknown or of the wrong type, or a prompt lacks a placeholder.
+    """
+    if given is None or isinstance(given, JudgeSettings):
+        return given
+    try:
+        found = JudgeSettings.model_validate({"llm": given} if isinstance(given, str) else dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("judge", *first["loc"])))
+        raise ConfigError(f"{where}: {first['msg'].lower()}; a judge has llm, prompts and temperature") from None
+    check_prompts(found.prompts)
+    return found
+
+
+class Judge:
+    """Asks an LLM what answers are worth.
+
+    Args:
+        pipeline: Its cache keeps what was said.
+        settings: How it judges; None if there is no judge, but perhaps a metric of the user's own that waits.
+        llm: What the name of the LLM stands for.
+    """
+
+    def __init__(self, pipeline: Pipeline, settings: JudgeSettings | None, llm: ModelSpec | None) -> None:
+        self._pipeline = pipeline
+        self._prompts = settings.prompts if settings is not None else {}
+        self._temperature = settings.temperature if settings is not None else 0.0
+        self._spec = llm
+
+    async def score(self, metric: Metric, evidence: Evidence, repeat: int) -> float:
+        """What a metric says of an answer.
+
+        Args:
+            metric: One that is judged, or that asks an LLM.
+            evidence: What is known of the question and its answer.
+            repeat: The judge is asked anew for each number.
+
+        Raises:
+            TrialError: The judge gave no score.
+        """
+        if metric.base not in JUDGED:
+            return await self._own(metric, evidence)
+        llm, temperature = self._llm, self._temperature
+        params = {"llm": llm, "temperature": temperature, "prompt": self._prompts.get(metric.base)}
+        reference = evidence.reference_answer if metric.base == "correctness" else None
+        asked = (metric.base, evidence.question, evidence.answer or "", list(evidence.contexts), reference)
+
+        def ask() -> Coroutine[Any, Any, Judgement]:
+            call: Coroutine[Any, Any, Judgement] = judge(params, *asked)
+            return call
+
+        key = key_for(judge.key(params), *asked, *([repeat] if repeat else []))
+        if models.is_sampled(llm, temperature, self._model):
+            key = key_for(key, run_token())  # within a search all trials share it; the next one asks anew
+        found: Judgement = await self._pipeline.asked(judge, key, ask)
+        return found.score
+
+    async def _own(self, metric: Metric, evidence: Evidence) -> float:
+        """A metric of the user's own that asks."""
+        function = metric.asks
+        assert function is not None
+        given = {"llm": self._model()} if "llm" in inspect.signature(function).parameters else {}
+        with labelled(stage=JUDGE):
+            try:
+                value = function(evidence, **given)
+                value = await value if inspect.isawaitable(value) else value
+            except RaytunerError:
+                raise
+            except Exception as error:  # whatever a user's own metric does
+                raise TrialError(f"{type(error).__name__}: {error}") from error
+        return as_float(value, f"metric {metric.name}")
+
+    @property
+    def _llm(self) -> ModelSpec:
+        assert self._spec is not None  # see `check_judged`
+        return self._spec
+
+    def _model(self) -> Any:
+        asyncio.get_running_loop()  # its clients belong to one
+        return models.llm(self._llm, temperature=self._temperature)
+
+
+def check_judged(optimised: Sequence[Metric], settings: JudgeSettings | None) -> None:
+    """Refuse metrics that need a judge where there is none.
+
+    Raises:
+        ConfigError: With the metric.
+    """
+    for metric in optimised:
+        wants = metric.base in JUDGED or (metric.asks and "llm" in inspect.signature(metric.asks).parameters)
+        if wants and settings is None:
+            raise ConfigError(f"metric {metric.name} needs a judge: set objective.judge to the name of an LLM")
+
+
+def check_prompts(prompts: Mapping[str, str]) -> None:
+    """Refuse prompts that are of no metric that is judged, or lack a placeholder.
+
+    Raises:
+        ConfigError: With the metric.
+    """
+    for name, prompt in prompts.items():
+        if name not in JUDGED:
+            raise ConfigError(f"the judge has a prompt for {name!r}, which is not judged; {nearest(name, JUDGED)}")
+        check_judge_prompt(name, prompt)

@@ -1,0 +1,17 @@
+"""What the tokens of a model cost."""
+
+from __future__ import annotations
+
+from raytuner.calls.prices import Price, known_price
+from raytuner.models.spec import ModelSpec
+
+
+def price(spec: ModelSpec) -> Price | None:
+    """The price of a model, from the config or else the table; None if it is unknown.
+
+    A model of OpenAI's at another address has no known price.
+    """
+    if spec.price is not None:
+        return spec.price
+    elsewhere = spec.kind == "openai" and spec.base_url is not None
+    return None if elsewhere else known_price(spec.kind, spec.served_name)

@@ -1,0 +1,147 @@
+"""Judgements of an LLM on answers, by LlamaIndex's evaluators."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Ge, Le
+
+from raytuner import models
+from raytuner.calls import labelled
+from raytuner.errors import ConfigError, TrialError
+from raytuner.pipeline.embed import Model
+from raytuner.pipeline.stage import stage
+from raytuner.store import JSON, Adapted, Codec
+
+Criterion = Literal["correctness", "faithfulness", "relevancy"]
+JUDGE = "judge"
+"""The stage of its calls."""
+
+PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
+    "correctness": ("{query}", "{reference_answer}", "{generated_answer}"),
+    "faithfulness": ("{query_str}", "{context_str}"),
+    "relevancy": ("{query_str}", "{context_str}"),
+}
+"""What a prompt of the user's own has to hold; for ``faithfulness`` the query is the answer."""
+
+LOWEST, HIGHEST = 1.0, 5.0
+"""The scale of ``correctness``."""
+
+
+class Judgement(NamedTuple):
+    """What a judge said.
+
+    Attributes:
+        score: From 0 to 1.
+        reason: Its own words.
+    """
+
+    score: float
+    reason: str
+
+
+JUDGEMENT: Codec[Judgement] = Adapted("judgement-1", JSON, Judgement._asdict, lambda fields: Judgement(**fields))
+
+
+def judge_identity(own: Mapping[str, Any]) -> str:
+    """What stands for the judge in a key."""
+    return models.llm_identity(own["llm"])
+
+
+def check_judge_prompt(criterion: str, prompt: str) -> None:
+    """Refuse a prompt of a judge that lacks a placeholder.
+
+    Raises:
+        ConfigError: With the placeholder.
+    """
+    for placeholder in PLACEHOLDERS[criterion]:
+        if placeholder not in prompt:
+            wanted = ", ".join(PLACEHOLDERS[criterion])
+            raise ConfigError(f"the judge's prompt for {criterion} lacks {placeholder}; it must hold {wanted}")
+
+
+@stage(version=1, codec=JUDGEMENT, libraries=("llama-index-core", "tiktoken"), llm=judge_identity)
+async def judge(
+    criterion: Criterion,
+    question: str,
+    answer: str,
+    contexts: Sequence[str],
+    reference: str | None,
+    *,
+    llm: Model,
+    prompt: str | None = None,
+    temperature: Annotated[float, Ge(0), Le(2)] = 0.0,
+) -> Judgement:
+    """Have an answer judged.
+
+    Args:
+        criterion: ``correctness``: how right it is, by the reference answer; ``faithfulness``: whether the contexts
+            support it; ``relevancy``: whether answer and contexts are about the question.
+        question: The question.
+        answer: The answer of the pipeline.
+        contexts: The texts of the retrieved chunks.
+        reference: The right answer, if there is one.
+        llm: The judge.
+        prompt: A text with the placeholders of `PLACEHOLDERS`; None is LlamaIndex's own.
+        temperature: Of the judge.
+
+    Returns:
+        The score, of correctness ``(s - 1) / 4`` for LlamaIndex's s from 1 to 5, else 1 for yes and 0 for no.
+
+    Raises:
+        TrialError: What the judge said is no score.
+    """
+    if criterion != "correctness" and not contexts:
+        return Judgement(0.0, "nothing was retrieved")
+    evaluator = _evaluator(asyncio.get_running_loop(), criterion, llm, prompt, temperature)
+    with labelled(stage=JUDGE):
+        found = await evaluator.aevaluate(query=question, response=answer, contexts=list(contexts), reference=reference)
+    said = found.feedback or ""
+    if criterion == "correctness":
+        return Judgement((_number(said, criterion) - LOWEST) / (HIGHEST - LOWEST), said)
+    return Judgement(_yes_or_no(said, criterion), said)
+
+
+@lru_cache(maxsize=64)
+def _evaluator(
+    loop: asyncio.AbstractEventLoop, criterion: Criterion, llm: Model, prompt: str | None, temperature: float
+) -> Any:
+    from llama_index.core import PromptTemplate, evaluation
+
+    made = {
+        "correctness": lambda **own: evaluation.CorrectnessEvaluator(parser_function=_as_it_is, **own),
+        "faithfulness": evaluation.FaithfulnessEvaluator,
+        "relevancy": evaluation.RelevancyEvaluator,
+    }
+    make: Callable[..., Any] = made[criterion]
+    template = None if prompt is None else PromptTemplate(prompt)
+    return make(llm=models.llm(llm, temperature=temperature), eval_template=template)
+
+
+def _as_it_is(said: str) -> tuple[float | None, str]:
+    """LlamaIndex's parser fails on an answer of one line."""
+    return None, said
+
+
+def _number(said: str, criterion: str) -> float:
+    """The first number that stands alone, from 1 to 5."""
+    found = re.search(r"(?<![\w.])\d+(?:\.\d+)?(?!\w|\.\d)", said)
+    if found is None or not LOWEST <= float(found[0]) <= HIGHEST:
+        raise TrialError(f"the judge gave no score from 1 to 5 for {criterion}: {_short(said)}")
+    return float(found[0])
+
+
+def _yes_or_no(said: str, criterion: str) -> float:
+    found = re.search(r"\b(yes|no)\b", said, re.IGNORECASE)
+    if found is None:
+        raise TrialError(f"the judge said neither yes nor no for {criterion}: {_short(said)}")
+    return float(found[0].lower() == "yes")
+
+
+def _short(said: str) -> str:
+    """Not what it quotes from documents."""
+    return "nothing" if not said.strip() else f"{len(said)} other characters"

@@ -1,0 +1,261 @@
+"""Real clients against a real server that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from raytuner import models
+from raytuner.calls import calling, labelled
+from raytuner.calls.budget import Budget
+from raytuner.calls.handle import LocalHandle
+from raytuner.calls.ledger import Ledger
+from raytuner.errors import BudgetUsedUpError, EndpointDownError, TrialError
+from raytuner.models.spec import spec
+from raytuner.testing.openai_server import FAULTS, PASSING, Behaviour, OpenAIServer
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("raytuner.calls.client.BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr("raytuner.calls.gate.PROBE_S", (0.05, 0.1))
+    with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with_it = Ledger(max_outage_s=20.0)
+    calling(LocalHandle(with_it))
+    yield with_it
+    calling(None)
+
+
+def through(**options: Any) -> Ledger:
+    made = Ledger(Budget(**options))
+    calling(LocalHandle(made))
+    return made
+
+
+def llm(server: OpenAIServer, **settings: Any) -> Any:
+    given = {"model": "openai-like:tiny", "base_url": server.base_url, "timeout": 0.5, "max_tokens": 100, **settings}
+    return models.llm(spec("mine", {"mine": given}))
+
+
+def asked(model: Any, count: int) -> list[Any]:
+    """The answers to so many questions, asked at once; or what was raised."""
+
+    async def all_of_them() -> list[Any]:
+        calls = (model.acomplete(f"Question {number}: why?") for number in range(count))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return [getattr(found, "text", found) for found in asyncio.run(all_of_them())]
+
+
+def test_with_a_third_of_faults_all_answers_are_the_same(server: OpenAIServer, ledger: Ledger) -> None:
+    expected = asked(llm(server), 100)
+    rows, _ = ledger.take()
+    assert Counter(row["status"] for row in rows) == {"ok": 100}
+    server.requests.clear()
+    server.behaviour = Behaviour(share=0.3, kinds=(*PASSING, "no usage"), hang_s=5.0, latency_s=0.01)
+    assert asked(llm(server, concurrency=16), 100) == expected
+    rows, notes = ledger.take()
+    assert len(rows) == len(server.requests) > 110, "each attempt is logged, and no other"
+    assert {fault for fault in PASSING if fault in {found.fault for found in server.requests}} == set(PASSING)
+    assert set(server.answered.values()) == {1}, "nothing that was answered is asked again"
+    assert server.most_in_flight <= 16 + Counter(found.fault for found in server.requests)["hang"]
+    assert notes == []
+    done = [row for row in rows if row["status"] == "ok"]
+    assert len(done) == 100
+    assert any(row["estimated"] for row in done)
+    paid = {row["status"]: row["prompt_tokens"] > 0 for row in rows}
+    assert paid == {
+        "ok": True,
+        "429": False,
+        "500": False,
+        "timeout": True,
+        "cut": True,
+        "no JSON": True,
+        "other model": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("filtered", "content filter held the answer back"),
+        ("overflow", r"refuses the request \(context_length_exceeded\): .*scripted"),
+    ],
+)
+def test_what_asking_again_would_not_mend_is_not_asked_again(
+    server: OpenAIServer, ledger: Ledger, fault: Any, words: str
+) -> None:
+    server.behaviour.script = [fault]
+    first, second = asked(llm(server, concurrency=1), 2)
+    assert isinstance(first, TrialError)
+    assert re.search(words, str(first))
+    assert isinstance(second, str)
+    assert len(server.requests) == 2
+
+
+def test_a_request_that_fails_while_others_are_answered_fails_alone(server: OpenAIServer, ledger: Ledger) -> None:
+    model = llm(server, retries=2)
+    poison = "Question 3: why?"
+    answer = server.behaviour.answer
+
+    def choose(prompt: str) -> str:
+        if prompt == poison:
+            raise RuntimeError("this one")
+        return answer(prompt)
+
+    server.behaviour.answer = choose
+    found = asked(model, 8)
+    assert [at for at, one in enumerate(found) if isinstance(one, Exception)] == [3]
+    assert isinstance(found[3], TrialError)
+    rows, _ = ledger.take()
+    assert Counter(row["status"] for row in rows)["cut"] >= 3
+
+
+def test_an_endpoint_that_is_down_is_waited_for_and_said(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour.down = True
+
+    async def back() -> None:
+        await asyncio.sleep(1.0)
+        server.behaviour.down = False
+
+    async def both() -> Any:
+        model = llm(server, retries=1)
+        questions = (model.acomplete(f"Question {number}") for number in range(6))
+        found, _ = await asyncio.gather(asyncio.gather(*questions), back())
+        return found
+
+    assert all(one.text for one in asyncio.run(both()))
+    _, notes = ledger.take()
+    assert "does not answer (cut): the search waits for it for up to 20 s" in notes[0]
+    assert "answers again" in notes[1]
+
+
+def test_an_endpoint_that_stays_down_ends_it(server: OpenAIServer) -> None:
+    ledger = Ledger(max_outage_s=0.5)
+    calling(LocalHandle(ledger))
+    server.behaviour.down = True
+    try:
+        found = asked(llm(server, retries=1), 4)
+    finally:
+        calling(None)
+    assert {type(one) for one in found} == {EndpointDownError}
+    assert "model 'mine' at http://127.0.0.1" in str(found[0])
+    assert "has not answered for 0.5 s (cut); start it" in str(found[0])
+
+
+def test_a_service_that_calls_the_model_otherwise(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour = Behaviour(share=1.0, kinds=["wrong model"], in_a_row=10_000)
+    assert asked(llm(server, model="openai-like:alias"), 1) == ["other words"]
+    assert len(server.requests) == 3, "asked again, since it could be a mistake"
+    assert asked(llm(server, model="openai-like:alias"), 3) == ["other words"] * 3
+    assert len(server.requests) == 6
+
+
+def test_what_a_call_is_for(server: OpenAIServer, ledger: Ledger) -> None:
+    model = llm(server, price={"input": 1.0, "output": 2.0})
+    with labelled(trial=7, stage="answers"):
+        assert asked(model, 1)
+    given = {"model": "openai-like:vectors", "base_url": server.base_url, "price": {"input": 0.5}}
+    models.embedding(spec("vectors", {"vectors": given})).get_text_embedding("three plain words")
+    answered, embedded = ledger.take()[0]
+    assert (answered["trial"], answered["stage"], answered["model"]) == (7, "answers", "mine")
+    assert answered["usd"] == pytest.approx((3 * 1.0 + 3 * 2.0) / 1e6)
+    assert (embedded["trial"], embedded["stage"], embedded["completion_tokens"]) == (None, "embeddings", 0)
+    assert embedded["usd"] == pytest.approx(3 * 0.5 / 1e6)
+    usd, tokens, calls = ledger.spent
+    assert (usd, tokens, calls) == (pytest.approx(answered["usd"] + embedded["usd"]), 9, 1)
+
+
+@pytest.mark.parametrize(
+    ("budget", "words", "most"),
+    [
+        ({"llm_calls": 10}, "the budget of 10 LLM calls is used up", 10),
+        ({"tokens": 200}, "the budget of 200 tokens is used up", None),
+        ({"usd": 0.0002}, r"the budget of 0.0002 USD is used up", None),
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_budget_is_never_exceeded(
+    server: OpenAIServer, budget: dict[str, Any], words: str, most: int | None, share: float
+) -> None:
+    ledger = through(**budget)
+    server.behaviour = Behaviour(share=share, kinds=("429", "500", "cut"), latency_s=0.01)
+    try:
+        found = asked(llm(server, price={"input": 1.0, "output": 2.0}, max_tokens=50), 40)
+    finally:
+        calling(None)
+    refused = [one for one in found if isinstance(one, Exception)]
+    assert {type(one) for one in refused} == {BudgetUsedUpError}
+    assert str(refused[0]) == words
+    assert any(isinstance(one, str) for one in found)
+    usd, tokens, calls = ledger.spent
+    rows, _ = ledger.take()
+    assert len(rows) == len(server.requests) == calls
+    assert tokens == sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)
+    assert usd <= budget.get("usd", 1)
+    assert tokens <= budget.get("tokens", 10**9)
+    assert calls <= budget.get("llm_calls", 10**9)
+    if most is not None and not share:
+        assert calls == most
+
+
+def test_no_call_begins_after_the_deadline(server: OpenAIServer) -> None:
+    through(deadline=time.time() + 0.4)
+    server.behaviour.latency_s = 0.1
+    try:
+        found = asked(llm(server, concurrency=1), 12)
+    finally:
+        calling(None)
+    assert 1 <= sum(isinstance(one, str) for one in found) <= 5
+    assert {str(one) for one in found if isinstance(one, Exception)} == {"the time budget is used up"}
+
+
+def test_requests_and_tokens_a_minute(server: OpenAIServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytuner.calls.limits.WINDOW_S", 1.0)
+    assert all(isinstance(one, str) for one in asked(llm(server, requests_per_minute=5), 12))
+    times = [found.at for found in server.requests]
+    assert all(sum(start <= at < start + 0.9 for at in times) <= 5 for start in times)
+    assert times[-1] > 1.9
+
+
+def test_retry_after_holds_up_all_calls(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour.script = ["429 retry-after"]
+    server.behaviour.retry_after_s = 0.6
+    assert all(isinstance(one, str) for one in asked(llm(server, concurrency=1), 4))
+    first, second, *_ = [found.at for found in server.requests]
+    assert second - first >= 0.55
+
+
+def test_a_cancelled_call_gives_its_place_back(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour.latency_s = 0.3
+
+    async def cancelled() -> Any:
+        model = llm(server, concurrency=1)
+        tasks = [asyncio.create_task(model.acomplete(f"Question {number}")) for number in range(3)]
+        await asyncio.sleep(0.1)
+        tasks[0].cancel()  # in flight
+        tasks[1].cancel()  # waits for its turn
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    one, two, three = asyncio.run(cancelled())
+    assert {type(one), type(two)} == {asyncio.CancelledError}
+    assert three.text
+    assert [row["status"] for row in ledger.take()[0]] == ["cancelled", "ok"]
+
+
+def test_every_fault_is_named() -> None:
+    assert set(PASSING) < set(FAULTS)
