@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
 from raytuner.goals import Goal
-from raytuner.stats import holm, mean_interval, p_above_zero, questions_needed
+from raytuner.stats import effective_groups, holm, mean_interval, p_above_zero, questions_needed
 
 LEADERS = 5
 """So many of the best configurations are confirmed, beside the default."""
@@ -28,7 +29,8 @@ class Difference(BaseModel):
         low: The lower end of its 95% interval; see `raytuner.stats.mean_interval`.
         high: The upper end.
         p: The one-sided p-value that it is not better, corrected for the number of leaders; see `raytuner.stats.holm`.
-        needed: How many questions it would take to tell the two apart; None if they are equal.
+        needed: How many held-out questions it would take to tell the two apart, as often as 80%; None if they are
+            equal, or too nearly so.
     """
 
     mean: float
@@ -65,14 +67,18 @@ class Confirmation(BaseModel):
     """What the held-out questions say.
 
     Attributes:
-        questions: How many there are.
-        documents: Of how many documents; None if that is not known.
+        questions: How many there are that all could be scored on.
+        documents: Of how many documents they are; None if that is not known.
+        clusters: As how many documents of equally many questions these count; see `raytuner.stats.effective_groups`.
+        seen: How many of these documents the search had questions about too.
         results: The leaders and the default, best first.
         ties: The numbers of the leaders that cannot be told apart from the best of them, cheapest first.
     """
 
     questions: int
     documents: int | None
+    clusters: float | None = None
+    seen: int = 0
     results: list[HeldOut]
     ties: list[int] = Field(min_length=1)
 
@@ -93,7 +99,6 @@ def confirm(
     *,
     chosen: Sequence[int],
     default: int | None,
-    seconds: Mapping[int, float],
     documents: Mapping[str, str],
 ) -> Confirmation | None:
     """Compare the leaders of a search on the held-out questions.
@@ -103,16 +108,15 @@ def confirm(
         values: For each leader, and the default, what it scored on each of the held-out questions.
         chosen: The numbers of the leaders, of which there are values; the default may be one of them.
         default: The number of the default configuration.
-        seconds: How long each took, to tell which is cheaper.
         documents: The document of each question.
 
     Returns:
         The comparison; None if there is nothing to compare.
     """
     table = _Table(goal, values, documents)
-    leaders = sorted(chosen, key=table.rank)
-    if not leaders or not table.questions:
+    if not chosen or not table.questions:
         return None
+    leaders = sorted(chosen, key=table.rank)
     compared = [number for number in leaders if number != default]
     versus = {}
     if default is not None and default in values:
@@ -130,15 +134,31 @@ def confirm(
         )
         for number in sorted(values, key=table.rank)
     ]
-    known = len(set(documents.values())) if documents else None
-    cheapest = sorted(ties, key=lambda number: (table.means(number).get("chunk_tokens", 0.0), seconds[number], number))
-    return Confirmation(questions=len(table.questions), documents=known, results=results, ties=cheapest)
+    sizes = Counter(table.groups)
+    searched = {document for question, document in documents.items() if question not in table.asked}
+    return Confirmation(
+        questions=len(table.questions),
+        documents=len(sizes) if documents else None,
+        clusters=effective_groups(list(sizes.values())) if documents else None,
+        seen=len(set(sizes) & searched),
+        results=results,
+        ties=sorted(ties, key=lambda number: (*_cost(table.means(number)), number)),
+    )
+
+
+COSTS = ("chunk_tokens", "latency", "usd")
+"""Of those that cannot be told apart the cheapest is taken: by the first of these in which they differ."""
+
+
+def _cost(means: Mapping[str, float]) -> list[float]:
+    return [round(means.get(name, 0.0), 6) for name in COSTS]
 
 
 class _Table:
     """The losses of the first objective on the questions that all have and that failed for none."""
 
     def __init__(self, goal: Goal, values: Mapping[int, Values], documents: Mapping[str, str]) -> None:
+        self.asked = {question for found in values.values() for question in found}
         shared = [{question for question, row in found.items() if goal.metric in row} for found in values.values()]
         self.questions = sorted(set.intersection(*shared)) if shared else []
         self.groups = [documents[question] for question in self.questions] if documents else []
@@ -177,6 +197,6 @@ def _against(table: _Table, pairs: Mapping[int, Sequence[int]]) -> dict[int, Dif
             low=interval.low,
             high=interval.high,
             p=p,
-            needed=questions_needed(better, table.groups),
+            needed=questions_needed(better, table.groups, level=LEVEL / len(found)),
         )
     return differences

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def search(
     listeners: tuple[Listener, ...] = (),
     files: Mapping[str, str] | None = None,
     verbose: bool = False,
+    notes: Iterable[str] = (),
     log: RunLog,
 ) -> TunedResult:
     """Connect to Ray, search, and record everything in a new run folder.
@@ -52,6 +53,7 @@ def search(
         listeners: Called after each change of the study.
         files: Texts to store in the run folder by file name.
         verbose: Whether what workers print is shown.
+        notes: What is known already that has to be said of the search.
         log: What was logged so far; it goes on in the run folder.
 
     Returns:
@@ -95,6 +97,8 @@ def search(
     log.note(
         f"{options.algorithm}, {options.scheduler}, seed {options.seed}; {described(study.goals)}; {run['versions']}"
     )
+    for note in notes:
+        study.note(note)
     searcher = _around(searcher, rule, study, objective, options, run["default_trial"])
     try:
         finished = runtime.run_trials(runtime.Job(objective, space, searcher, rule, study, options, log))

@@ -106,7 +106,6 @@ def confirmed(study: Study, holdout: int, documents: Mapping[str, str], default:
         values,
         chosen=within or chosen,
         default=default,
-        seconds={number: study.trials[number].seconds for number in values},
         documents=documents,
     )
 

@@ -12,6 +12,7 @@ from raytuner import models
 from raytuner.calls.budget import Budget
 from raytuner.components import importable
 from raytuner.config import TuneConfig
+from raytuner.datasets.blocks import AUTO, FEWEST_TO_SPLIT
 from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, load_documents, progress_bar
 from raytuner.documents.reader import check_reading
@@ -84,6 +85,14 @@ class Plan:
     def complete(self) -> bool:
         """Whether the documents were read; those of a reader by dotted path are not unless it may be imported."""
         return self.config.documents is None or bool(self.objective.documents)
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be said of the search that is not wrong."""
+        own = self.objective
+        if not isinstance(own, RagObjective) or self.config.search.holdout != AUTO or own.holdout:
+            return []
+        return [f"no questions are held out: that takes {FEWEST_TO_SPLIT}, there are {len(own.questions)}"]
 
     @property
     def total(self) -> int | None:
@@ -228,6 +237,7 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
             listeners=listeners,
             files={"config.yaml": config.text},
             verbose=verbose,
+            notes=plan.notes,
             log=log,
         )
     best = config.with_best(result.best.params)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from raytuner.components import is_dotted, run_token
 from raytuner.counting import Texts
+from raytuner.datasets.blocks import AUTO, FEWEST_TO_SPLIT
 from raytuner.errors import quoted
 from raytuner.estimate import Embedding, configurations, estimate
 from raytuner.goals import Goal
@@ -15,6 +16,7 @@ from raytuner.pipeline.splitters import custom, splitter_stage
 from raytuner.plan import Plan
 from raytuner.rag import RagObjective
 from raytuner.reuse import MADE_FROM, Reuse, reuse, shares
+from raytuner.schedulers import FEWEST, FIFO
 from raytuner.space import MAX_COUNTED, Choice, Normal, Parameter, Range
 
 MAX_SHOWN = 30
@@ -98,7 +100,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"default     {_params(plan.default)}"
     yield f"fixed       {_params(plan.objective.fixed)}"
     count = "until it ends" if plan.total is None else f"{plan.total} trials"
-    yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why}); {plan.scheduler}"
+    yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why}); {_scheduler(plan)}"
     yield from _estimate(plan)
     yield f"models      {', '.join(plan.models) or 'none'}"
     yield from (f"  {name}: {place}" for name, place in plan.places.items())
@@ -177,8 +179,16 @@ def _questions(plan: Plan) -> str:
     blocks = "" if isinstance(plan.objective, OwnObjective) else f", in blocks of {plan.config.objective.block_size}"
     unchecked = "" if plan.complete else ", not yet compared with the documents"
     held_out = getattr(plan.objective, "holdout", 0)
-    kept = f", {held_out} of them held out" if held_out else ""
+    kept = f", {held_out} of them held out" if held_out else ", none held out"
+    if not held_out and plan.config.search.holdout == AUTO and not isinstance(plan.objective, OwnObjective):
+        kept += f": that takes {FEWEST_TO_SPLIT}"
     return f"{len(plan.objective.questions)}{blocks}{kept}{unchecked}"
+
+
+def _scheduler(plan: Plan) -> str:
+    few = isinstance(plan.objective, RagObjective) and plan.objective.total < FEWEST
+    unasked = plan.scheduler == FIFO and plan.config.search.scheduler is None
+    return f"{FIFO}, since racing takes {FEWEST} questions" if few and unasked else plan.scheduler
 
 
 def _objective(plan: Plan, goal: Goal) -> str:

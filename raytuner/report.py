@@ -7,7 +7,7 @@ from typing import Any
 
 from raytuner import cost, failed_questions, held_out, html
 from raytuner.goals import described, shown
-from raytuner.results import RunResult, TunedResult
+from raytuner.results import RunResult, StoppedTrial, TunedResult
 from raytuner.run_folder import jsonable
 
 SHOWN = 10
@@ -27,7 +27,9 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         result: The result of a search.
 
     Returns:
-        ``{"best": {"params", "score", "metrics"}, "default": {...}, "trials", "failed", "stopped", "run", "seconds"}``;
+        ``{"best": {"trial", "params", "score", "metrics"}, "default": {...}, "trials", "failed", "stopped", "run",
+        "seconds"}``, and with held-out questions ``{"winner": {...}, "ties": [{...}], "versus_default", "held_out"}``,
+        where ``winner`` has the best score in the search and ``best`` is the one to take;
         for several objectives also ``{"pareto": [{...}], "knee": {...}}``, and with limits
         ``{"beyond_limit": [{...}]}``, where ``beyond`` says what is.
     """
@@ -38,12 +40,13 @@ def as_json(result: TunedResult) -> dict[str, Any]:
         {
             "best": _configuration(result.best),
             "default": _configuration(result.default) if result.default else None,
-            **({"held_out": held_out.as_json(result)} if result.confirmation else {}),
             **({"robustness": robust.model_dump()} if (robust := result.robustness) else {}),
+            **(_confirmed(result) if result.confirmation else {}),
             "trials": result.trials,
             "failed": len(result.failed),
             **({"failed_questions": {name: row._asdict() for name, row in failed.items()}} if failed else {}),
             "stopped": len(result.stopped),
+            **({"stopped_trials": list(map(_stopped, result.stopped))} if result.stopped else {}),
             **({"cost": _cost(result.cost)} if result.cost else {}),
             "run": result.run,
             "seconds": round(result.seconds or 0.0, 2),
@@ -59,7 +62,20 @@ def _cost(found: cost.Cost) -> dict[str, Any]:
 
 
 def _configuration(result: RunResult) -> dict[str, Any]:
-    return {"params": result.shown, "score": result.score, "metrics": result.metrics}
+    return {"trial": result.trial, "params": result.shown, "score": result.score, "metrics": result.metrics}
+
+
+def _confirmed(result: TunedResult) -> dict[str, Any]:
+    return {
+        "winner": _configuration(result.best_run_result),
+        "ties": list(map(_configuration, result.ties)),
+        "versus_default": None if (versus := result.versus_default) is None else versus.model_dump(),
+        "held_out": held_out.as_json(result),
+    }
+
+
+def _stopped(result: StoppedTrial) -> dict[str, Any]:
+    return {**_configuration(result), "reason": result.reason, "questions": len(result.questions)}
 
 
 def _has_front(result: TunedResult) -> bool:
@@ -139,6 +155,9 @@ def _remarks(result: TunedResult) -> list[str]:
         lines.append(f"the default configuration failed: {default.summary}")
     others = [failed for failed in result.failed if default is None or failed.trial != default.trial]
     lines += [f"trial {failed.trial} failed: {failed.summary}" for failed in others[:3]]
+    scores = {tuple(found.metrics.get(goal.metric) for goal in result.objectives) for found in result.run_results}
+    if len(result.run_results) > 1 and len(scores) == 1:
+        lines.append("all scored the same: the metric does not tell these configurations apart")
     lines += cost.said(result.cost) if result.cost else []
     lines += [failed_questions.said(result.failed_questions)] if result.failed_questions else []
     lines += [f"note: {note}" for note in result.notes]

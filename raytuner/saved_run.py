@@ -35,6 +35,8 @@ def load_study(folder: Path) -> Study:
     study.folder = folder
     rows = [row for row in read_log(folder) if is_complete(row, folder)]
     for row in rows:
+        if row["kind"] == "start":
+            study.trials.setdefault(row["trial"], Trial(row["trial"], row["params"]))
         if row["kind"] == "trial":
             metrics = {name: math.nan if value is None else value for name, value in row["metrics"].items()}
             study.trials[row["trial"]] = Trial(

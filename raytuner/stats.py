@@ -119,7 +119,8 @@ class Interval(NamedTuple):
 
 
 FEWEST_CLUSTERS = 10
-"""With fewer groups than this an interval over groups says next to nothing; questions are resampled instead."""
+"""With fewer groups than this (`effective_groups`) an interval over groups says next to nothing; questions are
+resampled instead."""
 MANY = 2000
 """With more groups than this, or values, an interval is that of the normal distribution."""
 
@@ -131,21 +132,24 @@ def mean_interval(
 
     With the mean m and its standard error e it is from ``m - t_high e`` to ``m - t_low e``, where the t are quantiles
     of ``(m* - m) / e*`` over resamples, and never narrower than Student's: where most values are equal, as differences
-    of hits are, too many resamples hold nothing else.
+    of hits are, too many resamples hold nothing else. If at least half of the values are 0, it holds that of Wald too
+    after half a value of the largest size was added on each side, and one of 0 (Agresti and Min, "Simple improved
+    confidence intervals for comparing matched proportions", 2005): a few differences by chance may all be of one sign.
 
     Args:
         values: n values, e.g. differences of two configurations on the same questions.
         groups: The group of each value; values of a group depend on each other, so that whole groups are resampled
             if there are `FEWEST_CLUSTERS` of them or more (Cameron, Gelbach and Miller, "Bootstrap-based improvements
-            for inference with clustered errors", 2008). None by default.
+            for inference with clustered errors", 2008), as `effective_groups` counts them. None by default.
         level: How often such an interval holds the mean.
         resamples: How often is drawn; above `MANY` groups, where the t are those of a normal distribution, not at all.
         seed: Of the draws.
     """
     sums, counts = _by_group(values, groups)
     mean, error = _mean_and_error(sums, counts)
+    least = _of_rare(np.asarray(values, dtype=float), level)
     if not error > 0:
-        return Interval(float(mean), float(mean))
+        return _hull(Interval(float(mean), float(mean)), least)
     from scipy.special import ndtri, stdtrit
 
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
@@ -155,16 +159,53 @@ def mean_interval(
         drawn = np.random.default_rng(seed).integers(0, len(sums), (resamples, len(sums)))
         means, errors = _mean_and_error(sums[drawn], counts[drawn])
         varying = errors > 0  # what is left where most values are equal says too little
-        student_low, student_high = stdtrit(len(sums) - 1, tails)
+        student_low, student_high = stdtrit(_effective(counts) - 1, tails)
         low, high = np.quantile((means[varying] - mean) / errors[varying], tails)
         low, high = min(low, student_low), max(high, student_high)
-    return Interval(float(mean - high * error), float(mean - low * error))
+    return _hull(Interval(float(mean - high * error), float(mean - low * error)), least)
+
+
+def _of_rare(values: NDArray[np.float64], level: float) -> Interval | None:
+    """Agresti and Min's interval, if at least half of the values are 0 and not all."""
+    from scipy.special import ndtri
+
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0 or 2 * np.count_nonzero(values) > len(values):
+        return None
+    count = len(values) + 2
+    mean = float(values.sum()) / count
+    variance = (float(np.square(values).sum()) + largest**2) / count - mean**2
+    half = float(ndtri((1 + level) / 2)) * math.sqrt(variance / count)
+    return Interval(mean - half, mean + half)
+
+
+def _hull(one: Interval, other: Interval | None) -> Interval:
+    return one if other is None else Interval(min(one.low, other.low), max(one.high, other.high))
+
+
+def effective_groups(counts: ArrayLike) -> float:
+    """As how many groups of equal size some groups count: ``(sum n)^2 / sum n^2``.
+
+    Source: Kish, "Survey Sampling", 1965, section 11.7, the loss by unequal weights; for values that are alike within
+    a group it is Carter, Schnepel and Steigerwald's effective number of clusters ("Asymptotic behavior of a t-test
+    robust to cluster heterogeneity", 2017).
+
+    Args:
+        counts: How many values each group has.
+    """
+    return _effective(np.asarray(counts, dtype=float))
+
+
+def _effective(counts: NDArray[np.float64]) -> float:
+    return float(counts.sum() ** 2 / np.square(counts).sum())
 
 
 def p_above_zero(values: ArrayLike, groups: Sequence[str] = ()) -> float:
     """The one-sided p-value of Student's t test that a mean is not above 0, with groups as in `mean_interval`.
 
-    There are G - 1 degrees of freedom for G groups. Without groups it is the usual test.
+    There are G - 1 degrees of freedom for G groups, as `effective_groups` counts them. Without groups it is the usual
+    test. It is never below 2^-k for k values that are not 0, the least p-value of the sign test: a few equal values
+    have no deviation.
 
     Returns:
         The p-value; 1 for fewer than two values, or if all are 0.
@@ -175,9 +216,10 @@ def p_above_zero(values: ArrayLike, groups: Sequence[str] = ()) -> float:
     if len(sums) < 2:
         return 1.0
     mean, error = _mean_and_error(sums, counts)
+    least = 0.5 ** np.count_nonzero(np.asarray(values, dtype=float))
     if error == 0:
-        return 0.0 if mean > 0 else 1.0
-    return float(stdtr(len(sums) - 1, -mean / error))
+        return float(least) if mean > 0 else 1.0
+    return max(float(least), float(stdtr(_effective(counts) - 1, -mean / error)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -191,11 +233,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def questions_needed(
-    differences: ArrayLike, groups: Sequence[str] = (), *, power: float = 0.8, level: float = 0.05
+    differences: ArrayLike, groups: Sequence[str] = (), *, power: float = 0.8, level: float = 0.025
 ) -> int | None:
     """How many questions it takes to tell two configurations apart, if they differ as they did on these.
 
-    The normal approximation of a paired two-sided test: ``n ((z_(1 - level/2) + z_power) * error / mean)^2``, where n
+    The normal approximation of a paired one-sided test: ``n ((z_(1 - level) + z_power) * error / mean)^2``, where n
     questions gave the mean with this standard error (e.g. Chow, Shao and Wang, "Sample Size Calculations in Clinical
     Research", chapter 3).
 
@@ -203,19 +245,25 @@ def questions_needed(
         differences: One for each of n questions.
         groups: See `mean_interval`; further questions are taken to come in groups of the same size.
         power: How often they are to be told apart.
-        level: Of the test.
+        level: Of the test; where several are made, that of each.
 
     Returns:
-        The number, at least 2; None if the mean difference is 0 or there are fewer than two questions.
+        The number, at least 2; None if the mean difference is 0 or so small that it takes more than `MOST_NEEDED`, or
+        there are fewer than two questions.
     """
     from scipy.special import ndtri
 
     sums, counts = _by_group(differences, groups)
-    if len(sums) < 2 or sums.sum() == 0:
+    if len(sums) < 2 or abs(sums.sum()) <= 1e-9 * np.abs(sums).sum():
         return None
     mean, error = _mean_and_error(sums, counts)
-    size = float((ndtri(1 - level / 2) + ndtri(power)) * error / mean)
-    return max(2, math.ceil(float(counts.sum()) * size**2))
+    size = float((ndtri(1 - level) + ndtri(power)) * error / mean)
+    needed = max(2, math.ceil(float(counts.sum()) * size**2))
+    return needed if needed <= MOST_NEEDED else None
+
+
+MOST_NEEDED = 10_000
+"""More questions than this would only be asked for since the difference happens to be next to nothing."""
 
 
 def win_shares(scores: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> list[float]:
@@ -240,9 +288,10 @@ def _by_group(values: ArrayLike, groups: Sequence[str]) -> tuple[NDArray[np.floa
     """The sum and the number of the values in each group; each value by itself if there are too few groups."""
     table = np.asarray(values, dtype=float)
     names, at = np.unique(np.asarray(groups), return_inverse=True) if len(groups) else ((), ())
-    if len(names) < FEWEST_CLUSTERS:
+    counts = np.bincount(at).astype(np.float64) if len(names) else np.zeros(1)
+    if len(names) < FEWEST_CLUSTERS or _effective(counts) < FEWEST_CLUSTERS:
         return table, np.ones(len(table))
-    return np.bincount(at, weights=table).astype(np.float64), np.bincount(at).astype(np.float64)
+    return np.bincount(at, weights=table).astype(np.float64), counts
 
 
 def _mean_and_error(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from raytuner.goals import Goal, Goals, are_plain, shown
 from raytuner.objective import Block, Report
 from raytuner.results import FailedTrial, RunResult, StoppedTrial, TunedResult
 from raytuner.run_folder import LOG
+from raytuner.so_far import so_far
 from raytuner.standing import standing
 from raytuner.trial_log import Log
 from raytuner.values import Means, failures
@@ -108,6 +109,7 @@ class Study:
     def start(self, number: int, params: Mapping[str, Any]) -> Trial:
         """A trial begins (again, if its worker was lost)."""
         trial = self.trials[number] = Trial(number, dict(params), names=self._names(params))
+        self._write(kind="start", trial=number, params=trial.shown)
         self._changed(trial)
         return trial
 
@@ -284,7 +286,7 @@ class Study:
         failed = [_failed_trial(trial, fixed) for trial in sorted(self.failed, key=lambda trial: trial.number)]
         if not results:
             if interrupted:
-                raise KeyboardInterrupt(self._so_far())
+                raise KeyboardInterrupt(so_far(self.goals, list(self.trials.values())))
             raise AllTrialsFailedError(self._why_none(failed))
         if self.best is None:
             raise InfeasibleError(self._why_none_within())
@@ -310,22 +312,10 @@ class Study:
             self._log.close()
             self._log = None
 
-    def _so_far(self) -> str:
-        """Which trial leads where none has ended, as in a race of all at once; empty if there is nothing to say."""
-        most = max((len(trial.questions) for trial in self.trials.values()), default=0)
-        level = [trial for trial in self.trials.values() if most and len(trial.questions) == most]
-        if not level:
-            return ""
-        order = standing(self.goals, [trial.metrics for trial in level]).order
-        first = level[order[0]]
-        params = ", ".join(f"{name}={value}" for name, value in first.shown.items())
-        return (
-            f"no trial has ended; of {len(level)} on {most} questions trial {first.number} leads with "
-            f"{self.said(first)} ({params})"
-        )
-
     def _why_none(self, failed: list[FailedTrial]) -> str:
         where = f"; see {self.folder / LOG}" if self.folder else ""
+        if leads := so_far(self.goals, list(self.trials.values())):
+            return f"{leads}{f'; {self.halted}' if self.halted else ''}{where}"
         if self.stopped:
             first = self.stopped[0]
             return f"no trial ran to its end; trial {first.number} was stopped: {first.stopped}{where}"

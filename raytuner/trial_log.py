@@ -77,6 +77,7 @@ def values_of(row: Mapping[str, Any]) -> Values:
 
 
 FIELDS = {
+    "start": {"trial", "params"},
     "block": {"trial", "values"},
     "held_out": {"trial", "values"},
     "trial": {"trial", "params", "metrics", "seconds", "error"},

@@ -28,7 +28,6 @@ def confirmed(values: dict[int, Values], chosen: list[int], default: int | None 
         values,
         chosen=chosen,
         default=default,
-        seconds=dict.fromkeys(values, 1.0),
         documents={f"q{at}": f"d{at % 20}" for at in range(100)},
     )
     assert found is not None
@@ -88,9 +87,9 @@ def test_p_values_are_corrected_for_the_number_of_leaders() -> None:
 
 
 def test_nothing_to_confirm() -> None:
-    assert confirm(MAX, {}, chosen=[], default=1, seconds={}, documents={}) is None
-    assert confirm(MAX, {1: scores(0.5, 1)}, chosen=[], default=1, seconds={1: 1.0}, documents={}) is None
-    alone = confirm(MAX, {2: scores(0.5, 1)}, chosen=[2], default=None, seconds={2: 1.0}, documents={})
+    assert confirm(MAX, {}, chosen=[], default=1, documents={}) is None
+    assert confirm(MAX, {1: scores(0.5, 1)}, chosen=[], default=1, documents={}) is None
+    alone = confirm(MAX, {2: scores(0.5, 1)}, chosen=[2], default=None, documents={})
     assert alone is not None
     assert (alone.ties, alone.documents) == ([2], None)
 
@@ -147,7 +146,9 @@ def test_what_is_said_of_ties_and_of_little_power() -> None:
 
 
 def test_few_documents_are_said() -> None:
-    found = result(confirmed({1: scores(0.3, 1), 2: scores(0.6, 2)}, [2]).model_copy(update={"documents": 3}))
+    found = result(
+        confirmed({1: scores(0.3, 1), 2: scores(0.6, 2)}, [2]).model_copy(update={"documents": 3, "clusters": 3.0})
+    )
     assert "The questions are about 3 documents: this says nothing of how it does on others" in list(
         lines(found, "score")
     )
@@ -168,3 +169,68 @@ def test_without_held_out_questions_nothing_is_said() -> None:
         None,
         None,
     )
+
+
+def test_documents_that_the_search_saw_too_are_said() -> None:
+    seen = confirmed({1: scores(0.3, 1), 2: scores(0.6, 2)}, [2]).model_copy(update={"seen": 18})
+    assert "They are about 20 documents, of which the search saw 18: on others it may be less" in list(
+        lines(result(seen), "score")
+    )
+
+
+def test_documents_count_by_their_held_out_questions() -> None:
+    """One of ten documents has nearly all of them."""
+    found = confirm(
+        MAX,
+        {1: scores(0.3, 1), 2: scores(0.6, 2)},
+        chosen=[2],
+        default=1,
+        documents={f"q{at}": f"d{max(0, at - 90)}" for at in range(120)},
+    )
+    assert found is not None
+    assert (found.documents, found.seen) == (10, 0)
+    assert found.clusters == pytest.approx(100**2 / (91**2 + 9))
+
+
+def test_of_equals_the_cheapest_is_taken_by_tokens_then_latency_then_dollars() -> None:
+    def costs(seed: int, **taken: float) -> Values:
+        return {question: {**row, **taken} for question, row in scores(0.5, seed).items()}
+
+    found = confirmed(
+        {1: costs(1), 2: costs(2, latency=2.0), 3: costs(3, latency=1.0), 4: costs(4, latency=1.0)}, [2, 3, 4]
+    )
+    assert found.ties == [3, 4, 2]
+    assert "take the cheapest, trial 3, with 1.00 s an answer" in " ".join(lines(result(found), "score"))
+    found = confirmed({1: costs(1), 2: costs(2, usd=0.2), 3: costs(3, usd=0.01)}, [2, 3])
+    assert "take the cheapest, trial 3, with 0.01 USD an answer" in " ".join(lines(result(found), "score"))
+    found = confirmed({1: costs(1), 2: costs(2), 3: costs(3)}, [2, 3])
+    assert "take the first, trial 2: they cost the same" in " ".join(lines(result(found), "score"))
+
+
+def test_what_the_cheapest_hides_is_said() -> None:
+    """Trial 2 is level with trial 3, which alone is surely better than the default, and cheaper."""
+    default = scores(0.5, 1)
+    better = {name: {**row, "score": row["score"] + 0.02} for name, row in default.items()}
+    noisy = {
+        name: {"score": row["score"] + (0.3 if int(name[1:]) % 2 else -0.27), "chunk_tokens": 5.0}
+        for name, row in default.items()
+    }
+    found = result(confirmed({1: default, 2: noisy, 3: better}, [2, 3]))
+    said = list(
+        lines(found.model_copy(update={"best_idx": [run.trial for run in found.run_results].index(3)}), "score")
+    )
+    assert said[1].startswith("Trial 2: ")
+    assert "not surely better" in said[1]
+    assert said[2].startswith("Trial 3, the best of the search: score ")
+    assert any(line.startswith("But trial 3 is surely better than the default: by 0.0200") for line in said)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_few_equal_differences_are_no_proof(count: int) -> None:
+    same = {f"q{at}": {"score": 0.0} for at in range(count)}
+    other = {f"q{at}": {"score": 1.0} for at in range(count)}
+    found = confirm(MAX, {1: same, 2: other}, chosen=[2], default=1, documents={})
+    assert found is not None
+    versus = found.results[0].versus_default
+    assert versus is not None
+    assert not versus.is_sure

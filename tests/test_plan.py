@@ -316,7 +316,9 @@ def test_racing_and_the_holdout_need_questions(tmp_path: Path, count: int, sched
     assert (found.scheduler, found.objective.holdout) == (scheduler, held_out)
     text = describe(found)
     assert text.count(f", {held_out} of them held out") == bool(held_out)
-    assert f"; {scheduler}\n" in text
+    assert f"; {scheduler}{', since racing takes 20 questions' if scheduler == 'fifo' else ''}\n" in text
+    assert ("none held out: that takes 60" in text) == (not held_out)
+    assert found.notes == ([] if held_out else [f"no questions are held out: that takes 60, there are {count}"])
 
 
 def test_racing_with_few_questions_is_said_and_goes_on_without(

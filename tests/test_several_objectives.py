@@ -69,6 +69,7 @@ def test_as_json(result: TunedResult) -> None:
     assert json.loads(json.dumps(found)) == found
     assert found["best"] == found["knee"]
     assert found["knee"] == {
+        "trial": 5,
         "params": {"top_k": 5},
         "score": 0.8,
         "metrics": {"recall": 0.8, "tokens": 500.0, "mrr": 0.5},

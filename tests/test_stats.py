@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from raytuner.stats import (
+    effective_groups,
     holm,
     knee,
     mean_interval,
@@ -169,11 +170,13 @@ def test_intervals_of_what_does_not_vary() -> None:
 def test_a_p_value_is_that_of_scipys_t_test(values: list[float]) -> None:
     found = p_above_zero(values)
     if np.std(values) > 1e-6:
-        assert found == pytest.approx(stats.ttest_1samp(values, 0, alternative="greater").pvalue, abs=1e-9)
+        least = stats.binomtest(count := np.count_nonzero(values), count).pvalue / 2 if np.any(values) else 1.0
+        expected = stats.ttest_1samp(values, 0, alternative="greater").pvalue
+        assert found == pytest.approx(max(least, expected), abs=1e-9)
 
 
 def test_p_values_of_what_does_not_vary() -> None:
-    assert [p_above_zero(values) for values in ([0.1] * 4, [-0.1] * 4, [0.0] * 4, [0.3], [])] == [0, 1, 1, 1, 1]
+    assert [p_above_zero(values) for values in ([0.1] * 4, [-0.1] * 4, [0.0] * 4, [0.3], [])] == [1 / 16, 1, 1, 1, 1]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
@@ -226,3 +229,39 @@ def test_groups_need_more_questions() -> None:
     grouped, plain = questions_needed(values, groups), questions_needed(values)
     assert grouped is not None and plain is not None
     assert grouped > 3 * plain
+
+
+def test_groups_of_unequal_size_count_as_fewer() -> None:
+    assert effective_groups([3] * 10) == pytest.approx(10)
+    assert effective_groups([20, 10, 3, 2, *[1] * 6]) == pytest.approx(41**2 / (400 + 100 + 9 + 4 + 6))
+
+
+def test_a_test_with_unequal_groups_is_seldom_wrong() -> None:
+    """Values that are alike within their documents; 40 of them, in 20 documents of 1 to 4."""
+    sizes = [4, 4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1]
+    groups = [f"d{at}" for at, size in enumerate(sizes) for _ in range(size)]
+    rng = np.random.default_rng(5)
+    wrong = held = 0
+    for _ in range(600):
+        values = np.repeat(rng.normal(0, 0.1, len(sizes)), sizes) + rng.normal(0, 0.1, sum(sizes))
+        wrong += p_above_zero(values, groups) <= 0.025
+        low, high = mean_interval(values, groups, resamples=199)
+        held += low <= 0 <= high
+    assert wrong <= 0.04 * 600
+    assert held >= 0.93 * 600
+
+
+def test_intervals_of_rare_differences_hold_the_mean() -> None:
+    """One configuration hits in 3% of the questions where the other one misses, and in 1% it is the other way round."""
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(1000):
+        low, high = mean_interval(rng.choice([1.0, -1.0, 0.0], 40, p=[0.03, 0.01, 0.96]), resamples=199)
+        held += low <= 0.02 <= high
+    assert held >= 0.93 * 1000 - 200  # in 0.96^40 = 20% no question differs, and nothing can be known
+
+
+def test_too_many_questions_are_not_asked_for() -> None:
+    assert questions_needed([0.1, 0.2, -0.3]) is None
+    assert questions_needed([0.1, -0.1, 0.1, -0.1, 0.001]) is None
+    assert questions_needed([0.1, 0.2, 0.1, -0.05], level=0.005) > questions_needed([0.1, 0.2, 0.1, -0.05])  # type: ignore[operator]

@@ -62,8 +62,10 @@ def test_a_default_that_failed_is_spoken_of() -> None:
 def test_every_block_and_trial_is_a_line(folder: Path) -> None:
     rows = list(read_log(folder))
     assert [(row["kind"], row["trial"]) for row in rows] == [
-        ("block", 1), ("trial", 1), ("block", 2), ("trial", 2), ("block", 3), ("trial", 3), ("block", 4),
+        ("start", 1), ("block", 1), ("trial", 1), ("start", 2), ("block", 2), ("trial", 2),
+        ("start", 3), ("block", 3), ("trial", 3), ("start", 4), ("block", 4),
     ]  # fmt: skip
+    rows = [row for row in rows if row["kind"] != "start"]
     assert rows[0]["questions"] == ["q1", "q2"]
     assert rows[0]["values"] == {"q1": {"score": 0.5}, "q2": {"score": 0.5}}
     assert rows[0]["seconds"] == 0.25
@@ -79,8 +81,8 @@ def test_reading_back_gives_the_same_result(folder: Path) -> None:
     assert result.default is not None
     assert result.default.trial == 1
     assert as_json(result) == {
-        "best": {"params": {"top_k": 2}, "score": 0.75, "metrics": {"score": 0.75}},
-        "default": {"params": {"top_k": 1}, "score": 0.5, "metrics": {"score": 0.5}},
+        "best": {"trial": 2, "params": {"top_k": 2}, "score": 0.75, "metrics": {"score": 0.75}},
+        "default": {"trial": 1, "params": {"top_k": 1}, "score": 0.5, "metrics": {"score": 0.5}},
         "trials": 3,
         "robustness": {"win_share": 1.0, "rivals": {}, "without": []},
         "failed": 1,
@@ -97,7 +99,7 @@ def test_a_torn_last_line_is_dropped_a_damaged_one_is_reported(folder: Path) -> 
     log = folder / LOG
     whole = log.read_text()
     log.write_text(whole[:-20])
-    assert len(list(read_log(folder))) == 6
+    assert len(list(read_log(folder))) == 10
     lines = whole.splitlines()
     lines[2] = lines[2][:30]
     log.write_text("\n".join(lines) + "\n")
@@ -143,7 +145,7 @@ def test_values_that_json_lacks_and_secrets(tmp_path: Path, monkeypatch: pytest.
     text = (tmp_path / LOG).read_text()
     assert "sk-abcdef" not in text
     assert "<MY_API_KEY>" in text
-    row = json.loads(text.splitlines()[0])
+    row = json.loads(text.splitlines()[1])
     assert row["metrics"] == {"score": 1.0, "other": None}
     assert row["params"] == {"prompt": "object", "sizes": [1, 2]}
 
@@ -191,8 +193,8 @@ def test_text_that_looks_like_an_end_of_line_or_half_a_character(tmp_path: Path)
     study.finish(1, 0.0)
     study.close()
     rows = list(read_log(tmp_path))
-    assert len(rows) == 1
-    assert rows[0]["params"] == {"prompt": prompt}
+    assert [row["kind"] for row in rows] == ["start", "trial"]
+    assert rows[0]["params"] == rows[1]["params"] == {"prompt": prompt}
 
 
 @pytest.mark.parametrize("line", ["[]", "7", "{}", '{"kind": "trial", "trial": 1}', '{"kind": "block", "trial": 1}'])

@@ -87,6 +87,8 @@ def number_held_out(holdout: int | str, count: int) -> int:
     """How many of so many questions are held out: as asked, or a third for ``auto``."""
     if holdout == AUTO:
         return count // 3 if count >= FEWEST_TO_SPLIT else 0
+    if int(holdout) and not 0 <= int(holdout) < count:
+        raise ConfigError(f"holdout is {holdout}; there are {count} questions, leave some for the search")
     if holdout and count < FEWEST:
         logger.warning("holding out takes %d questions, there are %d: none are held out", FEWEST, count)
         return 0
@@ -94,6 +96,8 @@ def number_held_out(holdout: int | str, count: int) -> int:
         logger.warning(
             "%d held-out questions can hardly tell configurations apart: hold out %d or more", int(holdout), FEWEST
         )
+    if int(holdout) and count - int(holdout) < FEWEST:
+        logger.warning("%d questions are left for the search: %d or more tell more", count - int(holdout), FEWEST)
     return int(holdout)
 
 

@@ -121,7 +121,7 @@ class BatchRace(Batch):
         *,
         first: Annotated[int, Ge(2)] = FIRST,
         level: Annotated[float, Gt(0), Lt(0.5)] = LEVEL,
-        weight: Annotated[float, Ge(0)] = WEIGHT,
+        weight: Annotated[float, Ge(0), Le(1e6)] = WEIGHT,
         caps: Caps = CAPS,
         survivors: Annotated[int, Ge(1)] = SURVIVORS,
     ) -> None:

@@ -49,7 +49,8 @@ class RayRule(Rule):
 
     def end(self, number: int, *, failed: bool = False) -> None:
         """See `Rule.end`."""
-        if not failed and self.count(number) and number not in self._told_to_stop:
+        known = self.count(number) and not math.isnan(self.means(number)[0])
+        if not failed and known and number not in self._told_to_stop:
             self._scheduler.on_trial_complete(None, RayTrial(str(number)), self._result(number))
         super().end(number, failed=failed)
 
@@ -57,6 +58,8 @@ class RayRule(Rule):
         """See `Rule.stops`."""
         if number in self._told_to_stop:  # one that is never stopped; Ray's would not take more of it
             return None
+        if math.isnan(self.means(number)[0]):
+            return None  # the library would keep it as the trial's best
         decision = self._scheduler.on_trial_result(None, RayTrial(str(number)), self._result(number))
         if decision != "STOP":
             return None
@@ -162,7 +165,9 @@ class Wilcoxon(Rule):
         for question, (loss,) in zip(values, self.losses(number)[count - len(values) :], strict=True):
             if not math.isnan(loss):
                 self._trials[number].report(float(loss), self._steps.setdefault(question, len(self._steps)))
-        if not self._trials[number].should_prune():
+        with quiet():  # it warns of questions that only one of the two has
+            is_behind = self._trials[number].should_prune()
+        if not is_behind:
             return None
         return f"behind by Wilcoxon's test, on {self.count(number)} questions"
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from raytuner.goals import Goals, shown
 from raytuner.schedulers.compare import Losses, Test
@@ -56,7 +56,7 @@ class Race(Rule):
         *,
         first: Annotated[int, Ge(2)] = FIRST,
         level: Annotated[float, Gt(0), Lt(0.5)] = LEVEL,
-        weight: Annotated[float, Ge(0)] = WEIGHT,
+        weight: Annotated[float, Ge(0), Le(1e6)] = WEIGHT,
     ) -> None:
         super().__init__(goals, total, kept)
         self._test = Test(level, weight, first)

@@ -54,7 +54,7 @@ def simulate(seed: int) -> Outcome:
     others = [number for number in ranked[1:] if number != DEFAULT and not _is_behind(scores, number, ranked[0])]
     leaders = [ranked[0], *others][:LEADERS]
     held = {number: _values(scores[number - 1, SEARCHED:], costs[number - 1]) for number in {*leaders, DEFAULT}}
-    found = confirm(GOAL, held, chosen=leaders, default=DEFAULT, seconds=dict.fromkeys(held, 1.0), documents={})
+    found = confirm(GOAL, held, chosen=leaders, default=DEFAULT, documents={})
     assert found is not None
     best = found.of(found.ties[0])
     assert best is not None

@@ -133,3 +133,21 @@ def test_a_rule_that_went_through_the_log_decides_the_same(name: str) -> None:
             rule.begin(number)
             ends[-1].append(go_on(rule, number))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("name", ["median", "asha"])
+def test_a_first_question_that_fails_everywhere_decides_nothing(name: str) -> None:
+    """Ray's rule keeps the best value of a trial: no number would stay the best for good."""
+    rule = make_rule(name, MAX, 80)
+    for number in range(1, 11):
+        rule.begin(number)
+        score = {5: 1.0}.get(number, 0.1 * number)
+        stopped = None
+        for at in range(80):
+            values = {f"q{at}": {} if at == 0 else {"score": score}}
+            if (stopped := rule.block(number, values)) is not None:
+                break
+        else:
+            rule.end(number)
+        if number == 5:
+            assert stopped is None, stopped
