@@ -44,6 +44,12 @@ KNOWN: dict[str, Known] = {
     "bayesopt": Known(seeds=3),
     "smac": Known(seeds=3),
     "hebo": Known(seeds=1),
+    "dragonfly": Known(
+        {
+            "test_a_long_search_does_not_slow_down": "4.3 times as long at last: its model keeps all trials",
+            "test_suggestions_in_flight_differ": "it often proposes what is in flight again, and others are drawn",
+        }
+    ),
     "sigopt": Known(
         {
             "test_regret_on_a_conditional_function": "0.0625, at random 0.0505: it does not know conditions",
