@@ -86,11 +86,13 @@ class TuneConfig(Section):
                 raise ValueError(f"{name} is missing; add it")
         if self.objectives is not None:
             checked(self.objectives)
-            for name in ("metric", "mode"):
+            for name in ("metric", "mode", "weights"):
                 if getattr(self.objective, name) is not None:
                     raise ValueError(
                         f"objective.{name} is for one metric, objectives for several; remove one of the two"
                     )
+        if self.objective.weights is not None and self.objective.metric is not None:
+            raise ValueError("objective.metric is one metric, objective.weights several; remove one of the two")
         for name, entry in self.components.items():
             if entry.path is None and not is_dotted(name):
                 raise ValueError(f"components.{quoted(name)[1:-1]} names no part; add path: module.name")

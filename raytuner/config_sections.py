@@ -191,6 +191,7 @@ class ObjectiveConfig(Section):
         function: The dotted path of an objective of the user's own, in place of the RAG pipeline.
         metric: The metric; by default span_f4 where the questions have reference spans, ndcg where
             they name documents, else semantic_similarity.
+        weights: Weights by metric, in place of ``metric``: their weighted mean is optimised.
         mode: By default ``max``, and ``min`` for chunk_tokens.
         block_size: How many questions are evaluated and logged together.
         similarity_embedding: See `RagObjective`.
@@ -200,6 +201,7 @@ class ObjectiveConfig(Section):
 
     function: DottedPath | None = None
     metric: str | None = None
+    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     mode: Literal["max", "min"] | None = None
     block_size: int = Field(default=8, ge=1, le=MAX_TRIALS)
     similarity_embedding: str | None = None

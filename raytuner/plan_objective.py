@@ -42,12 +42,13 @@ def goals_of(config: TuneConfig, objective: RagObjective | OwnObjective) -> tupl
 
 def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> RagObjective:
     questions = _read_questions(config, documents)
-    if config.objective.metric is None and config.objectives is None:
+    if config.objective.metric is None and config.objectives is None and config.objective.weights is None:
         _say_what_lost_references_change(questions)
     return RagObjective(
         documents,
         questions,
         metric=_metrics(config) or default_metric(questions),
+        weights=config.objective.weights,
         block_size=config.objective.block_size,
         seed=config.search.seed,
         similarity_embedding=config.objective.similarity_embedding,

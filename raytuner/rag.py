@@ -23,10 +23,11 @@ from raytuner.pipeline.pipeline import Pipeline
 from raytuner.rag_models import names_of, used_models
 from raytuner.results import RunResult
 from raytuner.retrieved import Retrieved
-from raytuner.scorer import Scorer
+from raytuner.scorer import Scorer, Wanted
 from raytuner.scoring import look_up, reported, scorable
 from raytuner.space import SearchSpace
 from raytuner.values import MOST_FAILED, Means, Values, check_failed
+from raytuner.weighting import WEIGHTED, check_weights
 
 logger = logging.getLogger("raytuner")
 
@@ -66,6 +67,7 @@ class RagObjective:
             with prompts by metric; see `raytuner.pipeline.judge`.
         repeats: How often each question is answered, for an LLM that answers otherwise each time: scores are means,
             and ``NAME_sd`` is how much the metric ``NAME`` varies.
+        weights: Weights by metric, in place of `metric`: their weighted mean, ``weighted``, is optimised.
         **pipeline: Fixed parameters of the pipeline; all others come with each configuration or have
             their default.
 
@@ -92,6 +94,7 @@ class RagObjective:
         max_failed_questions: float = MOST_FAILED,
         judge: str | Mapping[str, Any] | None = None,
         repeats: int = 1,
+        weights: Mapping[str, float] | None = None,
         **pipeline: Any,
     ) -> None:
         if block_size < 1:
@@ -125,9 +128,12 @@ class RagObjective:
             stages.check_value("embedding", spec(similarity_embedding, self._models))
         self._metrics: tuple[metrics.Metric, ...] = ()  # none before a dotted path is imported
         self._order = Order([], [])
-        self._asked = [metric] if isinstance(metric, str) or callable(metric) else list(dict.fromkeys(metric))
+        self.weights = None if weights is None else check_weights(weights)
+        named: Sequence[Asked] = [metric] if isinstance(metric, str) or callable(metric) else metric
+        self._asked: list[Asked] = list(self.weights or dict.fromkeys(named))
         self._known = [look_up(one) for one in self._asked if not is_dotted(one)]
         self.metric = str(self._asked[0]) if is_dotted(self._asked[0]) else self._known[0].name
+        self.metric = self.metric if self.weights is None else WEIGHTED
         if len(self._known) == len(self._asked):
             self._use(self._known)
         self._pipeline: Pipeline | None = None
@@ -163,7 +169,8 @@ class RagObjective:
     @property
     def modes(self) -> dict[str, metrics.Mode]:
         """The same for each metric that is reported; before `resolve` for those that have no dotted path."""
-        return {metric.name: metric.mode for metric in self._metrics or self._known}
+        found = {metric.name: metric.mode for metric in self._metrics or self._known}
+        return found if self.weights is None else {WEIGHTED: "max", **found}
 
     @property
     def total(self) -> int:
@@ -344,24 +351,11 @@ class RagObjective:
 
     async def _values(self, params: Mapping[str, Any], block: Sequence[Question]) -> Values:
         with importable(self.folder):
-            return await self._scorer.values(self.resolved(params), block)
-
-    @property
-    def _scorer(self) -> Scorer:
-        pipeline = self._stages()
-        return Scorer(
-            pipeline,
-            self._metrics,
-            len(self._asked),
-            self._numbers,
-            self._judge(pipeline),
-            tuple(self.comparer.values()) if self.compares_answers else None,
-            self.repeats,
-        )
-
-    def _judge(self, pipeline: Pipeline) -> Judge:
-        own = self.judge
-        return Judge(pipeline, own, spec(own.llm, self._models) if own is not None else None)
+            comparer = tuple(self.comparer.values()) if self.compares_answers else None
+            judge = None if self.judge is None else spec(self.judge.llm, self._models)
+            wanted = Wanted(self._metrics, len(self._asked), self.weights, self.repeats)
+            scorer = Scorer(self._stages(), wanted, self._numbers, Judge(self._stages(), self.judge, judge), comparer)
+            return await scorer.values(self.resolved(params), block)
 
     @property
     def compares_answers(self) -> bool:

@@ -22,9 +22,31 @@ from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.retrieve import Ranking
 from raytuner.scoring import score, similarities_of
 from raytuner.values import FailedQuestion, Values, each_or_failed
+from raytuner.weighting import WEIGHTED, weighted
 
 SPREAD = "_sd"
 """What the name of a metric ends with for its standard deviation over repeats."""
+
+
+class Wanted(NamedTuple):
+    """What is wanted of a scorer.
+
+    Attributes:
+        metrics: What is computed, the optimised ones first.
+        optimised: How many they are.
+        weights: Those of the optimised metrics, if they are one score together.
+        repeats: How often each question is answered.
+    """
+
+    metrics: Sequence[Metric]
+    optimised: int
+    weights: Mapping[str, float] | None = None
+    repeats: int = 1
+
+    @property
+    def first(self) -> Sequence[Metric]:
+        """The optimised metrics."""
+        return self.metrics[: self.optimised]
 
 
 class Scorer(NamedTuple):
@@ -32,21 +54,17 @@ class Scorer(NamedTuple):
 
     Attributes:
         pipeline: The pipeline.
-        metrics: What is computed, the optimised ones first.
-        optimised: How many they are.
+        wanted: What is computed.
         numbers: The position of each document in the collection, by id.
         judge: Judges answers.
         comparer: The model that compares answers, and its ``long_text``; None if answers are not compared.
-        repeats: How often each question is answered.
     """
 
     pipeline: Pipeline
-    metrics: Sequence[Metric]
-    optimised: int
+    wanted: Wanted
     numbers: Mapping[str, int]
     judge: Judge
     comparer: Sequence[Any] | None = None
-    repeats: int = 1
 
     async def values(self, own: Mapping[str, Any], block: Sequence[Question]) -> Values:
         """For each question its value by metric.
@@ -56,17 +74,17 @@ class Scorer(NamedTuple):
             block: The questions.
         """
         rankings = self.pipeline.rankings(own, [question.text for question in block])
-        runs = [await self._once(own, block, rankings, repeat) for repeat in range(self.repeats)]
+        runs = [await self._once(own, block, rankings, repeat) for repeat in range(self.wanted.repeats)]
         if len(runs) == 1:
             return runs[0]
-        names = [metric.name for metric in self.metrics[: self.optimised]]
+        names = [metric.name for metric in self.wanted.first] + ([WEIGHTED] if self.wanted.weights else [])
         return {question.id: _mean([run[question.id] for run in runs], names) for question in block}
 
     async def _once(
         self, own: Mapping[str, Any], block: Sequence[Question], rankings: Sequence[Ranking], repeat: int
     ) -> Values:
         answers: Sequence[Answer | FailedQuestion | None] = [None] * len(block)
-        if any(metric.needs in ("answers", "llm") for metric in self.metrics[: self.optimised]):
+        if any(metric.needs in ("answers", "llm") for metric in self.wanted.first):
             texts = self.pipeline.texts(own, rankings)
             answers = await self.pipeline.answered(own, [question.text for question in block], texts, repeat)
         similarities = self._similarities(answers, block)
@@ -91,17 +109,19 @@ class Scorer(NamedTuple):
         judged = await self._judged(found[0], repeat)
         found = [evidence.judged(judged) for evidence in found] if judged else found
         values = {}
-        for at, metric in enumerate(self.metrics):
+        for at, metric in enumerate(self.wanted.metrics):
             try:
                 values[metric.name] = score(metric, found, question.id)
             except NotKnownError:
-                if at < self.optimised:
+                if at < self.wanted.optimised:
                     raise
+        if self.wanted.weights is not None:
+            return {WEIGHTED: weighted(values, self.wanted.first, self.wanted.weights), **values}
         return values
 
     async def _judged(self, evidence: Evidence, repeat: int) -> dict[str, float]:
         """What judges, and metrics that ask an LLM, say of an answer; an answer that fails one fails as a whole."""
-        asked = [metric for metric in self.metrics[: self.optimised] if metric.base in JUDGED or metric.asks]
+        asked = [metric for metric in self.wanted.first if metric.base in JUDGED or metric.asks]
         if not asked:
             return {}
         found = await each_or_failed(self.judge.score(metric, evidence, repeat) for metric in asked)
