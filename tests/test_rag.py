@@ -235,14 +235,14 @@ def test_semantic_similarity_is_llamaindexs(monkeypatch: pytest.MonkeyPatch, llm
 
     rag = objective(llm=llm)
     answers: dict[str, str] = {}
-    answered = rag._stages().answers
+    answered = rag._stages().answered
 
-    async def noted(params: Any, questions: Any, contexts: Any) -> list[str]:
-        found = await answered(params, questions, contexts)
-        answers.update(zip(questions, found, strict=True))
+    async def noted(params: Any, questions: Any, contexts: Any, repeat: int) -> Any:
+        found = await answered(params, questions, contexts, repeat)
+        answers.update(zip(questions, (one.text for one in found), strict=True))  # type: ignore[union-attr]
         return found
 
-    monkeypatch.setattr(rag._stages(), "answers", noted)
+    monkeypatch.setattr(rag._stages(), "answered", noted)
     result = rag({})
     evaluator = SemanticSimilarityEvaluator(embed_model=models.embedding("wordllama"))
     for question in QUESTIONS:
@@ -411,10 +411,10 @@ def test_to_abstain_is_right_where_there_is_no_answer(monkeypatch: pytest.Monkey
     names = ("semantic_similarity", "token_f1", "exact_match")
     for answer, expected in (("I don't know.", 1), ("", 1), ("A zebra.", 0)):
 
-        async def answered(_params: Any, texts: Any, _contexts: Any, answer: str = answer) -> list[str]:
-            return [answer] * len(texts)
+        async def answered(_params: Any, texts: Any, _contexts: Any, _: int, answer: str = answer) -> list[Answer]:
+            return [Answer(answer)] * len(texts)
 
-        monkeypatch.setattr(rag._stages(), "answers", answered)
+        monkeypatch.setattr(rag._stages(), "answered", answered)
         values = rag({}).questions
         for question in ("none", "python"):
             assert [values[question][name] for name in names] == [expected] * 3
