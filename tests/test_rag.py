@@ -27,6 +27,7 @@ from raytuner.errors import ConfigError, DataError, ModelError
 from raytuner.models.mock import MockLLM
 from raytuner.objective import Objective
 from raytuner.pipeline import embed, generate
+from raytuner.pipeline.generate import Answer
 from raytuner.rag import RagObjective
 from raytuner.results import RunResult
 
