@@ -269,6 +269,33 @@ def convert(source: Path, target: Path, documents: str | None, form: str | None,
 
 
 @cli.command()
+@click.argument("documents", nargs=-1, required=True, metavar="DOCS...")
+@click.option(
+    "--n", "count", type=click.IntRange(1, 100_000), default=60, show_default=True, help="How many questions."
+)
+@click.option("--out", type=PATH, required=True, help="Where they are written: .jsonl, .csv, .parquet or .json.")
+@click.option("--llm", metavar="NAME", help="The LLM that writes them; without one they are taken from the sentences.")
+@click.option("--config", type=CONFIG, help="A config whose section `models` says what NAME stands for.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another one gives others.")
+@click.option("--usd", type=click.FloatRange(0, min_open=True), help="Spend no more US dollars than this.")
+@click.option("--tokens", type=click.IntRange(1), help="Spend no more tokens than this.")
+@click.option("--llm-calls", type=click.IntRange(1), help="Make no more calls than this.")
+@click.option("--review", type=PATH, help="Also write a file to look through and correct them in.")
+@click.option("--from-review", type=PATH, help="Take the questions from such a file.")
+@click.option("--to", "form", metavar="FORM", help="jsonl, csv, parquet, labelled-rag or query-response.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+def generate(
+    documents: tuple[str, ...], usd: float | None, tokens: int | None, llm_calls: int | None, **given: Any
+) -> None:
+    """Make questions about DOCS, with what supports their answers, to tune with."""
+    _logging(False, False)
+    from raytuner import cli_generate
+    from raytuner.calls.budget import Budget
+
+    cli_generate.run(documents, budget=Budget(usd, tokens, llm_calls), **given)
+
+
+@cli.command()
 @click.option("--install", "name", metavar="NAME", help="Make the environment of an algorithm that needs its own.")
 @click.option("--yes", is_flag=True, help="Do not ask before anything is fetched.")
 def algorithms(name: str | None, yes: bool) -> None:

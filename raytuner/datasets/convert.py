@@ -37,15 +37,15 @@ def convert(
 
     ``jsonl``, ``csv`` and ``parquet`` keep everything that raytuner knows of a question. ``labelled-rag``,
     LlamaIndex's LabelledRagDataset, has neither ids nor alternatives, document names or unanswerable questions; it
-    holds the texts of the references.
+    holds the texts of the references. ``query-response``, its QueryResponseDataset, has ids, questions and answers.
 
     Args:
         source: A question set in any form that `load` reads.
         target: The file to write.
         documents: The collection, or paths to load it from: spans are checked, texts of references filled in,
             passages without a place located. A BEIR or AutoRAG folder brings its own.
-        form: One of ``jsonl``, ``csv``, ``parquet`` and ``labelled-rag``; by default what the suffix of `target`
-            means: .jsonl, .csv, .parquet, .json.
+        form: One of ``jsonl``, ``csv``, ``parquet``, ``labelled-rag`` and ``query-response``; by default what the
+            suffix of `target` means: .jsonl, .csv, .parquet, .json.
         force: Whether an existing file is replaced.
 
     Returns:
@@ -56,18 +56,44 @@ def convert(
         DataError: The source cannot be read, the target exists or cannot be written, or a text that the form needs is
             not known.
     """
-    write = _writer(Path(target), form)
+    _writer(Path(target), form)
     if Path(target).exists() and not force:
         raise DataError(f"{target}: the file exists; name another, or replace it with --force")
     collection = _collection(source, documents)
     questions = load(source, documents=collection)
     texts = {document.id: document.text for document in collection or ()}
-    content = write([_filled(question, texts) for question in questions], texts)
+    write(list(questions), Path(target), texts, form=form, force=force)
+    return len(questions)
+
+
+def write(
+    questions: Sequence[Question],
+    target: Path,
+    texts: Mapping[str, str],
+    *,
+    form: str | None = None,
+    force: bool = False,
+) -> None:
+    """Write questions to a file.
+
+    Args:
+        questions: The questions.
+        target: The file.
+        texts: The texts of their documents by id.
+        form: See `convert`.
+        force: Whether an existing file is replaced.
+
+    Raises:
+        ConfigError: The form is unknown.
+        DataError: The file exists or cannot be written, or a text that the form needs is not known.
+    """
+    content = _writer(target, form)([_filled(question, texts) for question in questions], texts)
+    if target.exists() and not force:
+        raise DataError(f"{target}: the file exists; name another, or replace it with --force")
     try:
-        Path(target).write_bytes(content)
+        target.write_bytes(content)
     except OSError as error:
         raise DataError(f"{target}: {error.strerror}; name a file that can be written") from None
-    return len(questions)
 
 
 _Writer = Callable[[Sequence[Question], Mapping[str, str]], bytes]
@@ -193,6 +219,15 @@ def _labelled_rag(questions: Sequence[Question], texts: Mapping[str, str]) -> by
     return (json.dumps({"examples": examples}, ensure_ascii=False, indent=2) + "\n").encode()
 
 
+def _query_response(questions: Sequence[Question], _texts: Mapping[str, str]) -> bytes:
+    """LlamaIndex's QueryResponseDataset: two mappings from ids, to questions and to answers."""
+    found = {
+        "queries": {question.id: question.text for question in questions},
+        "responses": {question.id: question.answer or "" for question in questions},
+    }
+    return (json.dumps(found, ensure_ascii=False, indent=2) + "\n").encode()
+
+
 def _alternatives(question: Question) -> list[int]:
     return sorted({reference.alternative for reference in question.references})
 
@@ -212,5 +247,11 @@ def _json(value: object) -> str:
 
 
 _WRITERS: Mapping[str, _Writer] = MappingProxyType(
-    {"jsonl": _json_lines, "csv": _csv, "parquet": _parquet, "labelled-rag": _labelled_rag}
+    {
+        "jsonl": _json_lines,
+        "csv": _csv,
+        "parquet": _parquet,
+        "labelled-rag": _labelled_rag,
+        "query-response": _query_response,
+    }
 )

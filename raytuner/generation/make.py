@@ -1,0 +1,128 @@
+"""A question set from documents: drafts, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from raytuner import aio
+from raytuner.documents.document import Document
+from raytuner.errors import BudgetUsedUpError, DataError, EndpointDownError
+from raytuner.generation.by_llm import CHECK, RECALL, Asked, drafted, knows, prompt_for, say
+from raytuner.generation.draft import Draft, is_repeat, words_of
+from raytuner.generation.passages import Passage, passages, spread
+from raytuner.models import ModelSpec
+from raytuner.pipeline.link import key_for
+from raytuner.pipeline.pipeline import Pipeline
+from raytuner.values import FailedQuestion, each_or_failed
+
+AT_ONCE = 16
+"""So many questions are worked on together."""
+_KINDS: tuple[Asked, ...] = (
+    "fact", "fact", "comparison", "fact", "fact", "unanswerable", "fact", "comparison", "fact", "fact",
+)  # fmt: skip
+
+
+@dataclass
+class Generated:
+    """What came of it.
+
+    Attributes:
+        drafts: The questions.
+        dropped: How many were left out, by reason.
+        ended: Why there are no more; None if there are as many as asked for.
+    """
+
+    drafts: list[Draft] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    ended: str | None = None
+
+
+def generate(documents: Sequence[Document], count: int, llm: ModelSpec, seed: int = 0) -> Generated:
+    """Have an LLM write questions about passages from all over a collection.
+
+    Seven tenths ask for a fact, two tenths compare two passages, one tenth cannot be answered. A question is left out
+    whose quotes are not in the documents, that the LLM answers without them, that the documents answer though they
+    should not, or that is asked already. What the LLM says is kept in the cache: the same call again goes on where
+    it was, and pays for nothing twice.
+
+    Args:
+        documents: The collection.
+        count: How many questions.
+        llm: The LLM.
+        seed: Of the passages and their order.
+
+    Returns:
+        The questions; fewer if the passages, the budget or the endpoint gave out.
+
+    Raises:
+        DataError: The documents have no passages.
+    """
+    found = spread([passage for document in documents for passage in passages(document)], seed)
+    if not found:
+        raise DataError("the documents have no passages to ask about; they are empty, or have no sentences")
+    return aio.run(_Writer(documents, llm, found).write(count))
+
+
+class _Writer:
+    def __init__(self, documents: Sequence[Document], llm: ModelSpec, found: Sequence[Passage]) -> None:
+        self._pipeline = Pipeline(documents)
+        self._params = {"llm": llm}
+        self._key = say.key(self._params)
+        self._passages = found
+
+    async def write(self, count: int) -> Generated:
+        made, asked = Generated(), list[set[str]]()
+        candidates = self._candidates()
+        try:
+            while len(made.drafts) < count and (batch := list(islice(candidates, AT_ONCE))):
+                for draft in await each_or_failed(self._candidate(*one) for one in batch):
+                    self._take(draft, made, asked, count)
+        except (BudgetUsedUpError, EndpointDownError) as error:
+            made.ended = str(error)
+            return made
+        if len(made.drafts) < count:
+            made.ended = "all passages were asked about"
+        return made
+
+    def _take(self, draft: Draft | str | FailedQuestion, made: Generated, asked: list[set[str]], count: int) -> None:
+        if isinstance(draft, FailedQuestion):
+            made.dropped[draft.reason] += 1
+        elif isinstance(draft, str):
+            made.dropped[draft] += 1
+        elif is_repeat(draft.question, asked):
+            made.dropped["asked already"] += 1
+        elif len(made.drafts) < count:
+            made.drafts.append(draft)
+            asked.append(words_of(draft.question))
+
+    def _candidates(self) -> Iterator[tuple[Asked, list[Passage]]]:
+        """What to ask about: each passage once, a comparison with the passage half-way round."""
+        for at, first in enumerate(self._passages):
+            kind = _KINDS[at % len(_KINDS)]
+            second = self._passages[(at + len(self._passages) // 2) % len(self._passages)]
+            if kind == "comparison" and second is not first:
+                yield kind, [first, second]
+            else:
+                yield ("fact" if kind == "comparison" else kind), [first]
+
+    async def _candidate(self, kind: Asked, sources: list[Passage]) -> Draft | str:
+        said = await self._say(prompt_for(kind, sources))
+        draft = drafted(kind, said, sources)
+        if isinstance(draft, str):
+            return draft
+        if kind == "unanswerable":
+            said = await self._say(CHECK.format(question=draft.question, text=sources[0].text))
+            return "the documents answer it" if "yes" in said.lower() else draft
+        recalled = await self._say(RECALL.format(question=draft.question))
+        return "answered without the documents" if knows(recalled, draft.answer) else draft
+
+    def _say(self, prompt: str) -> Awaitable[str]:
+        def ask() -> Coroutine[Any, Any, str]:
+            call: Coroutine[Any, Any, str] = say(self._params, prompt)
+            return call
+
+        return self._pipeline.asked(say, key_for(self._key, prompt), ask)
