@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 
 from raytuner.components import is_dotted
 from raytuner.config_sections import (
+    AUTO_QUESTIONS,
     MAX_NAME,
     BudgetConfig,
     ComponentConfig,
@@ -305,7 +306,7 @@ def _resolve_paths(raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
         section = raw.get(key)
         if isinstance(section, dict) and "path" in section:
             resolved[key] = {**section, "path": _resolve_entries(section["path"], base)}
-        elif section is not None and not isinstance(section, dict):
+        elif section is not None and not isinstance(section, dict) and section != AUTO_QUESTIONS:
             resolved[key] = _resolve_entries(section, base)
     return resolved
 

@@ -78,11 +78,15 @@ class DocumentsConfig(Section):
         return [value] if isinstance(value, str) else value
 
 
+AUTO_QUESTIONS = "auto"
+"""In place of a path: questions are made from the documents."""
+
+
 class QuestionsConfig(Section):
     """Where the questions are and how they are read.
 
     Attributes:
-        paths: The file or folder, or several; ``path`` in a file.
+        paths: The file or folder, or several; ``path`` in a file. ``auto`` alone makes them from the documents.
         columns: raytuner's names of columns to those of the file.
         on_bad_span: What happens with reference spans that do not match their document.
         encoding: How the file is decoded.

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 
 from raytuner import datasets
 from raytuner.config import TuneConfig
+from raytuner.config_sections import AUTO_QUESTIONS
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
+from raytuner.errors import ConfigError
+from raytuner.generation.draft import as_question
+from raytuner.generation.extractive import extracted
 from raytuner.goals import Goal, with_modes
 from raytuner.own_objective import OwnObjective
 from raytuner.rag import DEFAULT_METRIC, RagObjective
@@ -115,9 +119,25 @@ def _say_what_lost_references_change(questions: QuestionSet) -> None:
         )
 
 
+MADE = 60
+"""So many questions are made from documents: of fewer none would be held out."""
+
+
+def _made_questions(config: TuneConfig, documents: Sequence[Document] | None) -> QuestionSet:
+    """Questions from the sentences of the documents; they serve to tune retrieval."""
+    if not documents:
+        raise ConfigError("questions: auto makes them from the documents, which a plan does not read here; name a file")
+    texts = {document.id: document.text for document in documents}
+    drafts = extracted(documents, MADE, config.search.seed)
+    logger.warning("questions: auto: %d were made from the documents; real ones tell more", len(drafts))
+    return QuestionSet(tuple(as_question(draft, number, texts) for number, draft in enumerate(drafts, 1)))
+
+
 def _read_questions(config: TuneConfig, documents: Sequence[Document] | None) -> QuestionSet:
     section = config.questions
     assert section is not None  # or the config would have been refused
+    if section.paths == [AUTO_QUESTIONS]:
+        return _made_questions(config, documents)
     questions = datasets.load(
         section.paths,
         columns=section.columns,

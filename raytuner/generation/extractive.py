@@ -21,6 +21,8 @@ _DEFINED = re.compile(
 _POINTS_BACK = re.compile(r"(?:it|this|that|these|those|he|she|they|there|here|who|we|i|you)\b", re.IGNORECASE)
 FEWEST_WORDS, MOST_WORDS = 8, 45
 """Of a sentence that is asked about."""
+PROSE = 0.55
+"""A sentence has at least this share of plain words in lower case; lists of names and tables have less."""
 NAMED = 4
 """So many of its distinctive words a question names."""
 COMMON = 0.1
@@ -110,8 +112,14 @@ def _sentence(passage: Passage, start: int, end: int) -> str:
 
 def _is_whole(text: str) -> bool:
     """Whether a sentence can stand alone."""
-    count = len(_words(text)) if not is_unspaced(text) else len(text) // 3
-    return FEWEST_WORDS <= count <= MOST_WORDS and not _POINTS_BACK.match(text) and text.rstrip()[-1] not in ":?-"
+    if is_unspaced(text):
+        return FEWEST_WORDS <= len(text) // 3 <= MOST_WORDS
+    found = _words(text)
+    plain = sum(word.isalpha() and word.islower() for word in found)
+    is_prose = plain >= PROSE * len(found) and "|" not in text and "://" not in text
+    return (
+        FEWEST_WORDS <= len(found) <= MOST_WORDS and is_prose and not _POINTS_BACK.match(text) and text[-1] not in ":?-"
+    )
 
 
 def _distinction(text: str, terms: Terms) -> float:
