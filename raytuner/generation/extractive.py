@@ -25,8 +25,8 @@ PROSE = 0.55
 """A sentence has at least this share of plain words in lower case; lists of names and tables have less."""
 NAMED = 4
 """So many of its distinctive words a question names."""
-COMMON = 0.1
-"""A word in more than this share of the passages says nothing."""
+COMMON = 0.15
+"""A word in more than this share of the sentences says nothing."""
 
 
 def extracted(documents: Sequence[Document], count: int, seed: int = 0) -> list[Draft]:
@@ -41,7 +41,7 @@ def extracted(documents: Sequence[Document], count: int, seed: int = 0) -> list[
         DataError: There is no sentence to ask about.
     """
     found = [passage for document in documents for passage in passages(document)]
-    terms = Terms.of([passage.text for passage in found])
+    terms = Terms.of([_sentence(passage, *place) for passage in found for place in passage.sentences])
     drafts: list[Draft] = []
     asked: list[set[str]] = []
     for at, passage in enumerate(spread(found, seed)):
@@ -57,11 +57,11 @@ def extracted(documents: Sequence[Document], count: int, seed: int = 0) -> list[
 
 @dataclass(frozen=True)
 class Terms:
-    """In how many passages each word is.
+    """In how many sentences each word is.
 
     Attributes:
         counts: By word.
-        total: How many passages there are.
+        total: How many sentences there are.
     """
 
     counts: Mapping[str, int]
@@ -69,12 +69,12 @@ class Terms:
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Terms:
-        """Count the words of passages."""
+        """Count the words of sentences."""
         counts = Counter(word for text in texts for word in {word.lower() for word in _words(text)})
         return cls(counts, len(texts))
 
     def weight(self, word: str) -> float:
-        """The inverse passage frequency ``ln(N / n)`` (Sparck Jones, 1972); 0 for what is common or very short."""
+        """The inverse sentence frequency ``ln(N / n)`` (Sparck Jones, 1972); 0 for what is common or very short."""
         count = self.counts.get(word.lower(), 1)
         if count > max(2, COMMON * self.total) or (len(word) < 3 and not is_unspaced(word)):
             return 0.0
@@ -102,8 +102,14 @@ def _of(passage: Passage, terms: Terms, *, by_heading: bool) -> Iterator[Draft]:
     for start, end, text in ranked:
         named = _named(text, terms)
         if len(named) >= 2:
-            question = f"What is said about {', '.join(named[:-1])} and {named[-1]}?"
-            yield Draft("fact", question, text, (Place(passage.document, start, end),))
+            yield Draft("fact", _asking(named), text, (Place(passage.document, start, end),))
+
+
+def _asking(named: Sequence[str]) -> str:
+    """A question that names some words; in scripts without spaces nothing but these."""
+    if is_unspaced(named[0]):
+        return f"{'、'.join(named)}？"
+    return f"What is said about {', '.join(named[:-1])} and {named[-1]}?"
 
 
 def _sentence(passage: Passage, start: int, end: int) -> str:
