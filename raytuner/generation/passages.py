@@ -12,7 +12,7 @@ from raytuner.pipeline.sentences import sentences
 
 T = TypeVar("T")
 
-LEAST, MOST = 200, 1200
+LEAST, MOST = 80, 1200
 """Characters of a passage."""
 _HEADING = re.compile(r"^#{1,6}[ \t]+(\S.*?)[ \t#]*$", re.MULTILINE)
 _GOLDEN = (5**0.5 - 1) / 2
