@@ -7,6 +7,7 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from raytuner.calls.call import Call, Outcome
 from raytuner.calls.handle import Handle
 from raytuner.calls.ledger import Ledger
 from raytuner.cost import CallLog
-from raytuner.errors import RaytunerError
+from raytuner.errors import EndpointDownError, RaytunerError
 from raytuner.objective import Objective
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
@@ -53,10 +54,10 @@ class _Actor:
     async def leave(self, call: Call) -> None:
         self._ledger.leave(call)
 
-    async def take(self, finally_: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    async def take(self, known: int, finally_: bool) -> tuple[list[dict[str, Any]], list[str]]:
         if finally_:
             self._ledger.settle_all()
-        return self._ledger.take()
+        return self._ledger.take(known)
 
 
 class ActorHandle(Handle):
@@ -71,31 +72,38 @@ class ActorHandle(Handle):
 
     def begin(self, call: Call) -> None:
         """See `Handle.begin`."""
-        _raised(ray.get(self._actor.begin.remote(call)))
+        with _there():
+            error = ray.get(self._actor.begin.remote(call))
+        _raised(error)
 
     async def abegin(self, call: Call) -> None:
         """See `Handle.abegin`."""
         try:
-            _raised(await self._actor.begin.remote(call))
+            with _there():
+                error = await self._actor.begin.remote(call)
+            _raised(error)
         except asyncio.CancelledError:
             self._actor.leave.remote(call)
             raise
 
     def end(self, call: Call, outcome: Outcome) -> bool:
         """See `Handle.end`."""
-        return bool(ray.get(self._actor.end.remote(call, outcome)))
+        with _there():
+            return bool(ray.get(self._actor.end.remote(call, outcome)))
 
     async def aend(self, call: Call, outcome: Outcome) -> bool:
         """See `Handle.aend`."""
-        return bool(await self._actor.end.remote(call, outcome))
+        with _there():
+            return bool(await self._actor.end.remote(call, outcome))
 
-    def take(self, *, finally_: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
+    def take(self, known: int, *, finally_: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
         """See `Ledger.take`.
 
         Args:
+            known: See there.
             finally_: Whether the search has ended, so that what is in flight will not be settled.
         """
-        taken = self._actor.take.remote(finally_)
+        taken = self._actor.take.remote(known, finally_)
         found: tuple[list[dict[str, Any]], list[str]] = ray.get(taken, timeout=TAKE_TIMEOUT_S)
         return found
 
@@ -122,6 +130,7 @@ class Accounts(tune.Callback):  # type: ignore[misc]
         self._study = study
         self._log = CallLog(study.folder) if study.folder else None
         self._next = 0.0
+        self._known = 0
         self._closed = ledger is None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -139,13 +148,17 @@ class Accounts(tune.Callback):  # type: ignore[misc]
         if self._closed or self.ledger is None:
             return
         self._closed = True
-        with contextlib.suppress(ray.exceptions.RayError):  # Ray itself is gone: what it had told is written
-            self._take(finally_=True)
+        self._take(finally_=True)
+        with contextlib.suppress(ray.exceptions.RayError):
             self.ledger.close()
 
     def _take(self, *, finally_: bool) -> None:
         assert self.ledger is not None
-        rows, notes = self.ledger.take(finally_=finally_)
+        try:
+            rows, notes = self.ledger.take(self._known, finally_=finally_)
+        except ray.exceptions.RayError:  # it is slow, and asked again in a second; or gone, and what it told is written
+            return
+        self._known += len(rows)
         for note in notes:
             logger.warning("%s", note)
         if self._log is not None:
@@ -159,6 +172,15 @@ def open_accounts(objective: Objective, space: SearchSpace, options: SearchOptio
     seconds = options.time_budget_s
     deadline = None if seconds is None else time.time() + seconds
     return Accounts(_start(replace(options.budget, deadline=deadline)), study)
+
+
+@contextlib.contextmanager
+def _there() -> Iterator[None]:
+    """No question is at fault if the ledger is gone: the search ends."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise EndpointDownError(f"the ledger of all calls is gone ({type(error).__name__}); begin again") from None
 
 
 def _raised(error: RaytunerError | None) -> None:

@@ -17,7 +17,7 @@ from raytuner.config import TuneConfig
 from raytuner.datasets import Question
 from raytuner.documents.document import Document
 from raytuner.documents.load import load_documents
-from raytuner.errors import ConfigError, DataError
+from raytuner.errors import ConfigError, DataError, redact
 from raytuner.generation import Generated, extracted, generate
 from raytuner.generation.draft import Draft, as_question
 from raytuner.generation.review import read_review, review_text
@@ -50,6 +50,8 @@ def run(
     texts = {document.id: document.text for document in documents}
     if out.exists() and not force:
         raise DataError(f"{out}: the file exists; name another, or replace it with --force")
+    if review is not None and review.exists() and not force:
+        raise DataError(f"{review}: the file exists; name another, or replace it with --force")
     if from_review is not None:
         made = Generated(read_review(from_review, documents))
     elif llm is None:
@@ -59,14 +61,13 @@ def run(
     if not made.drafts:
         raise DataError(f"no question came of it ({_dropped(made) or made.ended}); see another LLM, or none")
     datasets.write(_questions(made.drafts, texts), out, texts, form=form, force=force)
-    click.echo(f"{out}: {len(made.drafts)} questions ({_kinds(made.drafts)}){_dropped(made)}")
+    click.echo(redact(f"{out}: {len(made.drafts)} questions ({_kinds(made.drafts)}){_dropped(made)}"))
     if review is not None:
-        if review.exists() and not force:
-            raise DataError(f"{review}: the file exists; name another, or replace it with --force")
         review.write_text(review_text(made.drafts, texts), encoding="utf-8")
         click.echo(f"{review}: to be looked through; then --from-review {review}")
     if made.ended is not None:
-        click.echo(f"{made.ended}: {len(made.drafts)} of {count}; the same call again goes on from there", err=True)
+        said = f"{made.ended}: {len(made.drafts)} of {count}; the same call again goes on from there"
+        click.echo(redact(said), err=True)
 
 
 def _by_llm(documents: Sequence[Document], count: int, llm: ModelSpec, seed: int, budget: Budget) -> Generated:
@@ -78,6 +79,7 @@ def _by_llm(documents: Sequence[Document], count: int, llm: ModelSpec, seed: int
         made = generate(documents, count, llm, seed)
     finally:
         calling(None)
+        ledger.settle_all()
         rows, notes = ledger.take()
         for line in (*notes, *(cost.said(spent) if (spent := cost.cost_of(rows)) else ())):
             click.echo(line, err=True)

@@ -106,8 +106,10 @@ class Judge:
         given = {"llm": self._model()} if "llm" in inspect.signature(function).parameters else {}
         with labelled(stage=JUDGE):
             try:
-                value = function(evidence, **given)
-                value = await value if inspect.isawaitable(value) else value
+                if inspect.iscoroutinefunction(function):
+                    value = await function(evidence, **given)
+                else:  # it may wait for its calls
+                    value = await asyncio.to_thread(function, evidence, **given)
             except RaytunerError:
                 raise
             except Exception as error:  # whatever a user's own metric does

@@ -25,6 +25,12 @@ def budget_of(config: TuneConfig, embeddings: Sequence[ModelSpec], llms: Sequenc
             an answer.
     """
     own = config.budget
+    others = [spec.name for spec in llms if spec.kind in ("dotted", "object")]
+    if others and (own.usd, own.tokens, own.llm_calls) != (None, None, None):
+        raise ConfigError(
+            f"budget: the calls of {', '.join(others)} are not seen by raytuner, and could exceed it; "
+            "use a model behind an address, or a budget of minutes or trials"
+        )
     called = [spec for spec in (*embeddings, *llms) if spec.kind in CALLED]
     if own.usd is not None and (unknown := [spec.name for spec in called if price(spec) is None]):
         raise ConfigError(

@@ -45,7 +45,9 @@ def result_of(out: str) -> dict[str, Any]:
     """The one line of stdout."""
     assert out.count("\n") == 1
     found: dict[str, Any] = json.loads(out)
-    without = [name for name in found if name not in ("held_out", "robustness")]
+    confirmed = {"winner", "ties", "versus_default", "held_out"}
+    assert confirmed <= set(found) or not confirmed & set(found)
+    without = [name for name in found if name not in (*confirmed, "robustness", "stopped_trials")]
     assert without == ["best", "default", "trials", "failed", "stopped", "run", "seconds"]
     return found
 

@@ -169,7 +169,7 @@ def test_failures_are_kept_and_the_run_goes_on(tmp_path: Path) -> None:
     assert {run.params["a"] for run in result.run_results} == {1}
     assert sorted(failed.params["a"] for failed in result.failed) == [2, 2, 3, 3]
     assert "in objective" in next(failed.error for failed in result.failed if failed.params["a"] == 2)
-    assert sum(row["error"] is not None for row in rows(result.run)) == 4
+    assert sum(row.get("error") is not None for row in rows(result.run)) == 4
 
 
 def test_if_all_fail_the_error_shows_the_first(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_trial_that_fails_in_its_second_block_keeps_the_first(tmp_path: Path) 
     result = tuner(tmp_path, objective, {"a": [1, 2]}).tune()
     assert [run.score for run in result.run_results] == [1.5]
     logged = [(row["kind"], row.get("block")) for row in rows(result.run) if row["trial"] == 1]
-    assert logged == [("block", 0), ("trial", None)]
+    assert logged == [("start", None), ("block", 0), ("trial", None)]
 
 
 def test_fixed_values_are_in_no_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from raytuner.calls.handle import LocalHandle
 from raytuner.calls.ledger import Ledger
 from raytuner.errors import AllTrialsFailedError, ConfigError, TrialError
 from raytuner.metrics import Evidence, custom
+from raytuner.pipeline import judge
 from raytuner.testing.openai_server import Behaviour, OpenAIServer
 
 pytestmark = pytest.mark.timeout(90)
@@ -220,3 +221,39 @@ def test_an_answer_that_fails_fails_its_question_alone(tmp_path: Path, server: O
     (failed,) = result.failed_questions.values()
     assert "the content filter held the answer back" in failed
     assert len(result.questions) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "score"),
+    [
+        ("4.5\nIt is nearly right.", 4.5),
+        ("On a scale of 1 to 5, I give it a 4.", None),
+        ("1. The answer is relevant.\nScore: 5.0", 5.0),
+        ("Of the 2 claims both are right.\n5", 5.0),
+        ("Score: -3", None),
+        ("The score is 3.", 3.0),
+        ("**4**", 4.0),
+        ("4/5", 4.0),
+        ("I would say 2 here", 2.0),
+        ("6", None),
+    ],
+)
+def test_the_number_in_what_a_judge_says(said: str, score: float | None) -> None:
+    if score is None:
+        with pytest.raises(TrialError, match="gave no score from 1 to 5"):
+            judge._number(said, "correctness")
+    else:
+        assert judge._number(said, "correctness") == score
+
+
+@pytest.mark.parametrize(
+    ("said", "yes"),
+    [("YES", 1.0), ("No.", 0.0), ("There is no doubt: YES", 1.0), ("Answer: yes", 1.0), ("It says yes there", 1.0),
+     ("yes and no", None), ("", None)],
+)  # fmt: skip
+def test_yes_or_no_in_what_a_judge_says(said: str, yes: float | None) -> None:
+    if yes is None:
+        with pytest.raises(TrialError, match="neither yes nor no"):
+            judge._yes_or_no(said, "relevancy")
+    else:
+        assert judge._yes_or_no(said, "relevancy") == yes

@@ -8,7 +8,7 @@ from typing import Any
 from raytuner.calls.limits import Limits
 from raytuner.calls.prices import Price
 
-OK, CANCELLED, LOST = "ok", "cancelled", "lost"
+OK, CANCELLED, LOST, NO_CONNECTION = "ok", "cancelled", "lost", "no connection"
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Outcome:
         is_paid: Whether it costs something. What was cut off may have been answered, and counts in full.
         is_passing: Whether the request can succeed if it is made again.
         retry_after_s: When the service wants to be asked again.
+        is_alive: Whether the service answered at all, though with nothing that can be used.
     """
 
     status: str
@@ -78,6 +79,7 @@ class Outcome:
     is_paid: bool = True
     is_passing: bool = False
     retry_after_s: float | None = None
+    is_alive: bool = False
 
     @property
     def is_unknown(self) -> bool:

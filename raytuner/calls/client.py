@@ -18,9 +18,9 @@ import openai
 
 from raytuner.calls import context
 from raytuner.calls.budget import EMBEDDINGS
-from raytuner.calls.call import CANCELLED, OK, Call, Outcome
+from raytuner.calls.call import CANCELLED, NO_CONNECTION, OK, Call, Outcome
 from raytuner.calls.limits import Limits
-from raytuner.calls.prices import Price
+from raytuner.calls.prices import Price, is_dated
 from raytuner.errors import EndpointDownError, TrialError
 
 RETRIES = 5
@@ -31,8 +31,10 @@ SAFETY = 1.5
 EACH_MESSAGE = 8
 """So many tokens a message has beside its text, at the most."""
 REFUSED = (401, 403, 404)
+WHOLE = ("judge", "generation")
+"""Stages in which half an answer is none."""
 PASSING = (408, 409, 425, 429)
-OTHER_MODELS = 3
+OTHER_MODELS = 5
 """So many answers to a request by the same other model, and none yet by the right one: the service calls it so."""
 
 
@@ -80,7 +82,7 @@ def through_ledger(client: Any, service: Service) -> Any:
             await handle.abegin(call)
             asking.begun()
             try:
-                found = await request(cast_to, options, **others)
+                found = await asyncio.wait_for(request(cast_to, options, **others), service.timeout_s)
             except BaseException as error:  # cancelled too: it is to be settled
                 outcome, problem = asking.failed(error)
             else:
@@ -90,7 +92,7 @@ def through_ledger(client: Any, service: Service) -> Any:
                 return found
             if not again:
                 raise problem
-            await asyncio.sleep(asking.pause_s(outcome))
+            await asyncio.sleep(asking.pause_s())
 
     def ask(cast_to: Any, options: Any, **others: Any) -> Any:
         asking, handle = Request(service, options), context.handle()
@@ -110,7 +112,7 @@ def through_ledger(client: Any, service: Service) -> Any:
                 return found
             if not again:
                 raise problem
-            time.sleep(asking.pause_s(outcome))
+            time.sleep(asking.pause_s())
 
     client.request = ask_later if inspect.iscoroutinefunction(request) else ask
     return client
@@ -136,6 +138,7 @@ class Request:
         upper = min(int(SAFETY * counted), sum(len(text.encode()) for text in texts)) + EACH_MESSAGE * len(texts)
         self._reserved = upper + (self._max_tokens or 0)
         self._stage = context.stage() if "messages" in body else EMBEDDINGS
+        self._is_whole = self._stage in WHOLE
         self._id = uuid.uuid4().hex[:12]
         self._attempt = 0
         self._started = 0.0
@@ -167,23 +170,29 @@ class Request:
         """The attempt may be made now."""
         self._started = time.perf_counter()
 
-    def pause_s(self, outcome: Outcome) -> float:
-        """How long to wait before the next attempt."""
+    def pause_s(self) -> float:
+        """How long to wait before the next attempt; what the service asks for is the gate's affair."""
         first, last = BACKOFF_S
         doubled = min(first * 2.0 ** (self._attempt - 1), last)
-        jitter = doubled * random.uniform(0.5, 1.0)
-        return max(jitter, outcome.retry_after_s or 0.0)
+        return doubled * random.uniform(0.5, 1.0)  # so that many do not come back at once
 
     def answered(self, found: Any) -> tuple[Outcome, BaseException | None]:
         """How an attempt ended that was answered, and what is wrong with the answer."""
+        try:
+            return self._judged(found)
+        except Exception as error:  # a service may send anything in the form of an answer
+            outcome = Outcome("malformed", self._seconds, answer_tokens=0)
+            return self._bad(outcome, "malformed", f"answered in another form ({type(error).__name__})")
+
+    def _judged(self, found: Any) -> tuple[Outcome, BaseException | None]:
         usage = getattr(found, "usage", None)
         choices = getattr(found, "choices", None)
         text = "".join((choice.message.content or "") for choice in choices or ())
         outcome = Outcome(
             OK,
             self._seconds,
-            getattr(usage, "prompt_tokens", None),
-            getattr(usage, "completion_tokens", None if choices is not None else 0),
+            _count(getattr(usage, "prompt_tokens", None)),
+            _count(getattr(usage, "completion_tokens", None if choices is not None else 0)),
             self._service.count(text),
         )
         if choices is None and getattr(found, "data", None) is None:
@@ -197,6 +206,8 @@ class Request:
             return replace(outcome, status="filtered"), TrialError(
                 f"{self._who}: the content filter held the answer back"
             )
+        if any(choice.finish_reason == "length" for choice in choices or ()) and (not text or self._is_whole):
+            return replace(outcome, status="cut short"), TrialError(f"{self._who}: max_tokens cut the answer short")
         return outcome, None
 
     def failed(self, error: BaseException) -> tuple[Outcome, BaseException]:
@@ -206,13 +217,15 @@ class Request:
         if isinstance(error, openai.APIStatusError):
             return self._refused(error)
         problem = TrialError(f"{self._who}: {' '.join(str(error).split())[:200] or type(error).__name__}")
-        if isinstance(error, openai.APITimeoutError):
-            return Outcome("timeout", self._seconds, is_passing=True), problem
+        if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError, TimeoutError)):
+            is_connected = not isinstance(error.__cause__, (httpx.ConnectTimeout, httpx.PoolTimeout))
+            return Outcome("timeout", self._seconds, is_paid=is_connected, is_passing=True), problem
         if isinstance(error, openai.APIConnectionError):
             refused = isinstance(error.__cause__, httpx.ConnectError)
-            status = "no connection" if refused else "cut"
+            status = NO_CONNECTION if refused else "cut"
             return Outcome(status, self._seconds, is_paid=not refused, is_passing=True), problem
-        return Outcome("no JSON" if isinstance(error, ValueError) else "error", self._seconds, is_passing=True), problem
+        status = "no JSON" if isinstance(error, ValueError) else "error"
+        return Outcome(status, self._seconds, is_passing=True, is_alive=True), problem
 
     def _refused(self, error: openai.APIStatusError) -> tuple[Outcome, Exception]:
         code, status = str(getattr(error, "code", "") or ""), error.status_code
@@ -229,7 +242,7 @@ class Request:
         """Whether an answer is by the model that was asked for; its service may call it otherwise."""
         asked = self._service.served_name
         names = _names.setdefault((self._service.endpoint, asked), set())
-        if model is None or model.startswith(asked) or asked.endswith(model):
+        if model is None or is_dated(model, asked) or asked.endswith(model) or model[: len(asked) + 1] == f"{asked}:":
             names.add(asked)
             return True
         self._others.append(model)
@@ -238,7 +251,7 @@ class Request:
         return model in names
 
     def _bad(self, outcome: Outcome, status: str, said: str) -> tuple[Outcome, Exception]:
-        return replace(outcome, status=status, is_passing=True), TrialError(f"{self._who} {said}")
+        return replace(outcome, status=status, is_passing=True, is_alive=True), TrialError(f"{self._who} {said}")
 
     @property
     def _who(self) -> str:
@@ -271,6 +284,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     parsed = email.utils.parsedate_tz(given)
     return None if parsed is None else max(0.0, email.utils.mktime_tz(parsed) - time.time())
+
+
+def _count(told: Any) -> int | None:
+    """A number of tokens, if it is one."""
+    return told if type(told) is int and told >= 0 else None
 
 
 def _number(text: str | None) -> float | None:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from raytuner.calls.call import Call, Outcome, used
+from raytuner.calls.call import NO_CONNECTION, Call, Outcome, used
 from raytuner.calls.limits import Limits, Window
 
 DOWN_AFTER = 10
@@ -70,6 +70,7 @@ class Gate:
     _in_a_row: int = 0
     _failing_since: float = 0.0
     _probes: int = 0
+    _abandoned: set[str] = field(default_factory=set)
     _began: dict[str, int] = field(default_factory=dict)  # request -> answers when its first attempt began
 
     def wait(self, call: Call, now: float) -> float | None:
@@ -107,14 +108,26 @@ class Gate:
             self._is_up()
             self._began.pop(call.request, None)
             return False
-        self._failed(outcome, now)
-        others = self.answers > self._began[call.request]
-        if call.attempt > call.retries and others and self.down_since is None:
+        began = self._began[call.request]
+        if outcome.is_alive:
+            self._is_up()
+        else:
+            self._failed(outcome, now)
+        is_last = call.attempt > call.retries
+        if call.request in self._abandoned or (is_last and self._is_its_own_fault(outcome, began)):
+            self._abandoned.discard(call.request)
             del self._began[call.request]
             return False
-        if call.attempt > call.retries and not others:
+        if is_last:
             self._is_down(now)
         return True
+
+    def _is_its_own_fault(self, outcome: Outcome, began: int) -> bool:
+        """Whether a request fails that others would not: the endpoint answers, or did so and may do so again."""
+        if self.down_since is not None:
+            return False
+        is_there = self.answers > 0 and outcome.status != NO_CONNECTION and self._in_a_row < DOWN_AFTER
+        return outcome.is_alive or self.answers > began or is_there
 
     def lost(self, now: float) -> list[Call]:
         """The calls that were never settled."""
@@ -134,8 +147,13 @@ class Gate:
             self.closed_until = max(self.closed_until, now + min(first * 2**self._probes, last))
             self._probes += 1
 
+    def give_up(self) -> None:
+        """Forget that it is down; what is in flight is not made again."""
+        self._abandoned |= {running.call.request for running in self.running.values()}
+        self.reset()
+
     def reset(self) -> None:
-        """Forget that it is down."""
+        """It is not down."""
         self._in_a_row = self._probes = 0
         self.down_since = None
         self.closed_until = 0.0

@@ -49,7 +49,11 @@ class LocalHandle(Handle):
 
     async def abegin(self, call: Call) -> None:
         """See `Handle.abegin`."""
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.ledger.begin(call), self._loop))
+        try:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.ledger.begin(call), self._loop))
+        except asyncio.CancelledError:
+            self._loop.call_soon_threadsafe(self.ledger.leave, call)  # it may have begun already
+            raise
 
     def end(self, call: Call, outcome: Outcome) -> bool:
         """See `Handle.end`."""

@@ -13,6 +13,8 @@ from raytuner.errors import BudgetUsedUpError, EndpointDownError
 
 MAX_OUTAGE_S = 300.0
 """An endpoint that is down for longer ends the search."""
+LONG_S = 30.0
+"""A wait that a service asks for, and that is spoken of."""
 
 
 class Ledger:
@@ -30,6 +32,7 @@ class Ledger:
         self._max_outage_s = max_outage_s
         self._gates: dict[str, Gate] = {}
         self._rows: list[dict[str, Any]] = []
+        self._forgotten = 0
         self._notes: list[str] = []
         self._ended: str | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -60,11 +63,13 @@ class Ledger:
         gate = self._gate(call)
         if call.id not in gate.running:  # it was taken to be lost
             return False
+        taken, logged = used(call, outcome), row(call, outcome, time.time())
         was_down = gate.down_since is not None
         again = gate.end(call, outcome, time.monotonic())
-        taken = used(call, outcome)
         self._spending.settle(call, taken)
-        self._rows.append(row(call, outcome, time.time()))
+        self._rows.append(logged)
+        if (outcome.retry_after_s or 0.0) >= LONG_S:
+            self._notes.append(f"{call.endpoint} wants to be asked again in {outcome.retry_after_s:.0f} s")
         if was_down != (gate.down_since is not None):
             self._note_state(call.endpoint, gate)
         for endpoint in self._gates:  # the budget, which they share, may have room again
@@ -80,17 +85,28 @@ class Ledger:
         if call.id in gate.running:
             self.end(call, Outcome(CANCELLED))
 
-    def take(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """What was logged, and is to be said, since the last time."""
-        rows, notes = self._rows, self._notes
-        self._rows, self._notes = [], []
-        return rows, notes
+    def take(self, known: int | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+        """What was logged, and is to be said, since the last time.
+
+        Args:
+            known: How many rows have arrived where they are wanted, of all so far: only these are forgotten. By
+                default all that are handed out now.
+        """
+        arrived = self._forgotten + len(self._rows) if known is None else known
+        rows = list(self._rows) if known is None else self._rows[known - self._forgotten :]
+        self._rows = self._rows[arrived - self._forgotten :]
+        self._forgotten = arrived
+        notes, self._notes = self._notes, []
+        return list(rows), notes
 
     def settle_all(self) -> None:
-        """Take all calls in flight to be lost, at the end of a search."""
+        """Take all calls in flight to be lost, and let none begin any more, at the end of a search."""
+        self._ended = self._ended or "the search has ended"
         for gate in self._gates.values():
             for running in list(gate.running.values()):
                 self.end(running.call, Outcome(LOST))
+        for endpoint in self._gates:
+            self._pump(endpoint)
 
     @property
     def spent(self) -> tuple[float, int, int]:
@@ -106,19 +122,22 @@ class Ledger:
         """Let calls begin as long as they may."""
         gate = self._gates[endpoint]
         now = time.monotonic()
-        for call in gate.lost(now):
+        for call in [call for any_gate in self._gates.values() for call in any_gate.lost(now)]:
             self.end(call, Outcome(LOST))
         while gate.waiting:
             call, turn = gate.waiting[0].call, gate.waiting[0].turn
             if turn.done():
                 gate.waiting.popleft()
             elif gate.down_since is not None and now - gate.down_since > self._max_outage_s:
-                self._give_up(gate)
+                self._give_up(gate, f" for {self._max_outage_s:g} s" if self._max_outage_s else "")
+            elif gate.closed_until - now > max(self._max_outage_s, LONG_S):
+                self._give_up(gate, f", and wants to be asked again in {gate.closed_until - now:.0f} s")
             elif (ended := self._why_ended(call)) is not None:
                 gate.waiting.popleft()
                 turn.set_exception(BudgetUsedUpError(ended))
             elif self._spending.excess(call) is not None:
-                return  # until a call in flight has ended
+                self._pump_after(endpoint, 1.0)  # unless a call in flight ends before
+                return
             elif (seconds := gate.wait(call, now)) is None:
                 self._pump_after(endpoint, 1.0)
                 return
@@ -140,16 +159,15 @@ class Ledger:
             self._ended = "the time budget is used up"
         return self._ended
 
-    def _give_up(self, gate: Gate) -> None:
+    def _give_up(self, gate: Gate, waited: str) -> None:
         """Fail all that wait for an endpoint that is down; whoever asks later tries anew."""
-        waited = f" for {self._max_outage_s:g} s" if self._max_outage_s else ""
         for found in gate.waiting:
             where = f"model {found.call.model!r} at {found.call.endpoint}"
             reason = f"{where} has not answered{waited} ({gate.reason})"
             if not found.turn.done():
                 found.turn.set_exception(EndpointDownError(f"{reason}; start it, or correct its address"))
         gate.waiting.clear()
-        gate.reset()
+        gate.give_up()
 
     def _pump_after(self, endpoint: str, seconds: float) -> None:
         timer = self._timers.get(endpoint)

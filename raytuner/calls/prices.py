@@ -42,7 +42,7 @@ def known_price(kind: str, model: str) -> Price | None:
     if kind != "openai":
         return None
     prices = table()["models"]
-    names = [name for name in prices if model == name or _is_dated(model, name)]
+    names = [name for name in prices if is_dated(model, name)]
     return Price(**prices[max(names, key=len)]) if names else None
 
 
@@ -58,6 +58,7 @@ def table() -> dict[str, Any]:
     return found
 
 
-def _is_dated(model: str, name: str) -> bool:
+def is_dated(model: str, name: str) -> bool:
+    """Whether a model is the one of a name, or that with a date, as ``gpt-4o-2024-08-06``."""
     rest = model.removeprefix(f"{name}-")
-    return rest != model and rest.replace("-", "").isdecimal()
+    return model == name or (rest != model and rest.replace("-", "").isdecimal())

@@ -20,6 +20,8 @@ from raytuner.pipeline.stage import stage
 from raytuner.store import JSON
 
 Asked = Literal["fact", "comparison", "unanswerable"]
+SHORTEST = 8
+"""Characters of a quote that says something."""
 GENERATION = "generation"
 """The stage of its calls."""
 
@@ -88,7 +90,7 @@ def drafted(kind: Asked, said: str, sources: Sequence[Passage]) -> Draft | str:
         return Draft(kind, question.strip(), "", ())
     if not isinstance(answer, str) or not answer.strip():
         return "without an answer"
-    quoted = quotes if isinstance(quotes, list) else []
+    quoted = [quote for quote in quotes if len(str(quote)) >= SHORTEST] if isinstance(quotes, list) else []
     places = [place for quote in quoted if (place := _place(str(quote), sources)) is not None]
     if not places or len(places) < len(quoted):
         return "with a quote that is not in the documents"

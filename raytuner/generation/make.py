@@ -116,7 +116,7 @@ class _Writer:
             return draft
         if kind == "unanswerable":
             said = await self._say(CHECK.format(question=draft.question, text=sources[0].text))
-            return "the documents answer it" if "yes" in said.lower() else draft
+            return "the documents answer it" if said.strip().lower().startswith("yes") else draft
         recalled = await self._say(RECALL.format(question=draft.question))
         return "answered without the documents" if knows(recalled, draft.answer) else draft
 

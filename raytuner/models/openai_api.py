@@ -132,7 +132,10 @@ def make_llm(spec: ModelSpec, temperature: float) -> ServiceLLM:
         ModelError: LlamaIndex knows that this model cannot chat.
     """
     try:
-        return ServiceLLM(spec, temperature)
+        made = ServiceLLM(spec, temperature)
+        if not made.metadata.is_chat_model:
+            raise ModelError(f"model {spec.name!r} completes texts and cannot chat; use one that can")
+        return made
     except ValueError as error:
         raise ModelError(f"cannot use {spec.name!r}: {' '.join(str(error).split())}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raytuner.calls.prices import Price, known_price
+from raytuner.models import endpoint
 from raytuner.models.spec import ModelSpec
 
 
@@ -13,5 +14,5 @@ def price(spec: ModelSpec) -> Price | None:
     """
     if spec.price is not None:
         return spec.price
-    elsewhere = spec.kind == "openai" and spec.base_url is not None
+    elsewhere = spec.kind == "openai" and endpoint.public_url(spec) != endpoint.DEFAULT_URL
     return None if elsewhere else known_price(spec.kind, spec.served_name)

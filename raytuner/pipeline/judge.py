@@ -64,7 +64,7 @@ def check_judge_prompt(criterion: str, prompt: str) -> None:
             raise ConfigError(f"the judge's prompt for {criterion} lacks {placeholder}; it must hold {wanted}")
 
 
-@stage(version=1, codec=JUDGEMENT, libraries=("llama-index-core", "tiktoken"), llm=judge_identity)
+@stage(version=2, codec=JUDGEMENT, libraries=("llama-index-core", "tiktoken"), llm=judge_identity)
 async def judge(
     criterion: Criterion,
     question: str,
@@ -127,19 +127,29 @@ def _as_it_is(said: str) -> tuple[float | None, str]:
     return None, said
 
 
+_NUMBER = r"(?<![\w.-])\d+(?:\.\d+)?(?!\w|\.\d)"
+_ALONE = re.compile(rf"^\W*({_NUMBER})(?:\s*/\s*5)?\W*$", re.MULTILINE)
+_NAMED = re.compile(rf"(?:score|rating|grade)\W{{1,10}}(?:is\W+)?({_NUMBER})", re.IGNORECASE)
+
+
 def _number(said: str, criterion: str) -> float:
-    """The first number that stands alone, from 1 to 5."""
-    found = re.search(r"(?<![\w.])\d+(?:\.\d+)?(?!\w|\.\d)", said)
-    if found is None or not LOWEST <= float(found[0]) <= HIGHEST:
+    """The number on a line of its own, else the one that is called the score, else the only one there is."""
+    numbers = re.findall(_NUMBER, said)
+    found = _ALONE.search(said) or _NAMED.search(said)
+    text = found[1] if found else numbers[0] if len(numbers) == 1 else ""
+    if not text or not LOWEST <= float(text) <= HIGHEST:
         raise TrialError(f"the judge gave no score from 1 to 5 for {criterion}: {_short(said)}")
-    return float(found[0])
+    return float(text)
 
 
 def _yes_or_no(said: str, criterion: str) -> float:
-    found = re.search(r"\b(yes|no)\b", said, re.IGNORECASE)
-    if found is None:
+    """What it begins or ends with, else the only one of the two words."""
+    words = re.findall(r"\w+", said.lower())
+    ends = [word for word in (*words[:1], *words[-1:]) if word in ("yes", "no")]
+    found = set(ends) or {"yes", "no"} & set(words)
+    if len(found) != 1:
         raise TrialError(f"the judge said neither yes nor no for {criterion}: {_short(said)}")
-    return float(found[0].lower() == "yes")
+    return float("yes" in found)
 
 
 def _short(said: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -230,8 +231,11 @@ class Pipeline:
             return known
         loop = asyncio.get_running_loop()
         calls: list[Future[Any]] = []
+        gone = threading.Event()
 
         def wait() -> Any:
+            if gone.is_set():  # while it waited for another one that asked for the same
+                raise RuntimeError("nobody wants it any more")
             calls.append(asyncio.run_coroutine_threadsafe(ask(), loop))
             said = calls[0].result()
             if link is not None:
@@ -243,6 +247,7 @@ class Pipeline:
             # In a thread, since it may have to wait for another process that asks for the same.
             return await loop.run_in_executor(_waiting, lambda: own.run(self._built, part, key, wait))
         except asyncio.CancelledError:  # the thread would wait for the answer, and the process for the thread
+            gone.set()
             for call in calls:
                 call.cancel()
             raise

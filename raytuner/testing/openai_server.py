@@ -20,7 +20,17 @@ from typing import Any, Literal, get_args
 from raytuner.models.mock import answer as words_of_the_context
 
 Fault = Literal[
-    "429", "429 retry-after", "500", "hang", "cut", "truncated", "wrong model", "no usage", "filtered", "overflow"
+    "429",
+    "429 retry-after",
+    "500",
+    "hang",
+    "cut",
+    "truncated",
+    "wrong model",
+    "no usage",
+    "filtered",
+    "overflow",
+    "401",
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 PASSING: tuple[Fault, ...] = ("429", "429 retry-after", "500", "hang", "cut", "truncated", "wrong model")
@@ -242,6 +252,7 @@ _ERRORS: Mapping[Fault | None, tuple[int, str]] = {
     "429 retry-after": (429, "rate_limit_exceeded"),
     "500": (500, "server_error"),
     "overflow": (400, "context_length_exceeded"),
+    "401": (401, "invalid_api_key"),
 }
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
 from raytuner import models
-from raytuner.calls import calling, labelled
+from raytuner.calls import Limits, calling, context, labelled
 from raytuner.calls.budget import Budget
+from raytuner.calls.call import Call
 from raytuner.calls.handle import LocalHandle
 from raytuner.calls.ledger import Ledger
 from raytuner.errors import BudgetUsedUpError, EndpointDownError, TrialError
@@ -160,9 +165,9 @@ def test_an_endpoint_that_stays_down_ends_it(server: OpenAIServer) -> None:
 def test_a_service_that_calls_the_model_otherwise(server: OpenAIServer, ledger: Ledger) -> None:
     server.behaviour = Behaviour(share=1.0, kinds=["wrong model"], in_a_row=10_000)
     assert asked(llm(server, model="openai-like:alias"), 1) == ["other words"]
-    assert len(server.requests) == 3, "asked again, since it could be a mistake"
+    assert len(server.requests) == 5, "asked again, since it could be a mistake"
     assert asked(llm(server, model="openai-like:alias"), 3) == ["other words"] * 3
-    assert len(server.requests) == 6
+    assert len(server.requests) == 8
 
 
 def test_what_a_call_is_for(server: OpenAIServer, ledger: Ledger) -> None:
@@ -259,3 +264,154 @@ def test_a_cancelled_call_gives_its_place_back(server: OpenAIServer, ledger: Led
 
 def test_every_fault_is_named() -> None:
     assert set(PASSING) < set(FAULTS)
+
+
+class Raw(BaseHTTPRequestHandler):
+    """Answers every request with the next of some bodies; None keeps sending white space."""
+
+    bodies: ClassVar[list[bytes | None]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.bodies.pop(0)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        if body is not None:
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(40):
+                self.wfile.write(b" ")
+                time.sleep(0.1)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not to the terminal."""
+
+
+@pytest.fixture
+def raw(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("raytuner.calls.client.BACKOFF_S", (0.02, 0.1))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Raw)
+    server.base_url = f"http://127.0.0.1:{server.server_port}/v1"  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def completion(**changed: Any) -> bytes:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "right"}}
+    whole = {"id": "1", "object": "chat.completion", "created": 0, "model": "tiny", "choices": [choice]}
+    return json.dumps(
+        {**whole, "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}, **changed}
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        completion(choices=[{"index": 0, "finish_reason": "stop", "message": None}]),
+        completion(choices=[{"index": 0, "finish_reason": "stop"}]),
+        completion(choices=[None]),
+        completion(choices=[]),
+        completion(choices={"a": 1}),
+        b"[]",
+        b"null",
+        b'"right"',
+        None,
+    ],
+)
+def test_an_answer_in_another_form_is_asked_for_again(raw: Any, ledger: Ledger, body: bytes | None) -> None:
+    Raw.bodies = [body, completion()]
+    assert asked(llm(raw), 1) == ["right"]
+    first, second = ledger.take()[0]
+    assert first["status"] in ("malformed", "no answer", "timeout")
+    assert first["seconds"] < 1.5, "a call ends when its time is over, whatever trickles in"
+    assert second["status"] == "ok"
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": "12"}, {"prompt_tokens": -1}, [], "many", None, {}])
+def test_counts_that_are_none_are_estimated(raw: Any, ledger: Ledger, usage: Any) -> None:
+    Raw.bodies = [completion(usage=usage)]
+    assert asked(llm(raw), 1) == ["right"]
+    (row,) = ledger.take()[0]
+    assert (row["status"], row["estimated"]) == ("ok", True)
+    assert row["prompt_tokens"] > 0
+
+
+def test_an_answer_that_max_tokens_cut_is_no_judgement(raw: Any, ledger: Ledger) -> None:
+    def cut(text: str) -> bytes:
+        message = {"role": "assistant", "content": text}
+        return completion(choices=[{"index": 0, "finish_reason": "length", "message": message}])
+
+    Raw.bodies = [cut("half"), cut(""), cut("half")]
+    assert asked(llm(raw), 1) == ["half"]
+    (empty,) = asked(llm(raw), 1)
+    assert "max_tokens cut the answer short" in str(empty)
+    with labelled(stage="judge"):
+        (judged,) = asked(llm(raw), 1)
+    assert "max_tokens cut the answer short" in str(judged)
+    assert len(ledger.take()[0]) == 3
+
+
+def test_a_call_that_is_lost_gives_its_budget_back(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytuner.calls.gate.SLACK_S", 0.2)
+    ledger = through(tokens=175)
+    handle = context.handle()
+    base = llm(server)
+    asked(base, 1)
+    call = Call("x-1", "x", 1, "http://gone", "m", "answers", None, 10, 50, 120, 0.3, 5, Limits(), None)
+    try:
+        handle.begin(call)
+        found = asked(llm(server), 1)
+    finally:
+        calling(None)
+    assert str(found[0]) == "the budget of 175 tokens is used up", "the lost one counts in full"
+    assert [row["status"] for row in ledger.take()[0]] == ["ok", "lost"]
+
+
+def test_a_service_that_wants_to_be_asked_tomorrow_ends_it(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour.script = ["429 retry-after"]
+    server.behaviour.retry_after_s = 86_400
+    (found,) = asked(llm(server), 1)
+    assert isinstance(found, EndpointDownError)
+    assert "wants to be asked again in 864" in str(found) or "wants to be asked again in 863" in str(found)
+    assert "wants to be asked again in 86400 s" in ledger.take()[1][0]
+
+
+def test_one_bad_request_alone_does_not_end_a_search(server: OpenAIServer, ledger: Ledger) -> None:
+    assert len(asked(llm(server), 4)) == 4
+    server.behaviour.script = ["500"] * 3
+    (found,) = asked(llm(server, retries=2), 1)
+    assert isinstance(found, TrialError)
+    assert asked(llm(server), 1) == ["Question 0: why?"]
+    assert ledger.take()[1] == [], "it was not taken to be down"
+
+
+def test_at_the_end_nothing_begins_any_more(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour.latency_s = 0.5
+
+    async def ended() -> Any:
+        model = llm(server, concurrency=1)
+        tasks = [asyncio.create_task(model.acomplete(f"Question {number}")) for number in range(3)]
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(_settle(ledger), handle_loop()).result())
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    found = asyncio.run(ended())
+    assert sum(isinstance(one, BudgetUsedUpError) for one in found) == 2
+    assert len(server.requests) == 1
+
+
+async def _settle(ledger: Ledger) -> None:
+    ledger.settle_all()
+
+
+def handle_loop() -> asyncio.AbstractEventLoop:
+    handle = context.handle()
+    assert isinstance(handle, LocalHandle)
+    return handle._loop
