@@ -52,7 +52,7 @@ def through(**options: Any) -> Ledger:
 
 
 def llm(server: OpenAIServer, **settings: Any) -> Any:
-    given = {"model": "openai-like:tiny", "base_url": server.base_url, "timeout": 0.5, "max_tokens": 100, **settings}
+    given = {"model": "openai-like:tiny", "base_url": server.base_url, "timeout": 1.5, "max_tokens": 100, **settings}
     return models.llm(spec("mine", {"mine": given}))
 
 
@@ -330,7 +330,7 @@ def test_an_answer_in_another_form_is_asked_for_again(raw: Any, ledger: Ledger, 
     assert asked(llm(raw), 1) == ["right"]
     first, second = ledger.take()[0]
     assert first["status"] in ("malformed", "no answer", "timeout")
-    assert first["seconds"] < 1.5, "a call ends when its time is over, whatever trickles in"
+    assert first["seconds"] < 3, "a call ends when its time is over, whatever trickles in"
     assert second["status"] == "ok"
 
 
