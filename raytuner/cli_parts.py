@@ -118,6 +118,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Show what workers print, and the traceback of an unexpected error.",
             ),
             click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+            click.option("--yes", is_flag=True, help="Do not ask before a search that is expected to be dear."),
         )
     ):
         command = option(command)

@@ -8,18 +8,20 @@ from typing import Any, NamedTuple
 
 from raytuner.calls.prices import as_of
 from raytuner.cost import dollars
-from raytuner.estimate import Estimate, configurations
+from raytuner.estimate import Estimate, configurations, estimate
 from raytuner.metrics.registry import JUDGED
 from raytuner.models import CALLED, ModelSpec
 from raytuner.models.pricing import price
 from raytuner.pipeline.generate import EXTRACTIVE
 from raytuner.pipeline.parameters import defaults
+from raytuner.plan import Plan
 from raytuner.rag import RagObjective
 from raytuner.space import SearchSpace
 
 PROMPT, ANSWER, JUDGE_PROMPT = 150, 100, 350
 """Tokens of a prompt beside the chunks, of an answer, and of a judge's prompt beside what it judges; about."""
-MOST_CONFIGURATIONS = 2_000
+ASK_ABOVE_USD = 5.0
+"""A search that is expected to cost more is asked about on a terminal."""
 
 
 class Calls(NamedTuple):
@@ -106,6 +108,15 @@ def _calls(spec: ModelSpec, stage: str, count: int, prompt_tokens: float) -> Cal
     prompts, answers = round(count * prompt_tokens), count * answer
     cost = price(spec)
     return Calls(spec.name, stage, count, prompts, answers, None if cost is None else cost.of(prompts, answers))
+
+
+def expected_usd(plan: Plan) -> float:
+    """About what a search will cost in dollars; what has no price does not count, nor does the user's own objective."""
+    objective = plan.objective
+    if not isinstance(objective, RagObjective) or not plan.complete:
+        return 0.0
+    found = estimate(objective, plan.space, plan.trials)
+    return sum(one.usd or 0.0 for one in expected_calls(objective, plan.space, plan.trials, found))
 
 
 def said(calls: Sequence[Calls]) -> Iterator[str]:

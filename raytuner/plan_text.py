@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raytuner import plan_cost
 from raytuner.components import is_dotted, run_token
 from raytuner.counting import Texts
 from raytuner.datasets.blocks import AUTO, FEWEST_TO_SPLIT
@@ -129,6 +130,7 @@ def _estimate(plan: Plan) -> Iterator[str]:
         of_all = f" of {found.answers + found.answered:,}" if found.answered else ""
         unknown = f"; of {found.unknown:,} it is not known whether they are there or shared" if found.unknown else ""
         yield f"  LLM: {bound}{found.answers:,}{of_all} answers to ask for{unknown}"
+    yield from plan_cost.said(plan_cost.expected_calls(plan.objective, plan.space, plan.trials, found))
 
 
 def _to_embed(embedding: Embedding) -> str:
@@ -179,9 +181,9 @@ def _questions(plan: Plan) -> str:
     blocks = "" if isinstance(plan.objective, OwnObjective) else f", in blocks of {plan.config.objective.block_size}"
     unchecked = "" if plan.complete else ", not yet compared with the documents"
     held_out = getattr(plan.objective, "holdout", 0)
-    kept = f", {held_out} of them held out" if held_out else ", none held out"
-    if not held_out and plan.config.search.holdout == AUTO and not isinstance(plan.objective, OwnObjective):
-        kept += f": that takes {FEWEST_TO_SPLIT}"
+    kept = f", {held_out} of them held out" if held_out else ""
+    if not held_out and not isinstance(plan.objective, OwnObjective):
+        kept = ", none held out" + (f": that takes {FEWEST_TO_SPLIT}" if plan.config.search.holdout == AUTO else "")
     return f"{len(plan.objective.questions)}{blocks}{kept}{unchecked}"
 
 

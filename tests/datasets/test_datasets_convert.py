@@ -124,7 +124,9 @@ def test_the_form_is_said_or_the_suffix_says_it(tmp_path: Path) -> None:
     assert (tmp_path / "out.CSV").read_text().startswith('"id","question","answer",')
     convert(source, tmp_path / "out.txt", form="labelled-rag")
     assert '"examples"' in (tmp_path / "out.txt").read_text()
-    assert set(SUFFIXES.values()) == set(_WRITERS) == {*LOSSLESS, "labelled-rag"}
+    assert {*SUFFIXES.values(), "query-response"} == set(_WRITERS) == {*LOSSLESS, "labelled-rag", "query-response"}
+    convert(source, tmp_path / "qr.json", form="query-response")
+    assert len(json.loads((tmp_path / "qr.json").read_text())["queries"]) == 1
 
 
 @pytest.mark.parametrize(

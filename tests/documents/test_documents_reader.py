@@ -138,7 +138,7 @@ def test_a_reader_of_a_config_is_found_beside_it(tmp_path: Path) -> None:
     assert "my_owls" not in sys.modules
     said = describe(looked_at)
     assert "documents   by my_owls.read (by dotted path, not imported)\n" in said
-    assert "questions   1, in blocks of 8, not yet compared with the documents\n" in said
+    assert "questions   1, in blocks of 8, none held out: that takes 60, not yet compared with the documents\n" in said
     assert "objective   ndcg, max\n" in said
     with pytest.raises(ConfigError, match="imports=True"):
         run_plan(looked_at, RunLog())
