@@ -62,7 +62,14 @@ def _cost(found: cost.Cost) -> dict[str, Any]:
 
 
 def _configuration(result: RunResult) -> dict[str, Any]:
-    return {"trial": result.trial, "params": result.shown, "score": result.score, "metrics": result.metrics}
+    latency = {"latency": result.latency} if result.latency else {}
+    return {
+        "trial": result.trial,
+        "params": result.shown,
+        "score": result.score,
+        "metrics": result.metrics,
+        **latency,
+    }
 
 
 def _confirmed(result: TunedResult) -> dict[str, Any]:
@@ -158,6 +165,10 @@ def _remarks(result: TunedResult) -> list[str]:
     scores = {tuple(found.metrics.get(goal.metric) for goal in result.objectives) for found in result.run_results}
     if len(result.run_results) > 1 and len(scores) == 1:
         lines.append("all scored the same: the metric does not tell these configurations apart")
+    if latency := result.best.latency:
+        lines.append(
+            f"an answer of trial {result.best.trial} takes {latency['p50']:.2f} s (p95 {latency['p95']:.2f} s)"
+        )
     lines += cost.said(result.cost) if result.cost else []
     lines += [failed_questions.said(result.failed_questions)] if result.failed_questions else []
     lines += [f"note: {note}" for note in result.notes]

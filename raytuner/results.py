@@ -58,6 +58,17 @@ class RunResult(BaseModel):
         return {**self.params, **self.names}
 
     @property
+    def latency(self) -> dict[str, float] | None:
+        """Seconds from a question to the answer of an LLM, ``p50`` and ``p95`` over the questions; None without one.
+
+        They are those of the real calls, also where an answer came from the cache.
+        """
+        from raytuner.stats import quantile
+
+        known = [row["latency"] for row in self.questions.values() if "latency" in row]
+        return {"p50": quantile(known, 0.5), "p95": quantile(known, 0.95)} if known else None
+
+    @property
     def failed_questions(self) -> dict[str, str]:
         """The questions that could not be scored, and why; they are left out of the means."""
         return failures(self.questions)

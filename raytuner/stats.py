@@ -266,6 +266,16 @@ MOST_NEEDED = 10_000
 """More questions than this would only be asked for since the difference happens to be next to nothing."""
 
 
+def quantile(values: ArrayLike, share: float) -> float:
+    """A sample quantile, interpolated between neighbours (Hyndman and Fan, "Sample quantiles", 1996, definition 7).
+
+    Args:
+        values: At least one.
+        share: From 0 to 1.
+    """
+    return float(np.quantile(np.asarray(values, dtype=float), share))
+
+
 def win_shares(scores: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> list[float]:
     """How often each configuration would win, if the questions were drawn anew from these.
 

@@ -99,6 +99,8 @@ def test_what_an_answer_took_is_reported_and_kept(tmp_path: Path, server: OpenAI
     for row in result.questions.values():
         assert row["latency"] >= 0.05
         assert row["usd"] == pytest.approx((row["prompt_tokens"] + 2 * row["completion_tokens"]) / 1e6)
+    assert result.latency is not None
+    assert 0.05 <= result.latency["p50"] <= result.latency["p95"]
     again = objective(tmp_path, server, metric="latency")({})
     assert again.score == result.metrics["latency"], "of an answer from the cache it is that of the real call"
     assert len(server.requests) == 3

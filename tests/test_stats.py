@@ -20,6 +20,7 @@ from raytuner.stats import (
     nondominated_ranks,
     p_above_zero,
     pareto_front,
+    quantile,
     questions_needed,
     win_shares,
 )
@@ -265,3 +266,7 @@ def test_too_many_questions_are_not_asked_for() -> None:
     assert questions_needed([0.1, 0.2, -0.3]) is None
     assert questions_needed([0.1, -0.1, 0.1, -0.1, 0.001]) is None
     assert questions_needed([0.1, 0.2, 0.1, -0.05], level=0.005) > questions_needed([0.1, 0.2, 0.1, -0.05])  # type: ignore[operator]
+
+
+def test_quantiles() -> None:
+    assert (quantile([4.0, 1.0, 3.0, 2.0], 0.5), quantile([7.0], 0.95)) == (2.5, 7.0)
