@@ -7,7 +7,7 @@ import re
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -194,9 +194,31 @@ def _synthesizer(
         templates[name] = PromptTemplate(prompt)
     model = _model(loop, llm, temperature)
     helper = PromptHelper.from_llm_metadata(model.metadata, tokenizer=_tokens)
+    helper._token_counter = message_counter()
     return get_response_synthesizer(
         llm=model, response_mode=Modes(response_mode), use_async=True, prompt_helper=helper, **templates
     )
+
+
+@cache
+def message_counter() -> Any:
+    """LlamaIndex's counter of the tokens of prompts; its own starts a thread and an event loop for each message."""
+    from llama_index.core.utilities.token_counting import TokenCounter
+
+    class Counter(TokenCounter):  # type: ignore[misc]
+        def estimate_tokens_in_messages(self, messages: list[Any]) -> int:
+            if not all(map(_is_plain, messages)):
+                return int(super().estimate_tokens_in_messages(messages))
+            return sum(self.get_string_tokens(one.role) + self.get_string_tokens(one.content) + 3 for one in messages)
+
+    return Counter(_tokens)
+
+
+def _is_plain(message: Any) -> bool:
+    """Whether a message is one text and nothing else."""
+    blocks = message.blocks
+    is_text = len(blocks) == 1 and blocks[0].block_type == "text" and bool(blocks[0].text)
+    return is_text and bool(message.role) and not message.additional_kwargs
 
 
 @lru_cache(maxsize=32)

@@ -20,7 +20,7 @@ from raytuner.models.mock import MockLLM
 from raytuner.models.spec import spec
 from raytuner.pipeline import generate as module
 from raytuner.pipeline.chunk import token_counter
-from raytuner.pipeline.generate import ResponseMode, check_prompt, extract, generate, split_sentences
+from raytuner.pipeline.generate import ResponseMode, check_prompt, extract, generate, message_counter, split_sentences
 from raytuner.pipeline.pipeline import Pipeline
 
 CONTEXTS = [
@@ -217,3 +217,24 @@ def _is_busy(thread: threading.Thread) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [("user", "How do tides rise?")],
+        [("system", "You answer questions.\nAlways."), ("user", "Why?"), ("assistant", "So.")],
+        [("user", "")],
+        [("user", "  ")],
+        [("user", "潮汐 and 🌊")],
+    ],
+)
+def test_prompts_are_counted_as_llamaindex_does(messages: list[tuple[str, str]]) -> None:
+    from llama_index.core.llms import ChatMessage
+    from llama_index.core.utilities.token_counting import TokenCounter
+
+    made = [ChatMessage(role=role, content=content) for role, content in messages]
+    assert message_counter().estimate_tokens_in_messages(made) == TokenCounter().estimate_tokens_in_messages(made)
+    made.append(ChatMessage(role="assistant", content="x", additional_kwargs={"function_call": {"name": "f"}}))
+    assert message_counter().estimate_tokens_in_messages(made) == TokenCounter().estimate_tokens_in_messages(made)
