@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import cache
 from typing import Any, TypeVar
 
@@ -34,6 +36,41 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     except KeyboardInterrupt:
         future.cancel()
         raise
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run what may wait in a thread of its own, so that the loop goes on.
+
+    It sees the context variables of the caller. The thread is a daemon: it does not hold up the end of the process.
+
+    Args:
+        work: What to run.
+
+    Raises:
+        Exception: Whatever it raises.
+    """
+    loop, own = asyncio.get_running_loop(), contextvars.copy_context()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run_it() -> None:
+        found: tuple[T | None, BaseException | None]
+        try:
+            found = own.run(work), None
+        except BaseException as error:
+            found = None, error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, *found)
+
+    threading.Thread(target=run_it, name="raytuner-waiting", daemon=True).start()
+    return await done
 
 
 def _loop(level: int) -> asyncio.AbstractEventLoop:

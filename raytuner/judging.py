@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from raytuner import models
+from raytuner.aio import in_thread
 from raytuner.calls import labelled
 from raytuner.components import run_token
 from raytuner.errors import ConfigError, RaytunerError, TrialError, nearest
@@ -109,7 +110,7 @@ class Judge:
                 if inspect.iscoroutinefunction(function):
                     value = await function(evidence, **given)
                 else:  # it may wait for its calls
-                    value = await asyncio.to_thread(function, evidence, **given)
+                    value = await in_thread(lambda: function(evidence, **given))
             except RaytunerError:
                 raise
             except Exception as error:  # whatever a user's own metric does

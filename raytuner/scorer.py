@@ -73,7 +73,8 @@ class Scorer(NamedTuple):
             own: The whole configuration.
             block: The questions.
         """
-        rankings = self.pipeline.rankings(own, [question.text for question in block])
+        texts = [question.text for question in block]
+        rankings = await self.pipeline.in_turn(lambda: self.pipeline.rankings(own, texts))
         runs = [await self._once(own, block, rankings, repeat) for repeat in range(self.wanted.repeats)]
         if len(runs) == 1:
             return runs[0]
@@ -87,7 +88,7 @@ class Scorer(NamedTuple):
         if any(metric.needs in ("answers", "llm") for metric in self.wanted.first):
             texts = self.pipeline.texts(own, rankings)
             answers = await self.pipeline.answered(own, [question.text for question in block], texts, repeat)
-        similarities = self._similarities(answers, block)
+        similarities = await self._similarities(answers, block)
         rows = zip(block, rankings, answers, similarities, strict=True)
         found = await each_or_failed(self._scores(own, *row, repeat) for row in rows)
         return {question.id: values for question, values in zip(block, found, strict=True)}
@@ -142,13 +143,14 @@ class Scorer(NamedTuple):
             usd = cost.of(tokens[0], tokens[1])
         return {"seconds": answer.seconds, "prompt_tokens": tokens[0], "completion_tokens": tokens[1], "usd": usd}
 
-    def _similarities(
+    async def _similarities(
         self, answers: Sequence[Answer | FailedQuestion | None], block: Sequence[Question]
     ) -> Sequence[float | None]:
         if self.comparer is None:
             return [None] * len(answers)
         texts = [answer.text if isinstance(answer, Answer) else None for answer in answers]
-        return similarities_of(embedder(*self.comparer), texts, block)
+        model = embedder(*self.comparer)
+        return await self.pipeline.in_turn(lambda: similarities_of(model, texts, block))
 
 
 def _mean(rows: Sequence[Mapping[str, float]], optimised: Sequence[str]) -> dict[str, float]:

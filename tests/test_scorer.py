@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from raytuner import ParamTuner, RagObjective
+from raytuner import AsyncParamTuner, ParamTuner, RagObjective
 from raytuner.calls import calling
 from raytuner.calls.handle import LocalHandle
 from raytuner.calls.ledger import Ledger
@@ -70,11 +70,15 @@ def objective(tmp_path: Path, server: OpenAIServer, **options: Any) -> RagObject
     return RagObjective(
         tmp_path / "d.md",
         tmp_path / "q.jsonl",
-        models={
-            "tiny": {"model": "openai-like:tiny", "price": {"input": 1.0, "output": 2.0}, **own},
-            "wise": {"model": "openai-like:wise", **own},
+        **{
+            "llm": "tiny",
+            "retriever": "bm25",
+            "models": {
+                "tiny": {"model": "openai-like:tiny", "price": {"input": 1.0, "output": 2.0}, **own},
+                "wise": {"model": "openai-like:wise", **own},
+            },
+            **options,
         },
-        **{"llm": "tiny", "retriever": "bm25", **options},
     )
 
 
@@ -259,3 +263,28 @@ def test_yes_or_no_in_what_a_judge_says(said: str, yes: float | None) -> None:
             judge._yes_or_no(said, "relevancy")
     else:
         assert judge._yes_or_no(said, "relevancy") == yes
+
+
+@pytest.mark.timeout(40)
+def test_what_waits_for_a_service_does_not_hold_up_the_loop(tmp_path: Path, server: OpenAIServer) -> None:
+    """Embeddings of one trial wait for places at the endpoint that answers of others have, on the same loop."""
+    server.behaviour.latency_s = 0.02
+    calling(LocalHandle(Ledger()))
+    rag = objective(
+        tmp_path,
+        server,
+        metric="semantic_similarity",
+        similarity_embedding="vectors",
+        models={
+            name: {"model": f"openai-like:{name}", "base_url": server.base_url, "concurrency": 2, "timeout": 30}
+            for name in ("tiny", "vectors")
+        },
+    )
+    try:
+        found = asyncio.run(
+            AsyncParamTuner(aparam_fn=rag.acall, param_dict={"top_k": [1, 2, 3]}, num_workers=3).atune()
+        )
+    finally:
+        calling(None)
+    assert len(found.run_results) == 3
+    assert server.most_in_flight <= 2

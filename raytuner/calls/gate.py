@@ -53,7 +53,7 @@ class Gate:
         limits: What all its calls together may use; the tightest that any call has named.
         waiting: In their order.
         running: By the calls' ids.
-        closed_until: When the service wants to be asked again.
+        closed_until: When the service wants to be asked again; answers to what was in flight do not change that.
         down_since: Since when it has not answered; None if it does.
         answers: How many calls it has answered.
         reason: What it failed with last.
@@ -70,6 +70,7 @@ class Gate:
     _in_a_row: int = 0
     _failing_since: float = 0.0
     _probes: int = 0
+    _probe_at: float = 0.0
     _abandoned: set[str] = field(default_factory=set)
     _began: dict[str, int] = field(default_factory=dict)  # request -> answers when its first attempt began
 
@@ -78,7 +79,8 @@ class Gate:
         busy = 1 if self.down_since is not None else self.limits.concurrency
         if len(self.running) >= busy:
             return None
-        return max(self._window.wait(self.limits, call.reserved_tokens, now), self.closed_until - now, 0.0)
+        open_at = max(self.closed_until, self._probe_at)
+        return max(self._window.wait(self.limits, call.reserved_tokens, now), open_at - now, 0.0)
 
     def begin(self, call: Call, now: float) -> None:
         """A call begins."""
@@ -144,23 +146,22 @@ class Gate:
             self._is_down(now)
         if self.down_since is not None and not self.running:
             first, last = PROBE_S
-            self.closed_until = max(self.closed_until, now + min(first * 2**self._probes, last))
+            self._probe_at = now + min(first * 2**self._probes, last)
             self._probes += 1
 
     def give_up(self) -> None:
         """Forget that it is down; what is in flight is not made again."""
         self._abandoned |= {running.call.request for running in self.running.values()}
-        self.reset()
-
-    def reset(self) -> None:
-        """It is not down."""
-        self._in_a_row = self._probes = 0
-        self.down_since = None
         self.closed_until = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._in_a_row = self._probes = 0
+        self.down_since, self._probe_at = None, 0.0
 
     def _is_up(self) -> None:
         self.answers += 1
-        self.reset()
+        self._reset()
 
     def _is_down(self, now: float) -> None:
         if self.down_since is None:

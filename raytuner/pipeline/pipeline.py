@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
+from raytuner.aio import in_thread
 from raytuner.components import Component, component
 from raytuner.documents.document import Document
 from raytuner.errors import TrialError
@@ -28,6 +29,8 @@ from raytuner.pipeline.splitters import expand, sentence_window, splitter_stage,
 from raytuner.pipeline.stage import Stage, digest
 from raytuner.store import JSON
 from raytuner.values import FailedQuestion, each_or_failed
+
+T = TypeVar("T")
 
 _waiting = ThreadPoolExecutor(256, thread_name_prefix="raytuner-answers")
 """Threads that wait for answers; as many may be in flight."""
@@ -56,6 +59,7 @@ class Pipeline:
         self._questions = list(dict.fromkeys(questions))
         self._cache = artefacts or shared_cache()
         self._cache_sampled = cache_sampled
+        self._turn = threading.Lock()
         self._fingerprint = digest([[document.id, document.text] for document in documents])
         # Beside their texts, own retrievers and rerankers are given these; of all else a moved folder changes nothing.
         self._places = digest([[document.source, document.pages] for document in documents])
@@ -132,6 +136,18 @@ class Pipeline:
         """Keep what a caller derives from artefacts beside them, under its own key."""
         return self._cache.get_or_build(digest(key), build)
 
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """Do what may wait for a service, one thing after the other and off the event loop.
+
+        On the loop it would wait for a place that calls of the same loop have, which could then never end.
+        """
+
+        def locked() -> T:
+            with self._turn:
+                return work()
+
+        return await in_thread(locked)
+
     def rankings(self, params: Mapping[str, Any], questions: Sequence[str]) -> list[Ranking]:
         """Retrieve: for each question its `top_k` chunks.
 
@@ -200,7 +216,7 @@ class Pipeline:
         chain = self.chain(params)
         pairs = list(zip(questions, contexts, strict=True))
         if chain.is_extractive:
-            return [Answer(self._extracted(chain, question, texts)) for question, texts in pairs]
+            return await self.in_turn(lambda: [Answer(self._extracted(chain, *pair)) for pair in pairs])
         asked = (self._generated(chain, question, texts, repeat) for question, texts in pairs)
         return await each_or_failed(asked)
 

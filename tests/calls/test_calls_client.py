@@ -246,6 +246,22 @@ def test_retry_after_holds_up_all_calls(server: OpenAIServer, ledger: Ledger) ->
     assert second - first >= 0.55
 
 
+def test_answers_to_what_is_in_flight_do_not_shorten_it(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour = Behaviour(latency_s=0.2, script=[None, "429 retry-after"], retry_after_s=1.5)
+
+    async def late() -> None:
+        model = llm(server, concurrency=3)
+        first = [asyncio.create_task(model.acomplete(f"Question {number}")) for number in range(2)]
+        await asyncio.sleep(0.1)
+        third = asyncio.create_task(model.acomplete("Question 3"))  # is answered after the refusal
+        await asyncio.gather(*first, third)
+        await model.acomplete("Question 4")
+
+    asyncio.run(late())
+    times = [found.at for found in server.requests]
+    assert times[3] - times[1] >= 1.5
+
+
 def test_a_cancelled_call_gives_its_place_back(server: OpenAIServer, ledger: Ledger) -> None:
     server.behaviour.latency_s = 0.3
 
