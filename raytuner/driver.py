@@ -85,12 +85,8 @@ def search(
     rule = _rule(objective, options, searcher, goals, kept=[1] if points else [])
     check_parent(parent)
     runtime.connect(options.address, verbose=verbose)
-    folder = new_folder(parent, name)
-    for file, text in (files or {}).items():
-        (folder / file).write_text(text, encoding="utf-8")
     run = _description(name, objective.metric, options, default_trial=1 if points else None)
-    write_json(folder / RUN, run)
-    write_json(folder / QUESTIONS, {"documents": objective.question_documents})
+    folder = _open_folder(new_folder(parent, name), run, objective, files or {})
     log.open(folder)
     changed = (*listeners, log.on_change)
     study = Study(objective.metric, options.mode, folder, changed, space.names, goals=goals)
@@ -113,6 +109,15 @@ def search(
     cost = cost_of(read_calls(folder))
     known = {"confirmation": confirmation, "documents": objective.question_documents, "cost": cost}
     return result.model_copy(update=known)
+
+
+def _open_folder(folder: Path, run: Mapping[str, Any], objective: Objective, files: Mapping[str, str]) -> Path:
+    """Write into a run folder what is known before the search begins."""
+    for file, text in files.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    write_json(folder / RUN, run)
+    write_json(folder / QUESTIONS, {"documents": objective.question_documents})
+    return folder
 
 
 def _around(

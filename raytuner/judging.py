@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from raytuner import models
 from raytuner.aio import in_thread
 from raytuner.calls import labelled
 from raytuner.components import run_token
+from raytuner.config_sections import JudgeConfig
 from raytuner.errors import ConfigError, RaytunerError, TrialError, nearest
 from raytuner.metrics import Evidence, Metric
 from raytuner.metrics.registry import JUDGED
@@ -23,32 +24,16 @@ from raytuner.pipeline.pipeline import Pipeline
 from raytuner.values import as_float
 
 
-class JudgeSettings(BaseModel):
-    """Who judges answers, and how.
-
-    Attributes:
-        llm: The name of the LLM.
-        prompts: Prompts by metric, in place of LlamaIndex's own.
-        temperature: The judge's.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    llm: str
-    prompts: dict[str, str] = Field(default_factory=dict)
-    temperature: float = Field(default=0.0, ge=0, le=2)
-
-
-def judge_settings(given: str | Mapping[str, Any] | JudgeSettings | None) -> JudgeSettings | None:
+def judge_settings(given: str | Mapping[str, Any] | JudgeConfig | None) -> JudgeConfig | None:
     """The settings of a judge, of which the name may stand alone.
 
     Raises:
         ConfigError: A setting is unknown or of the wrong type, or a prompt lacks a placeholder.
     """
-    if given is None or isinstance(given, JudgeSettings):
+    if given is None or isinstance(given, JudgeConfig):
         return given
     try:
-        found = JudgeSettings.model_validate({"llm": given} if isinstance(given, str) else dict(given))
+        found = JudgeConfig.model_validate({"llm": given} if isinstance(given, str) else dict(given))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, ("judge", *first["loc"])))
@@ -66,7 +51,7 @@ class Judge:
         llm: What the name of the LLM stands for.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: JudgeSettings | None, llm: ModelSpec | None) -> None:
+    def __init__(self, pipeline: Pipeline, settings: JudgeConfig | None, llm: ModelSpec | None) -> None:
         self._pipeline = pipeline
         self._prompts = settings.prompts if settings is not None else {}
         self._temperature = settings.temperature if settings is not None else 0.0
@@ -127,7 +112,7 @@ class Judge:
         return models.llm(self._llm, temperature=self._temperature)
 
 
-def check_judged(optimised: Sequence[Metric], settings: JudgeSettings | None) -> None:
+def check_judged(optimised: Sequence[Metric], settings: JudgeConfig | None) -> None:
     """Refuse metrics that need a judge where there is none.
 
     Raises:

@@ -62,7 +62,7 @@ def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> 
         holdout=0 if config.search.holdout == "none" else config.search.holdout,
         cache_sampled=config.cache_sampled,
         max_failed_questions=config.search.max_failed_questions,
-        judge=config.objective.judge.model_dump() if config.objective.judge else None,
+        judge=config.objective.judge,
         repeats=config.objective.repeats,
         **config.pipeline,
     )

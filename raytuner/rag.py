@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from raytuner import aio, datasets, languages, metrics, models
 from raytuner.components import component, importable, is_dotted
+from raytuner.config_sections import JudgeConfig
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import Order, document_of, number_held_out, order
 from raytuner.documents.document import Document
@@ -92,13 +93,12 @@ class RagObjective:
         holdout: int | Literal["auto"] = 0,
         cache_sampled: bool = False,
         max_failed_questions: float = MOST_FAILED,
-        judge: str | Mapping[str, Any] | None = None,
+        judge: str | Mapping[str, Any] | JudgeConfig | None = None,
         repeats: int = 1,
         weights: Mapping[str, float] | None = None,
         **pipeline: Any,
     ) -> None:
-        if block_size < 1:
-            raise ConfigError(f"block_size is {block_size}; it must be at least 1")
+        _check_numbers(block_size, repeats, max_failed_questions)
         self.documents = [] if documents is None else given_documents(documents)
         fitted = datasets.given(questions, None if documents is None else self.documents)
         if not len(fitted):
@@ -106,11 +106,7 @@ class RagObjective:
         self.questions = fitted
         self.folder = folder
         self.cache_sampled = cache_sampled
-        if not 0 <= max_failed_questions <= 1:
-            raise ConfigError(f"max_failed_questions is {max_failed_questions}; it must be a share from 0 to 1")
         self.max_failed_questions = max_failed_questions
-        if repeats < 1:
-            raise ConfigError(f"repeats is {repeats}; it must be at least 1")
         self.repeats = repeats
         self.judge = judge_settings(judge)
         self._asked_holdout, self.holdout = holdout, 0
@@ -392,3 +388,11 @@ class RagObjective:
             texts = [question.text for question in self.questions]
             self._pipeline = Pipeline(self.documents, questions=texts, cache_sampled=self.cache_sampled)
         return self._pipeline
+
+
+def _check_numbers(block_size: int, repeats: int, max_failed_questions: float) -> None:
+    for name, number in (("block_size", block_size), ("repeats", repeats)):
+        if number < 1:
+            raise ConfigError(f"{name} is {number}; it must be at least 1")
+    if not 0 <= max_failed_questions <= 1:
+        raise ConfigError(f"max_failed_questions is {max_failed_questions}; it must be a share from 0 to 1")

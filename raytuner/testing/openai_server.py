@@ -108,7 +108,7 @@ class OpenAIServer:
         self._faults: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._started = time.monotonic()
-        self._server = _Listening(("127.0.0.1", 0), _handler(self))
+        self._server = _Listening(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> OpenAIServer:
@@ -167,84 +167,82 @@ class _Listening(ThreadingHTTPServer):
         """Say nothing of connections that were cut."""
 
 
-def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection; `owner` says how."""
 
-        def setup(self) -> None:
-            super().setup()
-            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    owner: OpenAIServer
+    protocol_version = "HTTP/1.1"
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Not to the terminal."""
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-        def do_GET(self) -> None:
-            """It serves any model, and does not list them."""
-            self._send({"error": {"message": "not found", "code": "not_found", "type": "not_found"}}, 400)
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not to the terminal."""
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if server.behaviour.down:
-                self._cut()
+    def do_GET(self) -> None:
+        """It serves any model, and does not list them."""
+        self._send({"error": {"message": "not found", "code": "not_found", "type": "not_found"}}, 400)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.owner.behaviour.down:
+            self._cut()
+            return
+        prompt = _prompt(body)
+        reply = "" if self.path.endswith("/embeddings") else self.owner.behaviour.answer(prompt)
+        fault = self.owner.enter(body, prompt, reply)
+        try:
+            self._respond(body, prompt, reply, fault)
+        finally:
+            self.owner.leave()
+
+    def _respond(self, body: Mapping[str, Any], prompt: str, reply: str, fault: Fault | None) -> None:
+        own = self.owner.behaviour
+        if fault == "hang":
+            self._hang(own.hang_s)
+        time.sleep(own.latency_s)
+        if fault in ("hang", "cut"):
+            self._cut(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{"id"')
+        elif fault in _ERRORS:
+            status, code = _ERRORS[fault]
+            after = {"Retry-After": f"{own.retry_after_s:g}"} if fault == "429 retry-after" else {}
+            self._send({"error": {"message": f"scripted: {fault}", "code": code, "type": code}}, status, after)
+        else:
+            embeds = self.path.endswith("/embeddings")
+            found = _embeddings(body) if embeds else _completion(body, prompt, reply, filtered=fault == "filtered")
+            if fault == "wrong model":
+                found = _completion({**body, "model": "some-other-model"}, prompt, "other words") if reply else found
+                found["model"] = "some-other-model"
+            if fault == "no usage":
+                del found["usage"]
+            self._send(found, 200, cut=fault == "truncated")
+
+    def _send(
+        self, content: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None, cut: bool = False
+    ) -> None:
+        text = json.dumps(content).encode()
+        text = text[: len(text) // 2] if cut else text
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def _hang(self, seconds: float) -> None:
+        """Wait, but not for a client that has gone."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            readable, _, _ = select.select([self.connection], [], [], 0.02)
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
                 return
-            prompt = _prompt(body)
-            reply = "" if self.path.endswith("/embeddings") else server.behaviour.answer(prompt)
-            fault = server.enter(body, prompt, reply)
-            try:
-                self._respond(body, prompt, reply, fault)
-            finally:
-                server.leave()
 
-        def _respond(self, body: Mapping[str, Any], prompt: str, reply: str, fault: Fault | None) -> None:
-            own = server.behaviour
-            if fault == "hang":
-                self._hang(own.hang_s)
-            time.sleep(own.latency_s)
-            if fault in ("hang", "cut"):
-                self._cut(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{"id"')
-            elif fault in _ERRORS:
-                status, code = _ERRORS[fault]
-                after = {"Retry-After": f"{own.retry_after_s:g}"} if fault == "429 retry-after" else {}
-                self._send({"error": {"message": f"scripted: {fault}", "code": code, "type": code}}, status, after)
-            else:
-                embeds = self.path.endswith("/embeddings")
-                found = _embeddings(body) if embeds else _completion(body, prompt, reply, filtered=fault == "filtered")
-                if fault == "wrong model":
-                    found = (
-                        _completion({**body, "model": "some-other-model"}, prompt, "other words") if reply else found
-                    )
-                    found["model"] = "some-other-model"
-                if fault == "no usage":
-                    del found["usage"]
-                self._send(found, 200, cut=fault == "truncated")
-
-        def _send(
-            self, content: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None, cut: bool = False
-        ) -> None:
-            text = json.dumps(content).encode()
-            text = text[: len(text) // 2] if cut else text
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def _hang(self, seconds: float) -> None:
-            """Wait, but not for a client that has gone."""
-            until = time.monotonic() + seconds
-            while time.monotonic() < until:
-                readable, _, _ = select.select([self.connection], [], [], 0.02)
-                if readable and not self.connection.recv(1, socket.MSG_PEEK):
-                    return
-
-        def _cut(self, sent: bytes = b"") -> None:
-            self.close_connection = True
-            with contextlib.suppress(OSError):  # the client may have gone
-                self.wfile.write(sent)
-                self.connection.shutdown(socket.SHUT_RDWR)
-
-    return Handler
+    def _cut(self, sent: bytes = b"") -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):  # the client may have gone
+            self.wfile.write(sent)
+            self.connection.shutdown(socket.SHUT_RDWR)
 
 
 _ERRORS: Mapping[Fault | None, tuple[int, str]] = {
