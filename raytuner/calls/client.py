@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import aiohttp
 import httpx
 import openai
 
@@ -217,13 +218,9 @@ class Request:
         if isinstance(error, openai.APIStatusError):
             return self._refused(error)
         problem = TrialError(f"{self._who}: {' '.join(str(error).split())[:200] or type(error).__name__}")
-        if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError, TimeoutError)):
-            is_connected = not isinstance(error.__cause__, (httpx.ConnectTimeout, httpx.PoolTimeout))
-            return Outcome("timeout", self._seconds, is_paid=is_connected, is_passing=True), problem
-        if isinstance(error, openai.APIConnectionError):
-            refused = isinstance(error.__cause__, httpx.ConnectError)
-            status = NO_CONNECTION if refused else "cut"
-            return Outcome(status, self._seconds, is_paid=not refused, is_passing=True), problem
+        if isinstance(error, (openai.APIConnectionError, asyncio.TimeoutError, TimeoutError)):
+            status, is_paid = _lost(error)
+            return Outcome(status, self._seconds, is_paid=is_paid, is_passing=True), problem
         status = "no JSON" if isinstance(error, ValueError) else "error"
         return Outcome(status, self._seconds, is_passing=True, is_alive=True), problem
 
@@ -264,6 +261,29 @@ class Request:
 
 _names: dict[tuple[str, str], set[str]] = {}
 """How an endpoint calls a model that is asked for."""
+
+
+def _lost(error: BaseException) -> tuple[str, bool]:
+    """How a request was lost that has no answer, and whether it may have reached its service, and costs something.
+
+    aiohttp's own errors come first: translated to those of httpx, all of its connections' errors are timeouts.
+    """
+    causes = [error, error.__cause__, getattr(error.__cause__, "__cause__", None)]
+
+    def is_any(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if is_any(aiohttp.ClientConnectorError, httpx.ConnectError):
+        return NO_CONNECTION, False
+    if is_any(aiohttp.ConnectionTimeoutError):
+        return "timeout", False
+    if is_any(aiohttp.ServerTimeoutError):
+        return "timeout", True
+    if is_any(aiohttp.ClientError):
+        return "cut", True
+    if is_any(httpx.ConnectTimeout, httpx.PoolTimeout):
+        return "timeout", False
+    return ("timeout" if is_any(TimeoutError, asyncio.TimeoutError, openai.APITimeoutError) else "cut"), True
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 from raytuner.calls.client import RETRIES, Service, through_ledger
 from raytuner.calls.limits import AT_ONCE, Limits
 from raytuner.errors import ModelError
-from raytuner.models import endpoint, server
+from raytuner.models import connections, endpoint, server
 from raytuner.models.pricing import price
 from raytuner.models.spec import ModelSpec
 from raytuner.pipeline.chunk import token_counter
@@ -179,8 +179,10 @@ def service(spec: ModelSpec, url: str) -> Service:
 
 
 def _credentials(spec: ModelSpec, is_async: bool) -> dict[str, Any]:
-    if spec.kind == "smollm2":
-        client = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
-        # Not by the environment's proxy, which does not reach this machine and need not know the key.
-        return {**server.connect()._asdict(), "http_client": client(trust_env=False)}
-    return {"api_key": endpoint.key(spec), "base_url": endpoint.base_url(spec)}
+    # Not by the environment's proxy to this machine, which it does not reach, and whose key it need not know.
+    is_own = spec.kind == "smollm2"
+    make = connections.http_client if is_async else openai.DefaultHttpxClient
+    where = (
+        server.connect()._asdict() if is_own else {"api_key": endpoint.key(spec), "base_url": endpoint.base_url(spec)}
+    )
+    return {**where, "http_client": make(trust_env=not is_own)}

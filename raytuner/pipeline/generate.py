@@ -28,6 +28,10 @@ EXTRACTIVE = "extractive"
 ResponseMode = Literal["compact", "refine", "tree_summarize", "simple_summarize", "accumulate", "compact_accumulate"]
 
 
+TEMPLATES = 700
+"""LlamaIndex's own prompts, and what it keeps free beside them, are fewer tokens."""
+
+
 class Answer(NamedTuple):
     """What an LLM answered, and what it took; a replayed answer has what the real one took.
 
@@ -147,17 +151,37 @@ async def generate(
     """
     if not contexts:
         return Answer("")
-    from llama_index.core.schema import NodeWithScore, TextNode
-
-    nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for text in contexts]
-    synthesizer = _synthesizer(asyncio.get_running_loop(), llm, temperature, response_mode, prompt)
+    loop = asyncio.get_running_loop()
+    model = _model(loop, llm, temperature)
+    synthesizer = _synthesizer(loop, llm, temperature, response_mode, prompt)
     started = time.perf_counter()
     with usage.counted() as used, labelled(stage="answers"):
-        response = await synthesizer.asynthesize(question, nodes)
+        text = await _answer(model, synthesizer, question, contexts, prompt, response_mode)
     seconds = time.perf_counter() - started
-    if not hasattr(response, "response"):
-        raise RaytunerError(f"llm {str(llm)!r} returned a {type(response).__name__}, not a text")
-    return Answer(response.response or "", round(seconds, 6), used.prompt_tokens, used.completion_tokens)
+    if not isinstance(text, str):
+        raise RaytunerError(f"llm {str(llm)!r} returned a {type(text).__name__}, not a text")
+    return Answer(text, round(seconds, 6), used.prompt_tokens, used.completion_tokens)
+
+
+async def _answer(
+    model: Any, synthesizer: Any, question: str, contexts: Sequence[str], prompt: str | None, response_mode: str
+) -> Any:
+    """What a synthesizer answers; without its search for the best packing where all contexts fit into one prompt."""
+    packed = "\n\n".join(filter(None, map(str.strip, contexts)))
+    around = question + (prompt or "") + (getattr(model, "system_prompt", None) or "")
+    # No tokenizer makes more tokens of a text than it has bytes.
+    room = model.metadata.context_window - abs(model.metadata.num_output) - TEMPLATES - len(around.encode())
+    if response_mode == "compact" and packed and (len(packed.encode()) <= room or len(_tokens(packed)) <= room):
+        return await model.apredict(_template(prompt), context_str=packed, query_str=question)
+    return await synthesizer.aget_response(question, list(contexts))
+
+
+@lru_cache(maxsize=64)
+def _template(prompt: str | None) -> Any:
+    from llama_index.core import PromptTemplate
+    from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
+
+    return DEFAULT_TEXT_QA_PROMPT_SEL if prompt is None else PromptTemplate(prompt)
 
 
 def may_sample(params: Mapping[str, Any]) -> bool:

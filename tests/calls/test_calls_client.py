@@ -279,6 +279,30 @@ def test_a_cancelled_call_gives_its_place_back(server: OpenAIServer, ledger: Led
     assert [row["status"] for row in ledger.take()[0]] == ["cancelled", "ok"]
 
 
+def test_the_proxy_of_the_environment_is_used(
+    server: OpenAIServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.llm(spec("mine", {"mine": {"model": "openai-like:tiny", "base_url": "http://models.invalid/v1"}}))
+    monkeypatch.setenv("HTTP_PROXY", server.base_url.removesuffix("/v1"))
+    monkeypatch.setenv("http_proxy", server.base_url.removesuffix("/v1"))
+    assert asked(model, 1) == [server.behaviour.answer("Question 0: why?")]
+    assert len(server.requests) == 1
+
+
+def test_a_call_that_cannot_connect_costs_nothing(server: OpenAIServer) -> None:
+    ledger = Ledger(max_outage_s=0.3)
+    calling(LocalHandle(ledger))
+    try:
+        found = asked(llm(server, base_url="http://127.0.0.1:9/v1", retries=0), 1)
+    finally:
+        calling(None)
+    assert isinstance(found[0], EndpointDownError)
+    rows, _ = ledger.take()
+    assert {(row["status"], row["prompt_tokens"], row["completion_tokens"]) for row in rows} == {
+        ("no connection", 0, 0)
+    }
+
+
 def test_every_fault_is_named() -> None:
     assert set(PASSING) < set(FAULTS)
 

@@ -22,6 +22,7 @@ from raytuner.pipeline import generate as module
 from raytuner.pipeline.chunk import token_counter
 from raytuner.pipeline.generate import ResponseMode, check_prompt, extract, generate, message_counter, split_sentences
 from raytuner.pipeline.pipeline import Pipeline
+from raytuner.testing.openai_server import Behaviour, OpenAIServer
 
 CONTEXTS = [
     "Chunk size decides how much text is retrieved. Smaller chunks are more exact.\n\nCats sleep a lot.",
@@ -238,3 +239,48 @@ def test_prompts_are_counted_as_llamaindex_does(messages: list[tuple[str, str]])
     assert message_counter().estimate_tokens_in_messages(made) == TokenCounter().estimate_tokens_in_messages(made)
     made.append(ChatMessage(role="assistant", content="x", additional_kwargs={"function_call": {"name": "f"}}))
     assert message_counter().estimate_tokens_in_messages(made) == TokenCounter().estimate_tokens_in_messages(made)
+
+
+@pytest.mark.parametrize("prompt", [None, "Context: {context_str}\nQuestion: {query_str}"])
+def test_what_fits_into_one_prompt_is_asked_as_llamaindex_asks(
+    monkeypatch: pytest.MonkeyPatch, prompt: str | None
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    asked: list[str] = []
+
+    def answer(given: str) -> str:
+        asked.append(given)
+        return f"answer {len(given)}"
+
+    async def both(model: Any, contexts: list[str]) -> tuple[list[str], list[str]]:
+        synthesizer = module._synthesizer(asyncio.get_running_loop(), model, 0.0, "compact", prompt)
+        llm = module._model(asyncio.get_running_loop(), model, 0.0)
+        found = []
+        for text in (
+            module._answer(llm, synthesizer, QUESTION, contexts, prompt, "compact"),
+            synthesizer.aget_response(QUESTION, contexts),
+        ):
+            asked.clear()
+            found.append([await text, *asked])
+        return found[0], found[1]
+
+    counts = set()
+    with OpenAIServer(Behaviour(answer=answer)) as server:
+        given = {"model": "openai-like:tiny", "base_url": server.base_url, "context_window": 2000, "max_tokens": 100}
+        model = spec("mine", {"mine": given})
+        for words in (10, 1100, 1200, 1700, 1800, 1900, 2500):
+            contexts = ["  潮汐 follow the moon.\n", " ", "tide " * words]
+            short, whole = asyncio.run(both(model, contexts))
+            assert short == whole
+            counts.add(len(whole))
+    assert min(counts) == 2 < max(counts)  # one prompt, and several
+
+
+def test_no_prompt_of_llamaindex_is_longer_than_is_kept_free() -> None:
+    from llama_index.core.response_synthesizers import get_response_synthesizer
+
+    synthesizer = get_response_synthesizer(llm=MockLLM())
+    prompts = [synthesizer._text_qa_template, synthesizer._refine_template]
+    each = [one for prompt in prompts for one in (prompt.default_template, *(kind for _, kind in prompt.conditionals))]
+    longest = max(token_counter()("\n".join(str(message) for message in one.format_messages())) for one in each)
+    assert 100 < longest + synthesizer._response_padding_size < module.TEMPLATES
