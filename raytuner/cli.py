@@ -287,6 +287,7 @@ def convert(source: Path, target: Path, documents: str | None, form: str | None,
 @click.option("--out", type=PATH, required=True, help="Where they are written: .jsonl, .csv, .parquet or .json.")
 @click.option("--llm", metavar="NAME", help="The LLM that writes them; without one they are taken from the sentences.")
 @click.option("--config", type=CONFIG, help="A config whose section `models` says what NAME stands for.")
+@click.option("--batch", is_flag=True, help="Ask through OpenAI's Batch API: within a day, for half the price.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another one gives others.")
 @click.option("--usd", type=click.FloatRange(0, min_open=True), help="Spend no more US dollars than this.")
 @click.option("--tokens", type=click.IntRange(1), help="Spend no more tokens than this.")

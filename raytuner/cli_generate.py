@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -34,6 +35,7 @@ def run(
     count: int,
     llm: str | None,
     config: Path | None,
+    batch: bool,
     seed: int,
     budget: Budget,
     review: Path | None,
@@ -57,7 +59,7 @@ def run(
     elif llm is None:
         made = Generated(extracted(documents, count, seed))
     else:
-        made = _by_llm(documents, count, _spec(llm, config, budget), seed, budget)
+        made = _by_llm(documents, count, _spec(llm, config, budget, batch), seed, budget)
     if not made.drafts:
         raise DataError(f"no question came of it ({_dropped(made) or made.ended}); see another LLM, or none")
     datasets.write(_questions(made.drafts, texts), out, texts, form=form, force=force)
@@ -87,9 +89,10 @@ def _by_llm(documents: Sequence[Document], count: int, llm: ModelSpec, seed: int
     return made
 
 
-def _spec(llm: str, config: Path | None, budget: Budget) -> ModelSpec:
+def _spec(llm: str, config: Path | None, budget: Budget, batch: bool) -> ModelSpec:
     table = TuneConfig.load(config).models_table() if config is not None else {}
-    found = check_llm(spec(llm, table))
+    named = spec(llm, table)
+    found = check_llm(replace(named, batch=True) if batch else named)
     if budget.usd is not None and price(found) is None:
         raise ConfigError(f"--usd {budget.usd:g}: the price of {llm} is not known; set models.NAME.price in --config")
     bounded = budget.usd is not None or budget.tokens is not None

@@ -197,7 +197,8 @@ class ObjectiveConfig(Section):
             they name documents, else semantic_similarity.
         weights: Weights by metric, in place of ``metric``: their weighted mean is optimised.
         mode: By default ``max``, and ``min`` for chunk_tokens.
-        block_size: How many questions are evaluated and logged together.
+        block_size: How many questions are evaluated and logged together; by default 8, and all for a judge that is
+            asked in batches.
         similarity_embedding: See `RagObjective`.
         judge: The LLM that judges answers; its name may stand alone.
         repeats: How often each question is answered.
@@ -207,7 +208,7 @@ class ObjectiveConfig(Section):
     metric: str | None = None
     weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     mode: Literal["max", "min"] | None = None
-    block_size: int = Field(default=8, ge=1, le=MAX_TRIALS)
+    block_size: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     similarity_embedding: str | None = None
     judge: JudgeConfig | None = None
     repeats: int = Field(default=1, ge=1, le=1000)

@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from raytuner.calls.client import WHOLE
 from raytuner.calls.prices import as_of
 from raytuner.cost import dollars
 from raytuner.estimate import Estimate, configurations, estimate
 from raytuner.metrics.registry import JUDGED
 from raytuner.models import CALLED, ModelSpec
-from raytuner.models.pricing import price
+from raytuner.models.pricing import batch_price, price
 from raytuner.pipeline.generate import EXTRACTIVE
 from raytuner.pipeline.parameters import defaults
 from raytuner.plan import Plan
@@ -106,7 +107,7 @@ def _calls(spec: ModelSpec, stage: str, count: int, prompt_tokens: float) -> Cal
         return Calls(spec.name, stage, 0, 0, 0, 0.0)
     answer = min(ANSWER, spec.max_tokens or ANSWER)
     prompts, answers = round(count * prompt_tokens), count * answer
-    cost = price(spec)
+    cost = batch_price(spec) if spec.batch and stage in WHOLE else price(spec)
     return Calls(spec.name, stage, count, prompts, answers, None if cost is None else cost.of(prompts, answers))
 
 

@@ -178,7 +178,7 @@ def _documents(plan: Plan) -> str:
 def _questions(plan: Plan) -> str:
     if plan.config.questions is None:
         return "none"
-    blocks = "" if isinstance(plan.objective, OwnObjective) else f", in blocks of {plan.config.objective.block_size}"
+    blocks = "" if isinstance(plan.objective, OwnObjective) else f", in blocks of {plan.objective.block_size}"
     unchecked = "" if plan.complete else ", not yet compared with the documents"
     held_out = getattr(plan.objective, "holdout", 0)
     kept = f", {held_out} of them held out" if held_out else ""

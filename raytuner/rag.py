@@ -49,7 +49,8 @@ class RagObjective:
         questions: The question set, or the path of one.
         metric: The metric to optimise, or several; see `raytuner.metrics`. It may be a function of one
             `raytuner.metrics.Evidence`, or the dotted path of one, which is imported when a search begins.
-        block_size: How many questions are evaluated and reported together.
+        block_size: How many questions are evaluated and reported together; by default 8, and all of them for a judge
+            that is asked in batches.
         seed: Fixes the order of the questions, the same for every configuration.
         similarity_embedding: The embedding model that compares answers for ``semantic_similarity``; the
             same for every configuration, so that their scores compare. By default the pipeline's own
@@ -84,7 +85,7 @@ class RagObjective:
         questions: QuestionSet | str | Path,
         *,
         metric: Asked | Sequence[Asked] = DEFAULT_METRIC,
-        block_size: int = BLOCK_SIZE,
+        block_size: int | None = None,
         seed: int = 0,
         similarity_embedding: str | None = None,
         models: Mapping[str, Any] | None = None,
@@ -98,7 +99,7 @@ class RagObjective:
         weights: Mapping[str, float] | None = None,
         **pipeline: Any,
     ) -> None:
-        _check_numbers(block_size, repeats, max_failed_questions)
+        _check_numbers(1 if block_size is None else block_size, repeats, max_failed_questions)
         self.documents = [] if documents is None else given_documents(documents)
         fitted = datasets.given(questions, None if documents is None else self.documents)
         if not len(fitted):
@@ -115,7 +116,7 @@ class RagObjective:
         self._components = stages.component_table(components, self._models)
         self.fixed = names_of(pipeline, self._models, self._components)
         self.similarity_embedding = similarity_embedding
-        self.block_size = block_size
+        self.block_size = self._block_size() if block_size is None else block_size
         self.seed = seed
         self._numbers = {document.id: number for number, document in enumerate(self.documents)}
         for name, value in self.resolved({}).items():
@@ -133,6 +134,11 @@ class RagObjective:
         if len(self._known) == len(self._asked):
             self._use(self._known)
         self._pipeline: Pipeline | None = None
+
+    def _block_size(self) -> int:
+        """All questions at once for a judge that answers within a day."""
+        waits = self.judge is not None and spec(self.judge.llm, self._models).batch
+        return max(BLOCK_SIZE, len(self.questions)) if waits else BLOCK_SIZE
 
     def __getstate__(self) -> dict[str, Any]:
         # Artefacts stay in their process; a worker builds its own, and imports by itself what has a dotted path.

@@ -19,7 +19,7 @@ def test_defaults() -> None:
     assert (config.pipeline, config.space) == ({}, {})
     assert config.search.name is None
     assert (config.search.seed, config.search.scheduler, config.search.holdout) == (0, None, "auto")
-    assert (config.objective.metric, config.objective.mode, config.objective.block_size) == (None, None, 8)
+    assert (config.objective.metric, config.objective.mode, config.objective.block_size) == (None, None, None)
     assert config.run.address is None
 
 
@@ -92,6 +92,7 @@ def test_a_model_of_the_config_has_its_settings() -> None:
             "model": "openai-like:qwen",
             "base_url": "http://localhost:8000/v1",
             "context_window": 8192,
+            "batch": False,
             "options": {},
         }
     }

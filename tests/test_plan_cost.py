@@ -55,6 +55,16 @@ def test_judges_and_repeats_count() -> None:
     assert "judge by big: about 720 calls" in text
 
 
+def test_a_judge_in_batches_costs_half() -> None:
+    judge = {"metric": "correctness", "judge": "big", "repeats": 50}
+    lines = [
+        re.search(r"judge by big: .*tokens, ([\d.]+) USD", describe(plan(objective=judge, big={"batch": batch})))
+        for batch in (False, True)
+    ]
+    one, half = (float(line[1]) for line in lines if line)
+    assert half == pytest.approx(one / 2, rel=0.02)
+
+
 def test_an_unknown_price_is_said_and_never_0() -> None:
     text = describe(plan(big={"model": "openai-like:x", "base_url": "http://127.0.0.1:9/v1"}))
     assert "tokens, price unknown, see models.NAME.price" in text

@@ -15,6 +15,7 @@ from raytuner import AsyncParamTuner, ParamTuner, RagObjective
 from raytuner.calls import calling
 from raytuner.calls.handle import LocalHandle
 from raytuner.calls.ledger import Ledger
+from raytuner.datasets import Question, QuestionSet
 from raytuner.errors import AllTrialsFailedError, ConfigError, TrialError
 from raytuner.metrics import Evidence, custom
 from raytuner.pipeline import judge
@@ -95,6 +96,27 @@ def test_the_three_judges(tmp_path: Path, server: OpenAIServer, ledger: Ledger) 
     assert Counter((row["model"], row["stage"]) for row in rows) == {("tiny", "answers"): 3, ("wise", "judge"): 9}
     assert rag({}).questions == result.questions
     assert ledger.take()[0] == [], "what was judged once is kept"
+
+
+def test_a_judge_in_batches_judges_all_questions_at_once(
+    tmp_path: Path, server: OpenAIServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytuner.calls.batch.QUIET_S", 0.1)
+    metrics = ["correctness", "faithfulness", "relevancy"]
+    plain = objective(tmp_path, server, metric=metrics, judge="wise")({}).questions
+    own = {"base_url": server.base_url, "max_tokens": 50}
+    models = {name: {"model": f"openai-like:{name}", **own, "batch": True} for name in ("tiny", "late")}
+    batched = objective(tmp_path, server, metric=metrics, judge="late", models=models, llm="tiny", block_size=None)
+    rows = batched({}).questions
+    assert {name: [row[metric] for metric in metrics] for name, row in rows.items()} == {
+        name: [row[metric] for metric in metrics] for name, row in plain.items()
+    }
+    assert [batch.count for batch in server.batches.values()] == [9]
+    assert batched.block_size == 8
+    many = QuestionSet(tuple(Question(f"q{at}", f"Why {at}?", "So.") for at in range(20)))
+    asked = {"metric": "correctness", "models": models}
+    assert RagObjective(tmp_path / "d.md", many, judge="late", llm="tiny", **asked).block_size == 20
+    assert RagObjective(tmp_path / "d.md", many, judge="mock", llm="tiny", **asked).block_size == 8
 
 
 def test_what_an_answer_took_is_reported_and_kept(tmp_path: Path, server: OpenAIServer, ledger: Ledger) -> None:

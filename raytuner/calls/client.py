@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,7 @@ import httpx
 import openai
 
 from raytuner.calls import context
+from raytuner.calls.batch import MAX_OUTAGE_S, MOST, WITHIN_S, batches
 from raytuner.calls.budget import EMBEDDINGS
 from raytuner.calls.call import CANCELLED, NO_CONNECTION, OK, Call, Outcome
 from raytuner.calls.limits import Limits
@@ -53,6 +55,8 @@ class Service:
         timeout_s: How long a call may take.
         checks_model: Whether an answer by another model is a fault.
         count: Counts the tokens of a text.
+        batch_price: What its tokens cost in a batch; None is unknown.
+        batches: Where batches are kept; None if it is not asked in batches.
     """
 
     name: str
@@ -64,6 +68,14 @@ class Service:
     timeout_s: float
     checks_model: bool
     count: Callable[[str], int]
+    batch_price: Price | None = None
+    batches: Path | None = None
+
+    def in_batches(self) -> Service:
+        """The same for requests that are answered in batches: other limits, another price, and much later."""
+        limits = Limits(concurrency=MOST)
+        name, timeout_s = f"{self.endpoint} (batches)", WITHIN_S + 2 * MAX_OUTAGE_S
+        return replace(self, endpoint=name, limits=limits, price=self.batch_price, timeout_s=timeout_s)
 
 
 def through_ledger(client: Any, service: Service) -> Any:
@@ -75,15 +87,22 @@ def through_ledger(client: Any, service: Service) -> Any:
     """
     request = client.request
 
+    async def in_batch(cast_to: Any, options: Any, **_: Any) -> Any:
+        assert service.batches is not None
+        answer = await batches(client, service.batches, service.retries).ask(options.url, options.json_data)
+        return cast_to.model_validate(answer)
+
     async def ask_later(cast_to: Any, options: Any, **others: Any) -> Any:
-        asking, handle = Request(service, options), context.handle()
+        waits = service.batches is not None and context.stage() in WHOLE and _is_chat(options)
+        own, make = (service.in_batches(), in_batch) if waits else (service, request)
+        asking, handle = Request(own, options), context.handle()
         problem: BaseException | None
         while True:
             call = asking.next_call()
             await handle.abegin(call)
             asking.begun()
             try:
-                found = await asyncio.wait_for(request(cast_to, options, **others), service.timeout_s)
+                found = await asyncio.wait_for(make(cast_to, options, **others), own.timeout_s)
             except BaseException as error:  # cancelled too: it is to be settled
                 outcome, problem = asking.failed(error)
             else:
@@ -261,6 +280,10 @@ class Request:
 
 _names: dict[tuple[str, str], set[str]] = {}
 """How an endpoint calls a model that is asked for."""
+
+
+def _is_chat(options: Any) -> bool:
+    return isinstance(options.json_data, Mapping) and "messages" in options.json_data
 
 
 def _lost(error: BaseException) -> tuple[str, bool]:

@@ -73,12 +73,14 @@ class _Writer:
         self._params = {"llm": llm}
         self._key = say.key(self._params)
         self._passages = found
+        self._is_in_batches = llm.batch
 
     async def write(self, count: int) -> Generated:
         made, asked = Generated(), list[set[str]]()
+        at_once = max(AT_ONCE, 2 * count) if self._is_in_batches else AT_ONCE
         candidates = self._candidates()
         try:
-            while len(made.drafts) < count and (batch := list(islice(candidates, AT_ONCE))):
+            while len(made.drafts) < count and (batch := list(islice(candidates, at_once))):
                 for draft in await each_or_failed(self._candidate(*one) for one in batch):
                     self._take(draft, made, asked, count)
         except (BudgetUsedUpError, EndpointDownError) as error:

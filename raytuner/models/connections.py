@@ -13,6 +13,7 @@ CLOSE_S = 2.0
 """At the end of the process, closing connections may take so long."""
 
 _open: list[tuple[httpx.AsyncClient, asyncio.AbstractEventLoop]] = []
+_closing: set[asyncio.Task[None]] = set()
 
 
 def http_client(*, trust_env: bool = True) -> httpx.AsyncClient:
@@ -26,7 +27,9 @@ def http_client(*, trust_env: bool = True) -> httpx.AsyncClient:
     running = asyncio.get_running_loop()
     for found in [found for found in _open if found[1].is_closed()]:
         _open.remove(found)
-        running.create_task(_close(found[0]))
+        task = running.create_task(_close(found[0]))
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
     made = openai.DefaultAioHttpClient(trust_env=trust_env)
     _open.append((made, running))
     return made

@@ -172,6 +172,8 @@ def check_llm(model: str | ModelSpec) -> ModelSpec:
     if spec.kind not in ("mock", SMOLLM2, *SERVICES, *_EXTERNAL):
         valid = [*spec.others, "mock", SMOLLM2, "extractive", *FORMS]
         raise ModelError(f"unknown language model {spec.model!r}; {nearest(spec.model, valid)}")
+    if spec.batch and spec.kind not in SERVICES:
+        raise ModelError(f"models.{spec.name}.batch: only a service has batches; remove it, or name openai:MODEL")
     endpoint.check(spec)
     return spec
 

@@ -15,8 +15,9 @@ from pydantic import PrivateAttr
 from raytuner.calls.client import RETRIES, Service, through_ledger
 from raytuner.calls.limits import AT_ONCE, Limits
 from raytuner.errors import ModelError
+from raytuner.folders import cache_folder
 from raytuner.models import connections, endpoint, server
-from raytuner.models.pricing import price
+from raytuner.models.pricing import batch_price, price
 from raytuner.models.spec import ModelSpec
 from raytuner.pipeline.chunk import token_counter
 
@@ -175,6 +176,8 @@ def service(spec: ModelSpec, url: str) -> Service:
         timeout_s=spec.timeout or TIMEOUT_S[spec.kind],
         checks_model=spec.kind != "smollm2",
         count=token_counter(),
+        batch_price=batch_price(spec),
+        batches=cache_folder() / "batches" if spec.batch else None,
     )
 
 

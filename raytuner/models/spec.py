@@ -55,6 +55,7 @@ class ModelSettings(BaseModel):
         requests_per_minute: The most calls of its address in any minute.
         tokens_per_minute: The most tokens that they may take.
         price: What its tokens cost.
+        batch: Whether judges and the generation of questions ask through OpenAI's Batch API.
         options: The arguments of a dotted path's constructor, or of the Hugging Face class.
         version: To be raised whenever an own model gives other results.
     """
@@ -72,6 +73,7 @@ class ModelSettings(BaseModel):
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     price: PriceSettings | None = None
+    batch: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     version: str | None = None
 
@@ -94,6 +96,7 @@ class ModelSpec:
         requests_per_minute: The most calls of its address in any minute.
         tokens_per_minute: The most tokens that they may take.
         price: What its tokens cost, if the config says it.
+        batch: Whether judges and the generation of questions ask through OpenAI's Batch API.
         options: The arguments of a dotted path's constructor, as canonical JSON.
         version: Raised by the user whenever an own model gives other results.
         token: What a Python object is known by: the same for the same object.
@@ -113,6 +116,7 @@ class ModelSpec:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     price: Price | None = None
+    batch: bool = False
     options: str = "{}"
     version: str | None = None
     token: str = ""

@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from raytuner.models.mock import answer as words_of_the_context
+from raytuner.testing import openai_batches
+from raytuner.testing.openai_answers import ERRORS, completion, embeddings, prompt_of, tokens_of
 
 Fault = Literal[
     "429",
@@ -35,8 +37,6 @@ Fault = Literal[
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 PASSING: tuple[Fault, ...] = ("429", "429 retry-after", "500", "hang", "cut", "truncated", "wrong model")
 """Those after which the same request, made again, can succeed."""
-
-_DIMENSION = 8
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class Behaviour:
         retry_after_s: What ``429 retry-after`` says.
         hang_s: How long a hanging request is held before the connection is cut.
         down: Whether connections are closed without an answer.
+        batch_s: How long a batch takes.
+        batch_ends: The status that it ends with; requests of one that has not ``completed`` are not answered.
         answer: Gives the answer to a prompt, the messages joined by line ends.
     """
 
@@ -84,11 +86,13 @@ class Behaviour:
     retry_after_s: float = 0.2
     hang_s: float = 30.0
     down: bool = False
+    batch_s: float = 0.0
+    batch_ends: str = "completed"
     answer: Callable[[str], str] = words_of_the_context
 
 
 class OpenAIServer:
-    """Serves ``/v1/chat/completions`` and ``/v1/embeddings`` on loopback while it is entered.
+    """Serves ``/v1/chat/completions``, ``/v1/embeddings`` and batches on loopback while it is entered.
 
     Args:
         behaviour: How; by default it answers everything at once.
@@ -97,12 +101,15 @@ class OpenAIServer:
         behaviour: The same, to be changed.
         requests: What was received, in order.
         most_in_flight: The most requests that were there at the same time.
+        batches: The batches that were made, by id.
     """
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self.behaviour = behaviour or Behaviour()
         self.requests: list[Record] = []
         self.most_in_flight = 0
+        self.batches: dict[str, openai_batches.Batch] = {}
+        self.files: dict[str, bytes] = {}
         self._in_flight = 0
         self._times: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
@@ -136,7 +143,7 @@ class OpenAIServer:
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)
             fault = self._draw(key)
-            tokens = _tokens(prompt) + _tokens(reply)
+            tokens = tokens_of(prompt) + tokens_of(reply)
             at = time.monotonic() - self._started
             self.requests.append(Record(key, str(body.get("model")), fault, at, tokens))
         return fault
@@ -182,14 +189,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """It serves any model, and does not list them."""
+        if "/batches/" in self.path or "/files/" in self.path:
+            content, status = openai_batches.found(self.owner, self.path)
+            self._send_bytes(content, status)
+            return
         self._send({"error": {"message": "not found", "code": "not_found", "type": "not_found"}}, 400)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith(("/files", "/batches")):
+            self._send_bytes(openai_batches.made(self.owner, self.path, sent), 200)
+            return
+        body = json.loads(sent)
         if self.owner.behaviour.down:
             self._cut()
             return
-        prompt = _prompt(body)
+        prompt = prompt_of(body)
         reply = "" if self.path.endswith("/embeddings") else self.owner.behaviour.answer(prompt)
         fault = self.owner.enter(body, prompt, reply)
         try:
@@ -204,15 +219,15 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(own.latency_s)
         if fault in ("hang", "cut"):
             self._cut(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{"id"')
-        elif fault in _ERRORS:
-            status, code = _ERRORS[fault]
+        elif fault in ERRORS:
+            status, code = ERRORS[fault]
             after = {"Retry-After": f"{own.retry_after_s:g}"} if fault == "429 retry-after" else {}
             self._send({"error": {"message": f"scripted: {fault}", "code": code, "type": code}}, status, after)
         else:
             embeds = self.path.endswith("/embeddings")
-            found = _embeddings(body) if embeds else _completion(body, prompt, reply, filtered=fault == "filtered")
+            found = embeddings(body) if embeds else completion(body, prompt, reply, filtered=fault == "filtered")
             if fault == "wrong model":
-                found = _completion({**body, "model": "some-other-model"}, prompt, "other words") if reply else found
+                found = completion({**body, "model": "some-other-model"}, prompt, "other words") if reply else found
                 found["model"] = "some-other-model"
             if fault == "no usage":
                 del found["usage"]
@@ -222,7 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
         self, content: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None, cut: bool = False
     ) -> None:
         text = json.dumps(content).encode()
-        text = text[: len(text) // 2] if cut else text
+        self._send_bytes(text[: len(text) // 2] if cut else text, status, headers)
+
+    def _send_bytes(self, text: bytes, status: int, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
@@ -243,61 +260,3 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):  # the client may have gone
             self.wfile.write(sent)
             self.connection.shutdown(socket.SHUT_RDWR)
-
-
-_ERRORS: Mapping[Fault | None, tuple[int, str]] = {
-    "429": (429, "rate_limit_exceeded"),
-    "429 retry-after": (429, "rate_limit_exceeded"),
-    "500": (500, "server_error"),
-    "overflow": (400, "context_length_exceeded"),
-    "401": (401, "invalid_api_key"),
-}
-
-
-def _prompt(body: Mapping[str, Any]) -> str:
-    if "messages" in body:
-        return "\n".join(_text(message.get("content")) for message in body["messages"])
-    given = body.get("input", "")
-    return given if isinstance(given, str) else "\n".join(map(str, given))
-
-
-def _text(content: Any) -> str:
-    """The text of a message, which may be a list of parts."""
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content)
-    return content or ""
-
-
-def _tokens(text: str) -> int:
-    return len(text.split())
-
-
-def _completion(body: Mapping[str, Any], prompt: str, reply: str, *, filtered: bool = False) -> dict[str, Any]:
-    message = {"role": "assistant", "content": "" if filtered else reply}
-    reason = "content_filter" if filtered else "stop"
-    used = (_tokens(prompt), _tokens(reply))
-    return {
-        "id": "chatcmpl-0",
-        "object": "chat.completion",
-        "created": 0,
-        "model": body["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-        "usage": {"prompt_tokens": used[0], "completion_tokens": used[1], "total_tokens": sum(used)},
-    }
-
-
-def _embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
-    given = [body["input"]] if isinstance(body["input"], str) else body["input"]
-    used = sum(_tokens(str(text)) for text in given)
-    data = [{"object": "embedding", "index": at, "embedding": _vector(str(text))} for at, text in enumerate(given)]
-    return {
-        "object": "list",
-        "model": body["model"],
-        "data": data,
-        "usage": {"prompt_tokens": used, "total_tokens": used},
-    }
-
-
-def _vector(text: str) -> list[float]:
-    rng = random.Random(text)
-    return [rng.gauss(0, 1) for _ in range(_DIMENSION)]

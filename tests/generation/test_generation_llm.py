@@ -195,6 +195,19 @@ def test_without_an_llm_and_all_forms(folder: Path, tmp_path: Path) -> None:
     assert len(datasets.load(tmp_path / "q3.json", documents=load_documents(folder))) == 5
 
 
+def test_in_batches(folder: Path, tmp_path: Path, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytuner.calls.batch.QUIET_S", 0.2)
+    models = {"tiny": {"model": "openai-like:tiny", "base_url": server.base_url, "max_tokens": 100}}
+    config = tmp_path / "models.yaml"
+    config.write_text(yaml.safe_dump({"documents": "docs", "questions": "auto", "models": models}))
+    asked = ("--llm", "tiny", "--config", config, "--n", "6")
+    run(folder, *asked, "--batch", "--out", tmp_path / "b.jsonl")
+    assert len(server.batches) == 2, "what is written, and what is asked of it"
+    assert not set(server.answered.values()) - {1}
+    run(folder, *asked, "--out", tmp_path / "q.jsonl")
+    assert (tmp_path / "b.jsonl").read_text() == (tmp_path / "q.jsonl").read_text()
+
+
 def test_by_an_llm_with_a_config(folder: Path, tmp_path: Path, server: OpenAIServer) -> None:
     models = {
         "tiny": {"model": "openai-like:tiny", "base_url": server.base_url, "max_tokens": 100, "price": {"input": 1}}
