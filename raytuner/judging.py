@@ -83,6 +83,8 @@ class Judge:
         if models.is_sampled(llm, temperature, self._model):
             key = key_for(key, run_token())  # within a search all trials share it; the next one asks anew
         found: Judgement = await self._pipeline.asked(judge, key, ask)
+        if found.score is None:
+            raise TrialError(found.reason)
         return found.score
 
     async def _own(self, metric: Metric, evidence: Evidence) -> float:

@@ -36,15 +36,15 @@ class Judgement(NamedTuple):
     """What a judge said.
 
     Attributes:
-        score: From 0 to 1.
-        reason: Its own words.
+        score: From 0 to 1; None if it gave none.
+        reason: Its own words, or why there is no score.
     """
 
-    score: float
+    score: float | None
     reason: str
 
 
-JUDGEMENT: Codec[Judgement] = Adapted("judgement-1", JSON, Judgement._asdict, lambda fields: Judgement(**fields))
+JUDGEMENT: Codec[Judgement] = Adapted("judgement-2", JSON, Judgement._asdict, lambda fields: Judgement(**fields))
 
 
 def judge_identity(own: Mapping[str, Any]) -> str:
@@ -64,7 +64,7 @@ def check_judge_prompt(criterion: str, prompt: str) -> None:
             raise ConfigError(f"the judge's prompt for {criterion} lacks {placeholder}; it must hold {wanted}")
 
 
-@stage(version=2, codec=JUDGEMENT, libraries=("llama-index-core", "tiktoken"), llm=judge_identity)
+@stage(version=3, codec=JUDGEMENT, libraries=("llama-index-core", "tiktoken"), llm=judge_identity)
 async def judge(
     criterion: Criterion,
     question: str,
@@ -90,10 +90,8 @@ async def judge(
         temperature: Of the judge.
 
     Returns:
-        The score, of correctness ``(s - 1) / 4`` for LlamaIndex's s from 1 to 5, else 1 for yes and 0 for no.
-
-    Raises:
-        TrialError: What the judge said is no score.
+        The score, of correctness ``(s - 1) / 4`` for LlamaIndex's s from 1 to 5, else 1 for yes and 0 for no; or why
+        what was said is no score, which is kept as well: asked again the judge would say the same.
     """
     if criterion != "correctness" and not contexts:
         return Judgement(0.0, "nothing was retrieved")
@@ -101,9 +99,17 @@ async def judge(
     with labelled(stage=JUDGE):
         found = await evaluator.aevaluate(query=question, response=answer, contexts=list(contexts), reference=reference)
     said = found.feedback or ""
+    try:
+        score = _score_of(said, criterion)
+    except TrialError as error:
+        return Judgement(None, str(error))
+    return Judgement(score, said)
+
+
+def _score_of(said: str, criterion: str) -> float:
     if criterion == "correctness":
-        return Judgement((_number(said, criterion) - LOWEST) / (HIGHEST - LOWEST), said)
-    return Judgement(_yes_or_no(said, criterion), said)
+        return (_number(said, criterion) - LOWEST) / (HIGHEST - LOWEST)
+    return _yes_or_no(said, criterion)
 
 
 @lru_cache(maxsize=64)

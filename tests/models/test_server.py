@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from raytuner import models
+from raytuner.calls import calling
+from raytuner.calls.handle import LocalHandle
+from raytuner.calls.ledger import Ledger
 from raytuner.datasets import QuestionSet, load
 from raytuner.documents.load import load_documents
 from raytuner.errors import ModelError
@@ -24,6 +27,7 @@ from raytuner.models import server
 from raytuner.models.spec import spec
 from raytuner.rag import RagObjective
 from raytuner.space import SearchSpace
+from raytuner.values import FailedQuestion
 
 pytestmark = pytest.mark.usefixtures("full_cache", "own_folder")
 
@@ -209,3 +213,50 @@ def test_the_server_by_its_url_answers_a_whole_objective(monkeypatch: pytest.Mon
     )
     assert {question: {**row, "usd": 0.0} for question, row in local.items()} == builtin  # the same model, otherwise
     assert results["local"].params["llm"] == "local"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_it_answers_and_judges(empty_cache: Path) -> None:
+    """So small a model is a bad judge: what it does not say in the form that is asked for fails a question, counted."""
+    correctness = (
+        "Rate the answer. The score is a whole number from 1 to 5. Examples:\n"
+        "Question: 2+2? Right: 4. Answer: It is 4. Score: 5\n"
+        "Question: Capital of France? Right: Paris. Answer: Rome. Score: 1\n"
+        "Question: {query} Right: {reference_answer} Answer: {generated_answer} Score:"
+    )
+    faithfulness = "Text: {context_str}\n\nDoes the text say this: {query_str}\nAnswer with YES or NO only."
+    ledger = Ledger()
+    calling(LocalHandle(ledger))
+    try:
+        rag = RagObjective(
+            "builtin:quickstart",
+            QuestionSet(load("builtin:quickstart").questions[:6]),
+            metric=["correctness", "faithfulness"],
+            judge={"llm": "judge", "prompts": {"correctness": correctness, "faithfulness": faithfulness}},
+            models={
+                "small": {"model": "smollm2", "max_tokens": 30},
+                "judge": {"model": "smollm2", "max_tokens": 150},
+            },
+            llm="small",
+            retriever="bm25",
+            max_failed_questions=0.99,
+        )
+        found = rag({"chunk_size": 128, "top_k": 1})
+        rows, _ = ledger.take()
+        again = rag({"chunk_size": 128, "top_k": 1})
+        repeated, _ = ledger.take()
+    finally:
+        calling(None)
+    assert [row["status"] for row in rows if row["stage"] == "answers"] == ["ok"] * 6
+    judged = [row for row in rows if row["stage"] == "judge"]
+    assert len(judged) == 12
+    assert all(row["completion_tokens"] > 0 and not row["estimated"] for row in rows)
+    scored = [row for row in found.questions.values() if not isinstance(row, FailedQuestion)]
+    assert scored
+    assert all(row["correctness"] in (0, 0.25, 0.5, 0.75, 1) and row["faithfulness"] in (0, 1) for row in scored)
+    failed = [row.reason for row in found.questions.values() if isinstance(row, FailedQuestion)]
+    assert len(scored) + len(failed) == 6
+    assert all("metric correctness: " in reason or "metric faithfulness: " in reason for reason in failed)
+    assert again.questions == found.questions
+    assert {row["status"] for row in repeated} <= {"cut short"}, "what was said is kept, but for half judgements"
