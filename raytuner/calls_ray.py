@@ -37,9 +37,9 @@ EACH_S = 1.0
 class _Actor:
     """Runs a ledger; errors are returned, since Ray would wrap what is raised."""
 
-    def __init__(self, budget: Budget, path: tuple[str, ...]) -> None:
+    def __init__(self, budget: Budget, path: tuple[str, ...], spent: tuple[float, int, int]) -> None:
         sys.path += [folder for folder in path if folder not in sys.path]
-        self._ledger = Ledger(budget)
+        self._ledger = Ledger(budget, spent=spent)
 
     async def begin(self, call: Call) -> RaytunerError | None:
         try:
@@ -112,9 +112,9 @@ class ActorHandle(Handle):
         ray.kill(self._actor)
 
 
-def _start(budget: Budget) -> ActorHandle:
+def _start(budget: Budget, spent: tuple[float, int, int]) -> ActorHandle:
     make = ray.remote(num_cpus=0, max_concurrency=MOST_WAITING)(_Actor)
-    return ActorHandle(make.remote(budget, tuple(sys.path)))
+    return ActorHandle(make.remote(budget, tuple(sys.path), spent))
 
 
 class Accounts(tune.Callback):  # type: ignore[misc]
@@ -165,13 +165,27 @@ class Accounts(tune.Callback):  # type: ignore[misc]
             self._log.extend(rows)
 
 
-def open_accounts(objective: Objective, space: SearchSpace, options: SearchOptions, study: Study) -> Accounts:
-    """Start what all calls of a search go through, if it makes any."""
+def open_accounts(
+    objective: Objective,
+    space: SearchSpace,
+    options: SearchOptions,
+    study: Study,
+    spent: tuple[float, int, int] = (0.0, 0, 0),
+) -> Accounts:
+    """Start what all calls of a search go through, if it makes any.
+
+    Args:
+        objective: What is evaluated.
+        space: The search space.
+        options: With the budget.
+        study: The search.
+        spent: What an earlier driver has spent of the budget: dollars, tokens and calls of LLMs.
+    """
     if options.budget == Budget() and not objective.calls_services(space):
         return Accounts(None, study)
     seconds = options.time_budget_s
     deadline = None if seconds is None else time.time() + seconds
-    return Accounts(_start(replace(options.budget, deadline=deadline)), study)
+    return Accounts(_start(replace(options.budget, deadline=deadline), spent), study)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,16 @@ from click.shell_completion import get_completion_class
 
 from raytuner import __version__
 from raytuner.cli_cache import cache
-from raytuner.cli_parts import CONFIG, PATH, AnyPath, Commands, leave_no_escapes, output_options, search_options
+from raytuner.cli_parts import (
+    CONFIG,
+    PATH,
+    AnyPath,
+    Commands,
+    algorithm_names,
+    leave_no_escapes,
+    output_options,
+    search_options,
+)
 from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
@@ -177,6 +186,10 @@ def _tune(
         with Progress(plan.total, quiet=quiet) as progress:
             # What workers print goes to stdout, which belongs to the one JSON object.
             result = run_plan(plan, log, listeners=(progress,), verbose=verbose and not as_json)
+    _conclude(result, plan, as_json, quiet)
+
+
+def _conclude(result: Any, plan: Any, as_json: bool, quiet: bool) -> None:
     if result.interrupted:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose the result of the first
     _print_result(result, plan.objective.metric, plan.mode, as_json, quiet)
@@ -214,6 +227,29 @@ def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: boo
     if not quiet:
         click.echo(text, err=True)
     click.echo(json.dumps(report.as_json(result), ensure_ascii=False))
+
+
+@cli.command()
+@click.argument("run", type=AnyPath())
+@click.option("--trials", type=click.IntRange(min=1), metavar="MORE", help="Try so many configurations more.")
+@click.option("--search", metavar="NAME", shell_complete=algorithm_names, help="Go on with another search algorithm.")
+@click.option("--address", metavar="ADDRESS", help="Go on there: local, auto or HOST:PORT of a Ray cluster.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="A.B=C", help="Replace a value of the config, e.g. budget.usd=5."
+)
+@click.option("--force", is_flag=True, help="Go on though config, documents or questions have changed.")
+@click.option(
+    "--folder", type=AnyPath(), default="runs", show_default=True, help="Where runs given by name are looked for."
+)
+@output_options
+def resume(run: str, folder: str, **options: Any) -> None:
+    """Go on with RUN, which was interrupted, killed, or ran out of its budget: nothing is computed twice."""
+    from raytuner.cli_resume import run as go_on
+    from raytuner.run_folder import find_run
+
+    _logging(options["verbose"], options["quiet"])
+    result, plan = go_on(find_run(run, Path(folder)), ask=_ask, headline=_headline, **options)
+    _conclude(result, plan, options["as_json"], options["quiet"])
 
 
 @cli.command()

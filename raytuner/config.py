@@ -178,6 +178,16 @@ class TuneConfig(Section):
         return Path(self.modules) if self.modules is not None else self._base
 
     @property
+    def base(self) -> Path:
+        """The folder that relative paths are relative to."""
+        return self._base
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that is set, as JSON can hold it, with variables filled in; of keys only the names of their variables."""
+        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+
+    @property
     def text(self) -> str:
         """The YAML as it was written, variables not expanded, with the overrides applied."""
         if self._text:

@@ -121,6 +121,8 @@ class SearchConfig(Section):
             or more, or ``none``.
         max_failed_questions: A trial fails if more than this share of its questions cannot be scored.
         concurrency: The most trials at once; by default as many as there are CPUs.
+        trial_timeout_s: So many seconds a trial may take before it is ended, and has failed; by default no limit.
+        max_retries: How often a trial goes on elsewhere when its worker was lost.
     """
 
     name: str | None = None
@@ -132,6 +134,8 @@ class SearchConfig(Section):
     holdout: Literal["auto", "none"] | Annotated[int, Field(ge=0, le=MAX_TRIALS)] = "auto"
     max_failed_questions: float = Field(default=MOST_FAILED, ge=0, le=1)
     concurrency: int | None = Field(default=None, ge=1)
+    trial_timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_retries: int = Field(default=3, ge=0, le=100)
 
     @field_validator("holdout", mode="before")
     @classmethod
@@ -226,11 +230,13 @@ class RunSection(Section):
         name: The name of the run; by default that of the config file.
         folder: Where the run folder is made; by default ``runs`` in the current folder.
         address: A Ray cluster; by default Ray is started on this machine.
+        resources: What a trial needs, as Ray names it, e.g. ``{cpu: 2, gpu: 0.5}``; by default its share of the CPUs.
     """
 
     name: str | None = None
     folder: PathText | None = None
     address: str | None = None
+    resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
 
     @field_validator("name")
     @classmethod

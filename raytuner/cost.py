@@ -135,6 +135,13 @@ def dollars(usd: float) -> str:
     return f"{usd:.{max(2, 1 - math.floor(math.log10(usd)))}f}"
 
 
+def spent_of(rows: Sequence[Mapping[str, Any]]) -> tuple[float, int, int]:
+    """Dollars, tokens and calls of LLMs of some attempts, as a budget counts them."""
+    usd = math.fsum(row["usd"] or 0.0 for row in rows)
+    tokens = sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)
+    return usd, tokens, sum(row["stage"] != EMBEDDINGS for row in rows)
+
+
 class CallLog:
     """``calls.jsonl``: a line for each attempt.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -11,12 +12,24 @@ from typing import Any
 from raytuner import runtime
 from raytuner.components import begin_run
 from raytuner.confirm import Confirmation
-from raytuner.cost import cost_of, read_calls
+from raytuner.cost import cost_of, read_calls, spent_of
 from raytuner.goals import Goal, Goals, described
 from raytuner.leaders import Leaders, confirmed
 from raytuner.objective import Objective
+from raytuner.past import Past
 from raytuner.results import TunedResult
-from raytuner.run_folder import FORMAT, HELD_OUT, QUESTIONS, RUN, check_parent, new_folder, utc_now, write_json
+from raytuner.run_folder import (
+    FORMAT,
+    HELD_OUT,
+    QUESTIONS,
+    RUN,
+    check_parent,
+    holding,
+    new_folder,
+    read_run,
+    utc_now,
+    write_json,
+)
 from raytuner.run_log import RunLog
 from raytuner.schedulers import FIFO, Rule, check_scheduler, make_rule
 from raytuner.schedulers.batch import Batch
@@ -24,6 +37,7 @@ from raytuner.search import algorithm, make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
+from raytuner.take_up import begun, left_of, take_up
 from raytuner.work import work
 
 
@@ -40,8 +54,10 @@ def search(
     verbose: bool = False,
     notes: Iterable[str] = (),
     log: RunLog,
+    known: Mapping[str, Any] | None = None,
+    past: Past | None = None,
 ) -> TunedResult:
-    """Connect to Ray, search, and record everything in a new run folder.
+    """Connect to Ray, search, and record everything in a new run folder, or in that of a search that goes on.
 
     Args:
         objective: What is evaluated.
@@ -55,6 +71,8 @@ def search(
         verbose: Whether what workers print is shown.
         notes: What is known already that has to be said of the search.
         log: What was logged so far; it goes on in the run folder.
+        known: What else ``run.json`` is to say, for a search that goes on later.
+        past: The log of the search that goes on; its folder is held by the caller.
 
     Returns:
         The results, best first.
@@ -83,28 +101,52 @@ def search(
     objective.prepare(space)
     goals = options.goals or [Goal.model_validate({"metric": objective.metric, "mode": options.mode})]
     rule = _rule(objective, options, searcher, goals, kept=[1] if points else [])
-    check_parent(parent)
+    if past is None:
+        check_parent(parent)
     runtime.connect(options.address, verbose=verbose)
-    run = _description(name, objective.metric, options, default_trial=1 if points else None)
-    folder = _open_folder(new_folder(parent, name), run, objective, files or {})
-    log.open(folder)
-    changed = (*listeners, log.on_change)
-    study = Study(objective.metric, options.mode, folder, changed, space.names, goals=goals)
-    log.note(
-        f"{options.algorithm}, {options.scheduler}, seed {options.seed}; {described(study.goals)}; {run['versions']}"
-    )
-    for note in notes:
-        study.note(note)
-    searcher = _around(searcher, rule, study, objective, options, run["default_trial"])
-    try:
-        finished = runtime.run_trials(runtime.Job(objective, space, searcher, rule, study, options, log))
-    finally:
-        study.close()
+    run = {**_description(name, objective.metric, options, default_trial=1 if points else None), **(known or {})}
+    if past is not None:
+        run |= _of_before(past.folder)
+    with contextlib.ExitStack() as held:
+        folder = past.folder if past is not None else new_folder(parent, name)
+        if past is None:
+            held.enter_context(holding(folder))
+        _open_folder(folder, run, objective, files or {})
+        log.open(folder)
+        changed = (*listeners, log.on_change)
+        study = Study(objective.metric, options.mode, folder, changed, space.names, goals=goals)
+        how = f"{options.algorithm}, {options.scheduler}, seed {options.seed}"
+        log.note(f"{how}; {described(study.goals)}; {run['versions']}")
+        for note in notes:
+            study.note(note)
+        before = past or Past(folder, [], {}, [])
+        take_up(study, before, objective.total)
+        searcher = _around(searcher, rule, study, objective, options, run["default_trial"], before)
+        spent = spent_of(read_calls(folder))
+        job = runtime.Job(objective, space, searcher, rule, study, options, log, searcher.losses, spent)
+        try:
+            finished = runtime.run_trials(job)
+        finally:
+            study.close()
+        return _concluded(job, run, finished)
+
+
+def _of_before(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` goes on saying of a run that goes on."""
+    before = read_run(folder)
+    times = {"created": before.get("created"), "resumed": [*before.get("resumed", ()), utc_now()]}
+    return {**times, "seconds_before": (before.get("seconds") or 0.0) + before.get("seconds_before", 0.0)}
+
+
+def _concluded(job: runtime.Job, run: Mapping[str, Any], finished: bool) -> TunedResult:
+    study, objective, options, searcher = job.study, job.objective, job.options, job.searcher
+    folder = study.folder
+    assert folder is not None
     confirmation = _confirmed(study, objective, folder, run["default_trial"])
-    for remark in _remarks(objective, options, searcher, rule, confirmation):
+    for remark in _remarks(objective, options, searcher, job.rule, confirmation):
         study.note(remark)
     ended = searcher.ended or _out_of_time(study, options)
-    _record_end(study, folder, run, log, ended=ended, finished=finished)
+    _record_end(study, folder, run, job.log, ended=ended, finished=finished)
     result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
     cost = cost_of(read_calls(folder))
     known = {"confirmation": confirmation, "documents": objective.question_documents, "cost": cost}
@@ -121,17 +163,35 @@ def _open_folder(folder: Path, run: Mapping[str, Any], objective: Objective, fil
 
 
 def _around(
-    searcher: Any, rule: Rule, study: Study, objective: Objective, options: SearchOptions, default: int | None
+    searcher: Any,
+    rule: Rule,
+    study: Study,
+    objective: Objective,
+    options: SearchOptions,
+    default: int | None,
+    past: Past,
 ) -> Any:
-    """The search in rounds if all configurations race at once, and after it the leaders if questions are held out."""
+    """The search in rounds if all configurations race at once, and after it the leaders if questions are held out.
+
+    What an earlier driver has done of it is known to all of them.
+    """
     from raytuner.schedulers.halting import HaltingSearcher
     from raytuner.schedulers.rounds import RoundSearcher
+    from raytuner.schedulers.unfinished import Losses, UnfinishedSearcher
 
+    known = begun(past)
     if isinstance(rule, Batch):
-        searcher = RoundSearcher(searcher, rule, objective.block_size, study.drop)
+        searcher = RoundSearcher(searcher, rule, objective.block_size, study.drop, past.trials)
+        known = {name: {**one, "unfinished": False} for name, one in known.items()}  # rounds hand them out themselves
+    else:
+        searcher.take_up(past.events(objective.total), past.last)
+        rule.restore(past.rows)
     if objective.holdout:
-        searcher = Leaders(study, objective, options, default).after(searcher)
-    return HaltingSearcher(searcher, lambda: study.halted)
+        searcher = Leaders(study, objective, options, default).after(searcher, known)
+    unfinished = [(name, one) for name, one in known.items() if one["unfinished"]]
+    losses = Losses(options.max_retries, lambda number: study.is_over(number, options.trial_timeout_s))
+    searcher = UnfinishedSearcher(searcher, losses, left_of(study, objective), unfinished)
+    return HaltingSearcher(searcher, lambda: study.halted, losses)
 
 
 def _confirmed(study: Study, objective: Objective, folder: Path, default: int | None) -> Confirmation | None:

@@ -35,20 +35,27 @@ class Leaders:
         self._budget = options.time_budget_s
         self._default = default
 
-    def after(self, searcher: Any) -> Any:
-        """A searcher that hands out the leaders once more, when another one has ended."""
+    def after(self, searcher: Any, begun: Mapping[str, dict[str, Any]]) -> Any:
+        """A searcher that hands out the leaders once more, when another one has ended.
+
+        Args:
+            searcher: The other one.
+            begun: What an earlier driver has begun, see `raytuner.take_up.begun`.
+        """
         from raytuner.schedulers.confirming import ConfirmingSearcher
 
         first = math.ceil((self._objective.total or 0) / self._objective.block_size)
-        return ConfirmingSearcher(searcher, first, self.numbers, self.is_late)
+        return ConfirmingSearcher(searcher, first, self.numbers, self.is_late, begun)
 
     def numbers(self, points: Mapping[int, Any]) -> list[int]:
-        """The numbers of the trials to confirm, of those with a point."""
+        """The numbers of the trials to confirm, of those with a point that are not confirmed."""
         default = self._study.trials.get(self._default) if self._default is not None else None
         chosen = leading(self._study, self._default)
         if default is not None and default.finished and default.error is None:
             chosen.append(default.number)
-        return [number for number in dict.fromkeys(chosen) if number in points]
+        held_out = self._objective.holdout
+        open_ones = [number for number in chosen if len(self._study.trials[number].held_out) < held_out]
+        return [number for number in dict.fromkeys(open_ones) if number in points]
 
     def is_late(self) -> bool:
         """Whether the rest of the time budget is needed to confirm."""

@@ -32,6 +32,7 @@ from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
 
 if TYPE_CHECKING:
+    from raytuner.past import Past
     from raytuner.run_log import RunLog
 
 logger = logging.getLogger("raytuner")
@@ -196,7 +197,14 @@ def tune(
             return run_plan(plan, log, listeners=(*listeners, progress), verbose=verbose)
 
 
-def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), verbose: bool = False) -> TunedResult:
+def run_plan(
+    plan: Plan,
+    log: RunLog,
+    *,
+    listeners: tuple[Listener, ...] = (),
+    verbose: bool = False,
+    past: Past | None = None,
+) -> TunedResult:
     """Run a plan; see `tune`.
 
     Args:
@@ -204,9 +212,11 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         log: What was logged while the plan was made; it goes on in the run folder.
         listeners: Called with the study and a trial after each change.
         verbose: Whether what workers print is shown.
+        past: The log of a run of this plan that goes on.
     """
     from raytuner.driver import search
     from raytuner.objective import Objective
+    from raytuner.resume import identity
 
     config = plan.config
     if not plan.complete:
@@ -225,6 +235,9 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
         scheduler=plan.scheduler,
         scheduler_options=config.search.scheduler_options if plan.scheduler != FIFO else {},
         budget=plan.budget,
+        trial_timeout_s=config.search.trial_timeout_s,
+        max_retries=config.search.max_retries,
+        resources=config.run.resources,
     )
     with config.named_in_errors():
         result = search(
@@ -239,6 +252,8 @@ def run_plan(plan: Plan, log: RunLog, *, listeners: tuple[Listener, ...] = (), v
             verbose=verbose,
             notes=plan.notes,
             log=log,
+            known=identity(plan),
+            past=past,
         )
     best = config.with_best(result.best.params)
     assert result.run is not None  # a search from a config always has a folder

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import math
 import os
 import re
+import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,29 @@ def new_folder(parent: Path, name: str) -> Path:
             raise UserError(f"{folder}: {error.strerror}; choose another run.folder") from None
         return folder.resolve()
     raise UserError(f"{parent}: too many runs of this second; try again")
+
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Be the one driver that writes to a run folder; the kernel lets go of it with a driver that is killed.
+
+    Raises:
+        UserError: Another driver does.
+    """
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            who = file.read(200).strip() or "another process"
+            raise UserError(f"{folder}: {who} is working on this run; wait for it, or stop it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
 
 
 def check_parent(parent: Path) -> None:

@@ -21,6 +21,7 @@ from raytuner.errors import ConfigError, RaytunerError, SearchError, nearest
 from raytuner.objective import Objective
 from raytuner.run_log import RunLog
 from raytuner.schedulers.rule import Rule
+from raytuner.schedulers.unfinished import Losses
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -196,6 +197,8 @@ class Job(NamedTuple):
         study: Takes in every report.
         options: How it is searched.
         log: Takes in what workers log and warn of.
+        losses: Says which trials go on whose worker was lost.
+        spent: What an earlier driver has spent, in dollars, tokens and calls of LLMs.
     """
 
     objective: Objective
@@ -205,6 +208,8 @@ class Job(NamedTuple):
     study: Study
     options: SearchOptions
     log: RunLog
+    losses: Losses
+    spent: tuple[float, int, int] = (0.0, 0, 0)
 
 
 def run_trials(job: Job) -> bool:
@@ -230,7 +235,7 @@ def run_trials(job: Job) -> bool:
     if options.concurrency is not None and options.concurrency > share.number:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
     gate = Gate(uuid.uuid4().hex, min(share.number, job.searcher.at_most or share.number))
-    accounts = open_accounts(job.objective, job.space, job.options, study)
+    accounts = open_accounts(job.objective, job.space, job.options, study, job.spent)
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
         tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch,
@@ -263,7 +268,10 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> An
             raise ConfigError(f"unknown run_config_dict key {key!r}; {nearest(key, fields)}")
     # The constraint of the space, which holds the documents once more, is for the driver only.
     parcel = Parcel.pack(job.objective, SearchSpace(job.space.parameters))
-    trainable = tune.with_parameters(ObjectiveTrainable, parcel=parcel, gate=gate, ledger=accounts.ledger)
+    trainable = tune.with_parameters(
+        ObjectiveTrainable, parcel=parcel, gate=gate, ledger=accounts.ledger, timeout_s=job.options.trial_timeout_s
+    )
+    recorder = StudyCallback(job.study, job.space, job.log, job.losses, job.options.trial_timeout_s)
     quiet = {
         "verbose": 0,
         "checkpoint_config": tune.CheckpointConfig(checkpoint_at_end=False),
@@ -272,7 +280,7 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> An
     ours = {
         "name": "tune",
         "storage_path": str(Path(scratch).resolve()),
-        "callbacks": [StudyCallback(job.study, job.space, job.log), accounts, *(given.get("callbacks") or ())],
+        "callbacks": [recorder, accounts, *(given.get("callbacks") or ())],
     }
     return tune.Tuner(
         tune.with_resources(trainable, share.resources),
@@ -280,7 +288,7 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> An
             metric=job.study.metric,
             mode=job.study.mode,
             search_alg=job.searcher,
-            scheduler=RuleScheduler(job.rule, job.searcher.on_partial),
+            scheduler=RuleScheduler(job.rule, job.searcher.on_partial, job.losses),
             num_samples=-1,
             max_concurrent_trials=share.number,
             reuse_actors=True,

@@ -15,7 +15,7 @@ from raytuner.errors import DataError
 from raytuner.results import TunedResult
 from raytuner.run_folder import HELD_OUT, QUESTIONS, goals_of, read_run
 from raytuner.study import Study, Trial
-from raytuner.trial_log import is_complete, read_log, values_of
+from raytuner.trial_log import read_log, values_of
 
 
 def load_study(folder: Path) -> Study:
@@ -33,7 +33,9 @@ def load_study(folder: Path) -> Study:
     run = read_run(folder)
     study = Study(run["metric"], run["mode"], goals=goals_of(run, folder))
     study.folder = folder
-    rows = [row for row in read_log(folder) if is_complete(row, folder)]
+    read = read_log(folder)
+    rows = read.rows
+    study.notes += read.notes
     for row in rows:
         if row["kind"] == "start":
             study.trials.setdefault(row["trial"], Trial(row["trial"], row["params"]))
@@ -67,9 +69,9 @@ def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
         AllTrialsFailedError: No trial succeeded.
     """
     result = study.result(default=run.get("default_trial"), ended=run.get("ended") or run.get("stopped"))
-    result.seconds = run.get("seconds")
+    result.seconds = run["seconds"] + run.get("seconds_before", 0.0) if run.get("seconds") is not None else None
     result.interrupted = bool(run.get("interrupted"))
-    result.notes = list(run.get("notes", ()))
+    result.notes = [*run.get("notes", ()), *study.notes]
     result.confirmation = _confirmation(study.folder)
     result.documents = _documents(study.folder)
     result.cost = cost_of(read_calls(study.folder)) if study.folder else None

@@ -33,6 +33,9 @@ class Trial:
         seconds: How long it took.
         error: The traceback if it failed.
         paused: Whether it waits until the others have come as far.
+        next_block: The block that is next.
+        held_out_blocks: How many blocks of held-out questions it has answered.
+        since: When it began, or went on, in seconds of a monotonic clock.
         went_on: Whether it has gone on since, so that what it reports is of the questions since then.
         finished: Whether it ended by itself, scored or failed, or was stopped.
         stopped: Why it was stopped before all questions were evaluated.
@@ -51,6 +54,9 @@ class Trial:
     seconds: float = 0.0
     error: str | None = None
     paused: bool = False
+    next_block: int = 0
+    held_out_blocks: int = 0
+    since: float = field(default_factory=time.monotonic)
     went_on: bool = False
     finished: bool = False
     stopped: str | None = None
@@ -106,10 +112,16 @@ class Study:
         self._started = time.monotonic()
         self._ended: float | None = None
 
-    def start(self, number: int, params: Mapping[str, Any]) -> Trial:
-        """A trial begins (again, if its worker was lost)."""
+    def start(self, number: int, params: Mapping[str, Any], point: Mapping[str, Any] | None = None) -> Trial:
+        """A trial begins (again, if its worker was lost before its first block).
+
+        Args:
+            number: Its number.
+            params: The tuned parameters.
+            point: Its raw sample, from which a search that goes on later has it evaluated.
+        """
         trial = self.trials[number] = Trial(number, dict(params), names=self._names(params))
-        self._write(kind="start", trial=number, params=trial.shown)
+        self._write(kind="start", trial=number, params=trial.shown, point=point)
         self._changed(trial)
         return trial
 
@@ -119,9 +131,15 @@ class Study:
         trial.seconds, trial.paused = trial.seconds + seconds, True
         self._changed(trial)
 
+    def is_over(self, number: int, timeout_s: float | None) -> bool:
+        """Whether a trial has taken as long as it may."""
+        trial = self.trials.get(number)
+        return timeout_s is not None and trial is not None and time.monotonic() - trial.since >= timeout_s
+
     def resume(self, number: int) -> None:
-        """A trial that was paused, or dropped, goes on."""
+        """A trial that was paused, dropped, or lost with its worker goes on."""
         trial = self.trials[number]
+        trial.since = time.monotonic()
         trial.paused = trial.finished = False
         trial.went_on = True
         trial.stopped = None
@@ -138,6 +156,7 @@ class Study:
         trial.returned_params = report.params
         if report.block is not None:
             trial.questions.update(report.block.values)
+            trial.next_block = report.block.index + 1
             self._write_block(number, report.block)
         self._changed(trial)
 
@@ -165,12 +184,15 @@ class Study:
 
     def report_held_out(self, number: int, block: Block) -> None:
         """A leader has answered a block of held-out questions; it goes to the log."""
-        self.trials[number].held_out.update(block.values)
+        trial = self.trials[number]
+        trial.held_out.update(block.values)
+        trial.held_out_blocks += 1
         self._write_block(number, block, "held_out")
 
     def drop(self, number: int, reason: str) -> None:
-        """A trial that waits is stopped; see `stop`."""
-        self.stop(number, 0.0, reason, {})
+        """A trial that waits is stopped, if it is not already; see `stop`."""
+        if not self.trials[number].finished:
+            self.stop(number, 0.0, reason, {})
 
     def _end(self, trial: Trial, seconds: float, worker: str | None) -> None:
         trial.seconds, trial.finished, trial.paused = trial.seconds + seconds, True, False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import logging
 import os
 import sys
@@ -25,6 +27,7 @@ from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
 from raytuner.results import summary_of
 from raytuner.run_log import RunLog
+from raytuner.schedulers.unfinished import Losses
 from raytuner.space import SearchSpace
 from raytuner.study import Study
 from raytuner.worker_log import Line, WorkerLog
@@ -178,9 +181,17 @@ class Parcel:
 class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in the same worker process."""
 
-    def setup(self, config: dict[str, Any], parcel: Parcel, gate: Gate, ledger: Handle | None = None) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        parcel: Parcel,
+        gate: Gate,
+        ledger: Handle | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
         calling(ledger)
+        self._timeout_s = timeout_s
         self._log = WorkerLog().open()  # before anything of the user's is imported
         memory.share_among(gate.workers)  # at the most: on a cluster others may be elsewhere
         self._objective, self._space = parcel.unpack()
@@ -205,8 +216,21 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
             self._gate.enter()
             self._gate = None
             self._started = time.perf_counter()
-        with labelled(trial=self._number):
+        with labelled(trial=self._number), self._within_time():
             return self._step()
+
+    @contextlib.contextmanager
+    def _within_time(self) -> Iterator[None]:
+        """End this process when the trial has taken too long, whatever it is in; Tune itself would wait forever."""
+        if self._timeout_s is None:
+            yield
+            return
+        left = self._timeout_s - (time.perf_counter() - self._started)
+        faulthandler.dump_traceback_later(max(left, 0.001), exit=True)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     def _step(self) -> dict[str, Any]:
         reports: list[Report] = []
@@ -277,9 +301,13 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         study: The study, of which this is the only writer.
         space: Turns raw samples into configurations.
         log: The run's ``raytuner.log``.
+        losses: Says which trials go on whose worker was lost.
+        timeout_s: How long a trial may take.
     """
 
-    def __init__(self, study: Study, space: SearchSpace, log: RunLog) -> None:
+    def __init__(self, study: Study, space: SearchSpace, log: RunLog, losses: Losses, timeout_s: float | None) -> None:
+        self._losses = losses
+        self._timeout_s = timeout_s
         self._study = study
         self._space = space
         self._log = log
@@ -296,7 +324,7 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         if config.get("start"):
             self._study.resume(config["number"])
         else:
-            self._study.start(config["number"], self._space.configuration(config["point"]))
+            self._study.start(config["number"], self._space.configuration(config["point"]), config["point"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -344,12 +372,20 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost, or Tune failed to run the trial."""
         number = trial.config["number"]
+        if self._losses.goes_on(trial.trial_id, number):
+            self._log.note(f"trial {number} lost its worker and goes on in another: {summary_of(_error_text(trial))}")
+            if number in self._study.trials and not trial.config.get("held_out"):
+                self._study.pause(number, 0.0)
+            return
         if trial.config.get("held_out"):
             self._study.note(f"trial {number} failed on the held-out questions: {summary_of(_error_text(trial))}")
             return
         if number not in self._study.trials:  # it never began
-            self._study.start(number, self._space.configuration(trial.config["point"]))
-        self._study.finish(number, 0.0, _error_text(trial))
+            self._study.start(number, self._space.configuration(trial.config["point"]), trial.config["point"])
+        error = _error_text(trial)
+        if self._losses.is_over(number):
+            error = f"TrialError: it took longer than the {self._timeout_s:g} s of search.trial_timeout_s and was ended"
+        self._study.finish(number, 0.0, error)
 
 
 def _error_text(trial: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from raytuner.errors import DataError, RaytunerError, quoted, redact
+from raytuner.errors import DataError, RaytunerError, redact
 from raytuner.run_folder import LOG, jsonable
 from raytuner.values import FailedQuestion, Values
 
@@ -48,26 +48,80 @@ class Log:
             self._file.close()
 
 
-def read_log(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a run's log.
+class Read(NamedTuple):
+    """A log that was read back.
 
-    A torn last line, which a killed driver may leave, is skipped.
+    Attributes:
+        rows: Its rows, in their order.
+        damaged: The numbers of lines that are no rows, from 1; a torn last line is none of them.
+    """
+
+    rows: list[dict[str, Any]]
+    damaged: list[int]
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be said of it."""
+        if not self.damaged:
+            return []
+        named = ", ".join(map(str, self.damaged[:5])) + (", ..." if len(self.damaged) > 5 else "")
+        lines, are = ("line", "is") if len(self.damaged) == 1 else ("lines", "are")
+        return [f"{LOG}: {lines} {named} {are} damaged and left out"]
+
+
+def read_log(folder: Path) -> Read:
+    """The rows of a run's log that can be read; those of other kinds, which later versions may write, are left out.
+
+    A torn last line, which a killed driver may leave, is skipped; a damaged one in the middle as well, with its number.
 
     Raises:
-        DataError: There is no log, or a line in its middle is damaged.
+        DataError: There is no log.
     """
     path = folder / LOG
     if not path.is_file():
         raise DataError(f"{folder}: no {LOG} there; name a run folder, e.g. runs/quickstart-...")
-    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines):
-                return
-            raise DataError(f"{path}: line {number} is damaged; restore the file or remove the line") from None
-        yield row
+    *lines, last = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    found = Read([], [])
+    for number, line in enumerate((*lines, last), 1):
+        row = _row(line)
+        if row is None and number <= len(lines):
+            found.damaged.append(number)
+        elif row is not None and row["kind"] in FIELDS:
+            found.rows.append(row)
+    return found
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """A line as a row; None if it is none, or lacks something."""
+    try:
+        row = json.loads(line)
+        if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
+            return None
+    except (ValueError, RecursionError):
+        return None
+    return row if row["kind"] not in FIELDS or is_complete(row) else None
+
+
+def mend(path: Path) -> None:
+    """Cut off a torn last line of a file of JSON lines, or end it, so that what is appended is a line of its own."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    with path.open("r+b") as file:
+        if whole < len(content) and _is_json(content[whole:]):
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")
+        else:
+            file.truncate(whole)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def values_of(row: Mapping[str, Any]) -> Values:
@@ -84,21 +138,26 @@ FIELDS = {
 }
 
 
-def is_complete(row: Any, folder: Path) -> bool:
-    """Whether a row is one that is read back; other kinds may be written by later versions."""
-    if not isinstance(row, dict) or not isinstance(row.get("kind"), str):
-        raise DataError(f"{folder / LOG}: a line is no row of a log; restore the file or remove the line")
-    kind = row["kind"]
-    if kind in FIELDS and not FIELDS[kind] <= set(row):
-        raise DataError(
-            f"{folder / LOG}: a {kind} lacks {', '.join(sorted(FIELDS[kind] - set(row)))}; restore the file"
-        )
-    for name, kind_of in (("values", dict), ("metrics", dict), ("params", dict), ("seconds", (int, float))):
-        if kind in FIELDS and name in FIELDS[kind] and not isinstance(row[name], kind_of):
-            raise DataError(f"{folder / LOG}: {name} of a {kind} is {quoted(row[name])}; restore the file")
-    if not isinstance(row.get("failed") or {}, dict):
-        raise DataError(f"{folder / LOG}: failed of a {kind} is {quoted(row['failed'])}; restore the file")
-    for value in row["values"].values() if kind in ("block", "held_out") else ():
-        if not isinstance(value, dict):
-            raise DataError(f"{folder / LOG}: values of a {kind} are {quoted(value)}; restore the file")
-    return kind in FIELDS
+TYPES: Mapping[str, Any] = {
+    "trial": int,
+    "params": dict,
+    "point": (dict, type(None)),
+    "values": dict,
+    "failed": (dict, type(None)),
+    "metrics": dict,
+    "seconds": (int, float),
+    "error": (str, type(None)),
+    "stopped": (str, type(None)),
+    "told": (dict, type(None)),
+    "block": int,
+}
+
+
+def is_complete(row: Mapping[str, Any]) -> bool:
+    """Whether a row has what its kind has to have."""
+    if not FIELDS[row["kind"]] <= set(row):
+        return False
+    rows = row["values"].values() if "values" in row and isinstance(row["values"], dict) else ()
+    return all(isinstance(row[name], of) for name, of in TYPES.items() if name in row) and all(
+        isinstance(values, dict) for values in rows
+    )

@@ -58,7 +58,7 @@ def test_the_front_of_a_run_is_that_of_all_its_trials(search: str, trials: int, 
     done = raytuner(tmp_path, "tune", "both.yaml", "--search", search, "--trials", str(trials), "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    rows = [row for row in read_log(Path(result["run"])) if row["kind"] == "trial"]
+    rows = [row for row in read_log(Path(result["run"])).rows if row["kind"] == "trial"]
     assert len(rows) == result["trials"] == trials
     assert result["failed"] == 0
 
@@ -136,6 +136,6 @@ def test_racing_and_held_out_questions_with_several_objectives(tmp_path: Path) -
     trial = result["held_out"]["ties"]
     assert len(trial) == 1
     assert {found["trial"] for found in result["held_out"]["results"]} == {1, *trial}
-    rows = [row for row in read_log(Path(result["run"])) if row["kind"] == "trial"]
+    rows = [row for row in read_log(Path(result["run"])).rows if row["kind"] == "trial"]
     stopped = [row for row in rows if row["stopped"] is not None]
     assert all("behind" in row["stopped"] or "more than 700" in row["stopped"] for row in stopped)

@@ -14,7 +14,7 @@ from raytuner.report import as_json, as_text
 from raytuner.run_folder import LOG, RUN, find_run, new_folder, read_run, write_json
 from raytuner.saved_run import load_study, result_of
 from raytuner.study import Study
-from raytuner.trial_log import read_log
+from raytuner.trial_log import mend, read_log
 
 
 def block(index: int, **scores: float) -> Report:
@@ -60,7 +60,7 @@ def test_a_default_that_failed_is_spoken_of() -> None:
 
 
 def test_every_block_and_trial_is_a_line(folder: Path) -> None:
-    rows = list(read_log(folder))
+    rows = read_log(folder).rows
     assert [(row["kind"], row["trial"]) for row in rows] == [
         ("start", 1), ("block", 1), ("trial", 1), ("start", 2), ("block", 2), ("trial", 2),
         ("start", 3), ("block", 3), ("trial", 3), ("start", 4), ("block", 4),
@@ -99,12 +99,24 @@ def test_a_torn_last_line_is_dropped_a_damaged_one_is_reported(folder: Path) -> 
     log = folder / LOG
     whole = log.read_text()
     log.write_text(whole[:-20])
-    assert len(list(read_log(folder))) == 10
+    assert (len(read_log(folder).rows), read_log(folder).damaged) == (10, [])
     lines = whole.splitlines()
     lines[2] = lines[2][:30]
+    lines.insert(5, '{"kind": "of a later version"}')
     log.write_text("\n".join(lines) + "\n")
-    with pytest.raises(DataError, match=r"line 3 is damaged"):
-        list(read_log(folder))
+    assert (len(read_log(folder).rows), read_log(folder).damaged) == (10, [3])
+    assert "log.jsonl: line 3 is damaged and left out" in load_study(folder).notes
+
+
+@pytest.mark.parametrize("cut", [1, 20, 0])
+def test_what_is_appended_after_a_torn_line_is_a_line_of_its_own(folder: Path, cut: int) -> None:
+    log = folder / LOG
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-cut] if cut else whole)
+    mend(log)
+    Study("score", "max", folder).start(5, {"top_k": 5})
+    found = read_log(folder)
+    assert (len(found.rows), found.damaged) == ({1: 12, 20: 11, 0: 12}[cut], [])
 
 
 def test_the_run_folder_is_its_owners_and_unique(tmp_path: Path) -> None:
@@ -192,7 +204,7 @@ def test_text_that_looks_like_an_end_of_line_or_half_a_character(tmp_path: Path)
     study.report(1, Report({"score": 1.0}))
     study.finish(1, 0.0)
     study.close()
-    rows = list(read_log(tmp_path))
+    rows = read_log(tmp_path).rows
     assert [row["kind"] for row in rows] == ["start", "trial"]
     assert rows[0]["params"] == rows[1]["params"] == {"prompt": prompt}
 
@@ -201,8 +213,9 @@ def test_text_that_looks_like_an_end_of_line_or_half_a_character(tmp_path: Path)
 def test_rows_that_are_no_rows(folder: Path, line: str) -> None:
     log = folder / LOG
     log.write_text(line + "\n" + log.read_text())
-    with pytest.raises(DataError, match="restore the file"):
-        load_study(folder)
+    expected = load_study(folder)
+    assert expected.notes == ["log.jsonl: line 1 is damaged and left out"]
+    assert expected.ended == 3
 
 
 def test_an_interrupted_run_says_so(folder: Path) -> None:

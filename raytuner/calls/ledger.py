@@ -25,10 +25,16 @@ class Ledger:
     Args:
         budget: What may be used up.
         max_outage_s: So long an endpoint may be down before the search ends.
+        spent: What was spent before: dollars, tokens and calls of LLMs.
     """
 
-    def __init__(self, budget: Budget | None = None, max_outage_s: float = MAX_OUTAGE_S) -> None:
-        self._spending = Spending(budget or Budget())
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        max_outage_s: float = MAX_OUTAGE_S,
+        spent: tuple[float, int, int] = (0.0, 0, 0),
+    ) -> None:
+        self._spending = Spending(budget or Budget(), *spent)
         self._max_outage_s = max_outage_s
         self._gates: dict[str, Gate] = {}
         self._rows: list[dict[str, Any]] = []

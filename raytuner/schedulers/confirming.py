@@ -21,6 +21,8 @@ class ConfirmingSearcher(Around):
         start: The first block of the held-out questions.
         leaders: Says which trials are to be confirmed, with their raw samples, when the search has ended.
         is_late: Whether no more trials should begin, so that there is time left to confirm.
+        begun: What an earlier driver has begun, by what the search calls it: ``number`` and ``point``, and
+            ``unfinished`` if it has not ended.
     """
 
     def __init__(
@@ -29,13 +31,14 @@ class ConfirmingSearcher(Around):
         start: int,
         leaders: Callable[[Mapping[int, Any]], Sequence[int]],
         is_late: Callable[[], bool] = lambda: False,
+        begun: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(inner)
         self._start = start
         self._leaders = leaders
         self._is_late = is_late
-        self._points: dict[int, Any] = {}
-        self._in_flight: set[str] = set()
+        self._points: dict[int, Any] = {one["number"]: one["point"] for one in (begun or {}).values()}
+        self._in_flight: set[str] = {name for name, one in (begun or {}).items() if one.get("unfinished")}
         self._queue: deque[int] | None = None
         self._was_late = False
 

@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from raytuner.schedulers.around import Around
+from raytuner.schedulers.unfinished import Losses
 
 
 class HaltingSearcher(Around):
@@ -16,11 +17,13 @@ class HaltingSearcher(Around):
     Args:
         inner: The search as a whole.
         halted: Why no more is run; None as long as more is.
+        losses: Says which trials go on whose worker was lost.
     """
 
-    def __init__(self, inner: Any, halted: Callable[[], str | None]) -> None:
+    def __init__(self, inner: Any, halted: Callable[[], str | None], losses: Losses) -> None:
         super().__init__(inner)
         self._halted = halted
+        self.losses = losses
 
     @property
     def ended(self) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from raytuner.goals import Goals
 from raytuner.schedulers.compare import Losses
+from raytuner.trial_log import values_of
 from raytuner.values import Values
 
 
@@ -74,10 +75,13 @@ class Rule(ABC):
         """
         for row in rows:
             number: int = row["trial"]
-            if row["kind"] == "block":
-                if number not in self.running:
+            if row["kind"] == "start":
+                self.begin(number)
+            elif row["kind"] == "block":
+                if number not in self._questions:
                     self.begin(number)
-                self.block(number, row["values"])
+                self.block(number, values_of(row))
+                self.running.add(number)  # whatever the rule says now: if it was stopped, that is in the log
             elif row["kind"] == "trial" and row.get("stopped") is not None:
                 self.running.discard(number)
             elif row["kind"] == "trial" and number in self._questions:

@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raytuner.schedulers.rule import Rule
+from raytuner.schedulers.unfinished import Losses
 from raytuner.trainable import PAYLOAD, Payload
 
 
@@ -21,12 +22,18 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
         rule: The rule.
         learn: Called after each block with Ray's id of the trial, the share of the questions that it has seen, and its
             means so far, if it is known how many questions there are.
+        losses: Says which trials go on whose worker was lost.
     """
 
-    def __init__(self, rule: Rule, learn: Callable[[str, float, Mapping[str, float]], None]) -> None:
+    def __init__(self, rule: Rule, learn: Callable[[str, float, Mapping[str, float]], None], losses: Losses) -> None:
         super().__init__()
+        self._losses = losses
         self._rule = rule
         self._learn = learn
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles the scheduler to a file that nobody reads."""
+        return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Take in what a trial reports, before the study does."""
@@ -54,6 +61,6 @@ class RuleScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A worker was lost."""
-        if trial.config.get("held_out"):
+        if trial.config.get("held_out") or self._losses.goes_on(trial.trial_id, trial.config["number"]):
             return
         self._rule.end(trial.config["number"], failed=True)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class Guard(Searcher):  # type: ignore[misc]
         self._name = name
         self._size = space.size()
         self._rng = random.Random(f"guard {seed}")  # not the draws of random search once more
-        self._asked = 0
+        self._asked = self._last = 0
         self._results: dict[str, Scores | None] = {}  # key -> scores, None = failed
         self._waiting: dict[str, list[str]] = {}  # key in flight -> ids of the inner algorithm's repeats
         self._keys: dict[str, str] = {}  # Ray's trial id -> key
@@ -211,16 +211,35 @@ class Guard(Searcher):  # type: ignore[misc]
         An algorithm that suggests the same again stands where it stood; another one is told of the points instead.
         Trials that were in flight stay so.
         """
-        for trial_id, happened, what in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
+        self.take_up(self._named(json.loads(Path(checkpoint_path).read_text(encoding="utf-8"))))
+
+    def take_up(self, events: Iterable[tuple[str, str, Any]], last: int = 0) -> None:
+        """Go through what happened in an earlier search; see `restore`.
+
+        Args:
+            events: The id of a trial, what happened, and: its point if it ``began``; the share of the questions and
+                the means by metric of a ``partial`` result; the values by metric, or None, if it ``ended`` or was
+                ``stopped``.
+            last: The highest number that was handed out, where that is more than there are trials.
+        """
+        for trial_id, happened, what in events:
             if happened == "began":
                 self._suggest_again(trial_id, what)
             elif happened == "partial":
-                budget, scores = what
-                self.on_partial(trial_id, budget, dict(zip(self._metrics, scores, strict=True)))
+                self.on_partial(trial_id, *what)
             else:
-                result = None if what is None else dict(zip(self._metrics, what, strict=True))
-                ended = {**(result or {}), "stopped": happened == "stopped"}
-                self.on_trial_complete(trial_id, ended, error=result is None)
+                self.on_trial_complete(trial_id, {**(what or {}), "stopped": happened == "stopped"}, error=what is None)
+        self._last = max(self._last, last)
+
+    def _named(self, events: Iterable[tuple[str, str, Any]]) -> Iterator[tuple[str, str, Any]]:
+        """Events with values by metric."""
+        for trial_id, happened, what in events:
+            if happened == "began" or what is None:
+                yield trial_id, happened, what
+            elif happened == "partial":
+                yield trial_id, happened, (what[0], dict(zip(self._metrics, what[1], strict=True)))
+            else:
+                yield trial_id, happened, dict(zip(self._metrics, what, strict=True))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles the searcher to a file that nobody reads."""
@@ -308,7 +327,8 @@ class Guard(Searcher):  # type: ignore[misc]
         self._waiting[key] = []
         self._keys[trial_id] = key
         self._events.append((trial_id, "began", point))
-        return {"number": self.started, "point": point}
+        self._last += 1
+        return {"number": self._last, "point": point}
 
     def _hand_out_drawn(self, trial_id: str, raw: Raw) -> dict[str, Any]:
         """Hand out what the algorithm has not suggested."""
@@ -334,6 +354,7 @@ class Guard(Searcher):  # type: ignore[misc]
     def _take_back(self, trial_id: str) -> None:
         """Undo that a point was handed out; to the algorithm it is a failure."""
         self._events.pop()
+        self._last -= 1
         del self._waiting[self._keys.pop(trial_id)]
         if trial_id in self._drawn:
             self._tell_drawn(self._drawn.pop(trial_id), None)

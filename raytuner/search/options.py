@@ -29,6 +29,8 @@ class SearchOptions:
         scheduler: The name of what stops trials early; see `raytuner.schedulers`.
         scheduler_options: Its options.
         budget: What may be used up in calls; its deadline is set when the search begins.
+        trial_timeout_s: So many seconds a trial may take before it is ended, and has failed; None is no limit.
+        max_retries: How often a trial goes on in another worker when its own was lost.
     """
 
     algorithm: str
@@ -45,3 +47,5 @@ class SearchOptions:
     scheduler: str = "fifo"
     scheduler_options: Mapping[str, Any] = field(default_factory=dict)
     budget: Budget = Budget()  # noqa: RUF009 - it is frozen
+    trial_timeout_s: float | None = None
+    max_retries: int = 3
