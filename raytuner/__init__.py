@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytuner.config import TuneConfig as TuneConfig
     from raytuner.errors import RaytunerError as RaytunerError
+    from raytuner.going_on import resume as resume
     from raytuner.plan import tune as tune
     from raytuner.rag import RagObjective as RagObjective
     from raytuner.results import FailedTrial as FailedTrial
@@ -36,6 +37,7 @@ _HOMES = {
     "TuneConfig": "config",
     "TunedResult": "results",
     "make_searcher": "search",
+    "resume": "going_on",
     "tune": "plan",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "make_searcher",
     "metrics",
     "models",
+    "resume",
     "search",
     "tune",
 ]

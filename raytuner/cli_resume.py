@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
+from raytuner.going_on import go_on, planned
 from raytuner.past import Past
 from raytuner.plan import Plan
 from raytuner.progress import Progress
 from raytuner.results import TunedResult
-from raytuner.resume import go_on, planned
 from raytuner.run_log import RunLog
 
 

@@ -215,8 +215,8 @@ def run_plan(
         past: The log of a run of this plan that goes on.
     """
     from raytuner.driver import search
+    from raytuner.going_on import identity
     from raytuner.objective import Objective
-    from raytuner.resume import identity
 
     config = plan.config
     if not plan.complete:

@@ -1,0 +1,215 @@
+"""What a log says for a search that goes on, and that it then does what it would have done."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raytuner.goals import Goal
+from raytuner.objective import Block, Objective, Report
+from raytuner.past import PastTrial, id_of, read_past
+from raytuner.run_folder import LOG
+from raytuner.schedulers.batch import BatchRace
+from raytuner.schedulers.rounds import RoundSearcher
+from raytuner.search import make_searcher
+from raytuner.space import SearchSpace
+from raytuner.study import Study
+from raytuner.take_up import begun, changes, left_of, take_up
+from raytuner.values import FailedQuestion
+
+SPACE = SearchSpace.from_dict({"a": list(range(12))})
+GOALS = [Goal.model_validate({"metric": "score", "mode": "max"})]
+SIZE, BLOCKS = 4, 12
+
+
+def values(number: int, block: int) -> dict[str, dict[str, float]]:
+    rng = random.Random(f"{number} {block}")
+    level = 0.02 * ((7 * number) % 12)
+    found = {f"q{block}-{at}": {"score": level + rng.gauss(0, 0.05)} for at in range(SIZE)}
+    return {**found, "failed": FailedQuestion("why not")} if number == 3 and block == 1 else found
+
+
+class Driver:
+    """The rounds of a search without Ray: stretches of several trials at once, block by block, in some order."""
+
+    def __init__(self, rows: list[dict[str, Any]], past: dict[int, PastTrial], order: int) -> None:
+        self.rows = rows
+        self.again: list[tuple[int, int]] = []
+        self._rng = random.Random(order)
+        self._rule = BatchRace(GOALS, SIZE * BLOCKS)
+        self._ended = {number for number, trial in past.items() if trial.end is not None}
+        self._known = {(number, block) for number, trial in past.items() for block in range(len(trial.blocks))}
+        inner = make_searcher("grid", SPACE, "score", "max")
+        self._searcher = RoundSearcher(inner, self._rule, SIZE, self._drop, past)
+
+    def _drop(self, number: int, why: str) -> None:
+        if number not in self._ended:
+            self._log(kind="trial", trial=number, error=None, stopped=why)
+
+    def _log(self, **row: Any) -> None:
+        self.rows.append(row)
+
+    def run(self, until: int | None = None) -> None:
+        """Run to the end, or until the log has so many rows."""
+        running: dict[str, dict[str, Any]] = {}
+        asked, ended = 0, False
+        while running or not ended:
+            while len(running) < 3 and not ended:
+                found = self._searcher.suggest(str(asked))
+                ended = isinstance(found, str)
+                if not isinstance(found, dict):
+                    break
+                running[str(asked)] = dict(found)
+                self._rule.begin(found["number"])
+                asked += 1
+            if until is not None and len(self.rows) >= until:
+                return
+            if running:
+                self._go_on(running, self._rng.choice(sorted(running)))
+
+    def _go_on(self, running: dict[str, dict[str, Any]], name: str) -> None:
+        stretch = running[name]
+        number, block = stretch["number"], stretch["start"]
+        if (number, block) in self._known:
+            self.again.append((number, block))
+        self._rule.block(number, values(number, block))
+        self._log(kind="block", trial=number, block=block, values=values(number, block))
+        stretch["start"] += 1
+        if stretch["start"] == (stretch["until"] or BLOCKS):
+            if stretch["until"] is None:
+                self._rule.end(number)
+                self._log(kind="trial", trial=number, error=None, stopped=None)
+            del running[name]
+            self._searcher.on_trial_complete(name)
+
+
+def past_of(rows: list[dict[str, Any]]) -> dict[int, PastTrial]:
+    trials: dict[int, PastTrial] = {}
+    for row in rows:
+        trial = trials.setdefault(row["trial"], PastTrial(row["trial"], {}, {"a": row["trial"] - 1}))
+        if row["kind"] == "block":
+            trial.blocks.append(row["values"])
+        else:
+            trial.end = row
+    return trials
+
+
+def outcome(rows: list[dict[str, Any]]) -> Any:
+    ends = {row["trial"]: row["stopped"] for row in rows if row["kind"] == "trial"}
+    return ends, sorted((row["trial"], row["block"]) for row in rows if row["kind"] == "block")
+
+
+@settings(max_examples=60, deadline=None)
+@given(cuts=st.lists(st.integers(0, 60), min_size=1, max_size=4), order=st.integers(0, 1000))
+def test_rounds_that_were_cut_off_end_as_if_they_had_not_been(cuts: list[int], order: int) -> None:
+    whole: list[dict[str, Any]] = []
+    Driver(whole, {}, 0).run()
+    rows: list[dict[str, Any]] = []
+    for at, cut in enumerate(cuts):
+        driver = Driver(rows, past_of(rows), order + at)
+        driver.run(until=len(rows) + cut)
+        assert driver.again == []
+    last = Driver(rows, past_of(rows), order - 1)
+    last.run()
+    assert last.again == []
+    assert outcome(rows) == outcome(whole)
+
+
+def report(index: int, **scores: float) -> Report:
+    mean = sum(scores.values()) / len(scores)
+    return Report({"score": mean}, Block(index, {name: {"score": score} for name, score in scores.items()}, 0.1))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    study = Study("score", "max", tmp_path)
+    study.start(1, {"a": 1}, {"a": "1"})
+    study.report(1, report(0, q1=0.5, q2=0.7))
+    study.start(2, {"a": 2}, {"a": "2"})
+    study.finish(1, 2.0)
+    study.report(2, report(0, q1=0.1, q2=0.3))
+    study.report_held_out(1, Block(1, {"h1": {"score": 1.0}}, 0.1))
+    study.start(3, {"a": 3}, {"a": "3"})
+    study.start(4, {"a": 4}, {"a": "4"})
+    study.finish(4, 1.0, "Traceback\nValueError: bad")
+    study.close()
+    return tmp_path
+
+
+def test_the_events_are_in_the_order_of_the_log(folder: Path) -> None:
+    past = read_past(folder)
+    assert [trial.number for trial in past.unfinished] == [2, 3]
+    assert past.last == 4
+    assert list(past.events(4)) == [
+        (id_of(1), "began", {"a": "1"}),
+        (id_of(1), "partial", (0.5, {"score": 0.6})),
+        (id_of(2), "began", {"a": "2"}),
+        (id_of(1), "ended", {"score": 0.6}),
+        (id_of(2), "partial", (0.5, {"score": 0.2})),
+        (id_of(3), "began", {"a": "3"}),
+        (id_of(4), "began", {"a": "4"}),
+        (id_of(4), "ended", None),
+    ]
+
+
+def test_a_study_takes_up_what_is_known_and_goes_on_with_the_rest(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    past = read_past(folder)
+    take_up(study, past, total=4)
+    assert [trial.number for trial in study.scored] == [1]
+    assert study.trials[1].held_out == {"h1": {"score": 1.0}}
+    assert [trial.number for trial in study.failed] == [4]
+    assert study.running == []
+    objective = Objective(Asked())
+    left = left_of(study, objective)
+    handed = begun(past)[id_of(2)]
+    assert left(handed) == {"number": 2, "point": {"a": "2"}, "start": 1, "failed": 0}
+    assert left({"number": 1, "point": {}, "start": 1, "held_out": True})["start"] == 2
+    assert left({"number": 9, "point": {}}) == {"number": 9, "point": {}}
+    assert left_of(study, Objective(lambda params: 1.0))(handed) == {"number": 2, "point": {"a": "2"}}
+    study.resume(2)
+    study.report(2, report(1, q3=0.5, q4=0.3))
+    assert study.trials[2].metrics == {"score": pytest.approx(0.3)}, "of all four questions"
+
+
+class Asked:
+    """Blocks from anywhere."""
+
+    total = 4
+
+    def blocks(self, params: dict[str, Any], start: int = 0) -> Any:
+        yield {f"q{start}": {"score": 1.0}}
+
+
+def test_a_trial_whose_end_was_not_logged_ends(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    past = read_past(folder)
+    take_up(study, past, total=2)
+    assert [trial.number for trial in study.scored] == [1, 2]
+    assert [trial.number for trial in past.unfinished] == [3]
+    assert [row["trial"] for row in read_past(folder).rows if row["kind"] == "trial"] == [1, 4, 2]
+
+
+def test_a_damaged_line_costs_what_it_held(folder: Path) -> None:
+    log = folder / LOG
+    lines = log.read_text().splitlines()
+    assert '"kind": "start"' in lines[2]
+    log.write_text("\n".join([*lines[:2], "damaged", *lines[3:]]) + "\n")
+    past = read_past(folder)
+    assert past.notes == ["log.jsonl: line 3 is damaged and left out"]
+    assert sorted(past.trials) == [1, 3, 4], "of trial 2 it is not known any more what it is"
+    assert past.last == 4
+    lines[1] = '{"kind": "block"'
+    log.write_text("\n".join(lines) + "\n")
+    assert read_past(folder).trials[1].blocks == [], "and not those after a gap"
+
+
+def test_the_difference_between_configs() -> None:
+    before = {"space": {"a": [1, 2]}, "pipeline": {"llm": "x"}, "run": {"name": "r"}}
+    now = {"space": {"a": [1, 3]}, "pipeline": {"llm": "x", "top_k": 3}, "run": {"name": "r"}}
+    assert changes(before, now) == ["space.a: [1, 2] -> [1, 3]", "pipeline.top_k: null -> 3"]
