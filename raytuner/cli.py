@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -34,6 +35,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its code: 2 for the user's mistakes, 1 for failures, 130 for Ctrl-C."""
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # else Ray prints what it held back at the end, after the result
     try:
         code = cli.main(standalone_mode=False, prog_name="raytuner")
     except click.exceptions.Abort as abort:  # click's own, from an interrupt
@@ -183,8 +185,8 @@ def _tune(
             _ask(plan)
         if not quiet:
             click.echo(_headline(plan), err=True)
-        with Progress(plan.total, quiet=quiet) as progress:
-            # What workers print goes to stdout, which belongs to the one JSON object.
+        # What workers print, and what Ray says of those that die, goes to stdout, which belongs to the result.
+        with Progress(plan.total, quiet=quiet) as progress, contextlib.redirect_stdout(sys.stderr):
             result = run_plan(plan, log, listeners=(progress,), verbose=verbose and not as_json)
     _conclude(result, plan, as_json, quiet)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ def run(
             ask(plan)
         if not quiet:
             click.echo(headline(plan), err=True)
-        with Progress(plan.total, quiet=quiet) as progress:
+        with Progress(plan.total, quiet=quiet) as progress, contextlib.redirect_stdout(sys.stderr):
 
             def listeners(past: Past) -> tuple[Any, ...]:
                 if not quiet:
