@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from raytuner.ray_access import prepare_environment
+
 if TYPE_CHECKING:
     from raytuner.config import TuneConfig as TuneConfig
     from raytuner.errors import RaytunerError as RaytunerError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from raytuner.values import FailedQuestion as FailedQuestion
 
 __version__ = "0.1.0"
+
+prepare_environment()  # before Ray is imported, which reads some of it then
 
 _MODULES = ("datasets", "metrics", "models", "search")
 _HOMES = {

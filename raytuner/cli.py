@@ -35,7 +35,6 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its code: 2 for the user's mistakes, 1 for failures, 130 for Ctrl-C."""
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # else Ray prints what it held back at the end, after the result
     try:
         code = cli.main(standalone_mode=False, prog_name="raytuner")
     except click.exceptions.Abort as abort:  # click's own, from an interrupt

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import socket
-import sys
 import tempfile
 import threading
 import uuid
@@ -17,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raytuner.errors import ConfigError, RaytunerError, SearchError, nearest
+from raytuner import ray_access
+from raytuner.errors import ConfigError, RaytunerError, SearchError, in_a_line, nearest
 from raytuner.objective import Objective
 from raytuner.run_log import RunLog
 from raytuner.schedulers.rule import Rule
@@ -25,13 +24,6 @@ from raytuner.schedulers.unfinished import Losses
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
-
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing reports home
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # an objective's relative paths mean the user's folder
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-"""What Ray and its workers read when they start."""
 
 TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's newer output prints its tables even when it is told to be silent
@@ -63,7 +55,7 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
     Raises:
         ConfigError: The address cannot be used.
     """
-    _prepare_environment()
+    ray_access.prepare()
     import ray
 
     if ray.is_initialized():
@@ -72,7 +64,7 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
         raise ConfigError(f"address {address!r}: Ray Client is not supported; run on the cluster, with address auto")
     options: dict[str, Any] = {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": verbose}
     if options["address"] == "local":
-        options["include_dashboard"] = False
+        options |= {"include_dashboard": False, "_temp_dir": str(ray_access.temporary_folder())}
     _check_reachable(options["address"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -80,14 +72,21 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
             with _interrupt_later():
                 ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
             if options["address"] == "local":
-                raise RaytunerError(f"Ray could not be started on this machine: {reason}") from None
-            raise ConfigError(
-                f"address {address!r}: no Ray cluster answers there ({reason}); correct the address"
-            ) from None
+                raise RaytunerError(f"Ray could not be started on this machine: {in_a_line(error)}") from None
+            raise ConfigError(f"address {address!r}: {_why_not(error)}") from None
     global _started_here  # noqa: PLW0603 - Ray itself is one for each process
     _started_here = True
+
+
+def _why_not(error: BaseException) -> str:
+    """Why a cluster cannot be joined, and what to do."""
+    if any("InvalidAuthToken" in str(one) for one in (error, error.__cause__)):
+        where = "RAY_AUTH_TOKEN, or its file in RAY_AUTH_TOKEN_PATH, with RAY_AUTH_MODE=token"
+        return f"the cluster refuses the token of this machine; put its own into {where}"
+    if str(error).startswith("Version mismatch"):
+        return f"{' '.join(str(error).split())}; install the cluster's versions here, or these there"
+    return f"no Ray cluster answers there ({in_a_line(error)}); correct the address"
 
 
 def _check_reachable(address: str) -> None:
@@ -102,34 +101,6 @@ def _check_reachable(address: str) -> None:
         raise ConfigError(
             f"address {address!r}: nobody answers there ({reason}); start Ray there, or correct the address"
         ) from None
-
-
-def _prepare_environment() -> None:
-    """Set what Ray reads from the environment when it is imported and started."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    _ensure_token()
-    if "ray" not in sys.modules:  # once imported, Ray has read it; its own default is a token as well
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-
-
-def _ensure_token() -> None:
-    """Have a token that only its owner can read: Ray's ports listen on all interfaces, and Ray makes it 0644."""
-    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
-        return
-    token = Path.home() / ".ray" / "auth_token"
-    if token.is_file():
-        return
-    try:
-        token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=token.parent) as scratch:  # made 0600
-            scratch.write(secrets.token_hex(32))
-            scratch.flush()
-            os.link(scratch.name, token)  # whole or not at all
-    except OSError:
-        if not token.is_file():  # else another process was faster
-            # There is no home to write to: the token is for this process and its children.
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def disconnect() -> None:

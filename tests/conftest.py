@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from raytuner import ray_access
 from raytuner.folders import cache_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,7 @@ def cache_with_weights(folder: Path, weights_of: Path) -> Path:
     return folder
 
 
+ray_access.ensure_token()  # before a test that starts Ray by itself: Ray makes one that others can read
 _scratch = tempfile.TemporaryDirectory(prefix="raytuner-tests-")
 # The artefacts of the user's own runs are neither used nor changed.
 os.environ["RAYTUNER_CACHE"] = str(cache_with_weights(Path(_scratch.name) / "cache", cache_folder()))

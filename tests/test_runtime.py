@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from raytuner import runtime
-from raytuner.errors import ConfigError
+from raytuner import ray_access, runtime
+from raytuner.errors import ConfigError, UserError
 
 
 @pytest.fixture
@@ -22,18 +24,46 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_token_is_only_its_owners(home: Path) -> None:
-    runtime._ensure_token()
+    ray_access.ensure_token()
     token = home / ".ray" / "auth_token"
     assert token.stat().st_mode & 0o777 == 0o600
     assert len(token.read_text()) == 64
     before = token.read_text()
-    runtime._ensure_token()
+    ray_access.ensure_token()
     assert token.read_text() == before
+
+
+def test_a_token_that_others_can_read_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray_access.ensure_token()
+    token = home / ".ray" / "auth_token"
+    token.chmod(0o644)
+    with pytest.raises(UserError, match=rf"{token}: others can read this token.*chmod 600 {token}"):
+        ray_access.ensure_token()
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    with pytest.raises(UserError, match="chmod 600"):
+        ray_access.ensure_token()
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "none"))
+    with pytest.raises(UserError, match=r"RAY_AUTH_TOKEN_PATH: .*none is no file"):
+        ray_access.ensure_token()
+
+
+def test_the_folder_of_sessions_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = Path(tempfile.mkdtemp(prefix="r"))
+    monkeypatch.setattr("tempfile.tempdir", str(short))
+    folder = ray_access.temporary_folder()
+    assert folder.is_relative_to(short)
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    folder.parent.chmod(0o755)
+    with pytest.raises(UserError, match="not a private folder of yours"):
+        ray_access.temporary_folder()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 10)))
+    assert ray_access.temporary_folder().is_relative_to("/tmp")  # sockets need short paths
+    shutil.rmtree(short)
 
 
 def test_a_given_token_is_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "given")
-    runtime._ensure_token()
+    ray_access.ensure_token()
     assert not (home / ".ray").exists()
 
 
@@ -41,14 +71,14 @@ def test_without_a_writable_home_the_token_is_in_the_environment(home: Path, mon
     (home / ".ray").write_text("in the way")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "")
     monkeypatch.delenv("RAY_AUTH_TOKEN")
-    runtime._ensure_token()
+    ray_access.ensure_token()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     monkeypatch.delenv("RAY_AUTH_TOKEN")
 
 
 def test_ray_client_addresses_are_refused() -> None:
     code = (
-        "from raytuner import runtime\nfrom raytuner.errors import ConfigError\n"
+        "from raytuner import runtime\nfrom raytuner.errors import ConfigError, UserError\n"
         "try:\n    runtime.connect('ray://127.0.0.1:10001')\nexcept ConfigError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -65,7 +95,7 @@ def test_an_address_where_nobody_listens_is_an_error_at_once() -> None:
 
 
 def test_usage_statistics_are_off() -> None:
-    assert runtime.ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert ray_access.ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
 @pytest.mark.parametrize(

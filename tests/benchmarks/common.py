@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raytuner import runtime
+from raytuner import ray_access
 from raytuner.driver import versions
 from raytuner.folders import cache_folder
 from raytuner.models import weights
@@ -123,7 +123,7 @@ def apart(function: Callable[..., Any], *args: Any, cache: Path) -> Any:
     """
     with tempfile.TemporaryDirectory(prefix="raytuner-bench-", ignore_cleanup_errors=True) as home:
         environment = {
-            **runtime.ENVIRONMENT,
+            **ray_access.ENVIRONMENT,
             "HOME": home,  # where LlamaIndex's tuner writes, and Ray its token
             "RAYTUNER_CACHE": str(cache),
             "PYTHONPATH": os.pathsep.join(path for path in (str(HERE), *sys.path) if path),
@@ -168,6 +168,9 @@ def local_ray(cpus: int | None = None) -> Iterator[float]:
     """
     import ray
 
+    from raytuner import ray_access
+
+    ray_access.prepare()
     started = time.perf_counter()
     ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
     seconds = time.perf_counter() - started

@@ -30,6 +30,7 @@ from typing import Any
 import common
 import yaml
 
+from raytuner import ray_access
 from raytuner.run_folder import LOG
 from raytuner.trial_log import read_log
 
@@ -270,9 +271,7 @@ def main() -> None:
 def _on_two_nodes(runs: int, folder: Path) -> dict[str, int]:
     from ray.cluster_utils import Cluster
 
-    from raytuner.runtime import _prepare_environment
-
-    _prepare_environment()
+    ray_access.prepare()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         return measured(
