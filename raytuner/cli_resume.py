@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from raytuner.cli_tune import ask, headline
 from raytuner.going_on import go_on, planned
 from raytuner.past import Past
 from raytuner.plan import Plan
@@ -31,8 +32,6 @@ def run(
     verbose: bool,
     quiet: bool,
     yes: bool,
-    ask: Callable[[Plan], None],
-    headline: Callable[[Plan], str],
 ) -> tuple[TunedResult, Plan]:
     """Go on with a run; see the command.
 

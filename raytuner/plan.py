@@ -205,13 +205,11 @@ def run_plan(
     verbose: bool = False,
     past: Past | None = None,
 ) -> TunedResult:
-    """Run a plan; see `tune`.
+    """Run a plan (from `make_plan`); see `tune` for what is not said here.
 
     Args:
-        plan: From `make_plan`.
+        plan: The plan.
         log: What was logged while the plan was made; it goes on in the run folder.
-        listeners: Called with the study and a trial after each change.
-        verbose: Whether what workers print is shown.
         past: The log of a run of this plan that goes on.
     """
     from raytuner.driver import search
@@ -239,9 +237,10 @@ def run_plan(
         max_retries=config.search.max_retries,
         resources=config.run.resources,
     )
+    others = [goal.metric for goal in plan.goals[1:]]
     with config.named_in_errors():
         result = search(
-            Objective(plan.objective, metric=plan.objective.metric, others=[goal.metric for goal in plan.goals[1:]]),
+            Objective(plan.objective, metric=plan.objective.metric, others=others),
             plan.space,
             options,
             parent=Path(config.run.folder or "runs").expanduser(),

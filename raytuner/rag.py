@@ -116,7 +116,8 @@ class RagObjective:
         self._components = stages.component_table(components, self._models)
         self.fixed = names_of(pipeline, self._models, self._components)
         self.similarity_embedding = similarity_embedding
-        self.block_size = self._block_size() if block_size is None else block_size
+        waits = self.judge is not None and spec(self.judge.llm, self._models).batch
+        self.block_size = block_size or (max(BLOCK_SIZE, len(self.questions)) if waits else BLOCK_SIZE)
         self.seed = seed
         self._numbers = {document.id: number for number, document in enumerate(self.documents)}
         for name, value in self.resolved({}).items():
@@ -134,11 +135,6 @@ class RagObjective:
         if len(self._known) == len(self._asked):
             self._use(self._known)
         self._pipeline: Pipeline | None = None
-
-    def _block_size(self) -> int:
-        """All questions at once for a judge that answers within a day."""
-        waits = self.judge is not None and spec(self.judge.llm, self._models).batch
-        return max(BLOCK_SIZE, len(self.questions)) if waits else BLOCK_SIZE
 
     def __getstate__(self) -> dict[str, Any]:
         # Artefacts stay in their process; a worker builds its own, and imports by itself what has a dotted path.

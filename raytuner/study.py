@@ -18,6 +18,7 @@ from raytuner.so_far import so_far
 from raytuner.standing import standing
 from raytuner.trial_log import Log
 from raytuner.values import Means, failures
+from raytuner.why_none import why_none, why_none_within
 
 
 @dataclass
@@ -309,9 +310,9 @@ class Study:
         if not results:
             if interrupted:
                 raise KeyboardInterrupt(so_far(self.goals, list(self.trials.values())))
-            raise AllTrialsFailedError(self._why_none(failed))
+            raise AllTrialsFailedError(why_none(self, failed))
         if self.best is None:
-            raise InfeasibleError(self._why_none_within())
+            raise InfeasibleError(why_none_within(self))
         return TunedResult(
             run_results=results,
             best_idx=0,
@@ -333,28 +334,6 @@ class Study:
         if self._log is not None:
             self._log.close()
             self._log = None
-
-    def _why_none(self, failed: list[FailedTrial]) -> str:
-        where = f"; see {self.folder / LOG}" if self.folder else ""
-        if leads := so_far(self.goals, list(self.trials.values())):
-            return f"{leads}{f'; {self.halted}' if self.halted else ''}{where}"
-        if self.stopped:
-            first = self.stopped[0]
-            return f"no trial ran to its end; trial {first.number} was stopped: {first.stopped}{where}"
-        if not failed and self.halted is not None:
-            return f"no trial was finished: {self.halted}{where}"
-        if not failed:
-            return f"no trial was finished; give the search more time{where}"
-        return f"all {len(failed)} trials failed, the first with: {failed[0].summary}{where}"
-
-    def _why_none_within(self) -> str:
-        nearest = self.scored[0]
-        params = ", ".join(f"{name}={value}" for name, value in nearest.shown.items())
-        where = f"; all are in {self.folder / LOG}" if self.folder else ""
-        return (
-            f"none of {len(self.scored)} configurations is within the limits; the nearest, trial {nearest.number} "
-            f"({params}), has {', '.join(self.breaches(nearest))}; loosen the limit, or widen the space{where}"
-        )
 
     def _run_result(self, trial: Trial, fixed: Mapping[str, Any]) -> RunResult:
         return RunResult(**self._fields(trial, fixed))

@@ -174,10 +174,10 @@ class Guard(Searcher):  # type: ignore[misc]
         scores, budget = self._scores(result), self._budgets[reached - 1]
         if scores is None:
             return
-        self._events.append((trial_id, "partial", [budget, scores]))
+        self._events.append((trial_id, "partial", [budget, self._by_metric(scores)]))
         inner: Any = self._inner
         with self._noting_failure():
-            inner.on_partial(self._inner_ids[trial_id], budget, dict(zip(self._metrics, scores, strict=True)))
+            inner.on_partial(self._inner_ids[trial_id], budget, self._by_metric(scores))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the algorithm how a trial ended, and the repeats that were waiting for it.
@@ -190,7 +190,7 @@ class Guard(Searcher):  # type: ignore[misc]
         scores = None if error or not result else self._scores(result)
         stopped = bool(result and result.get("stopped"))
         self._results[key] = scores
-        self._events.append((trial_id, "stopped" if stopped else "ended", scores))
+        self._events.append((trial_id, "stopped" if stopped else "ended", self._by_metric(scores)))
         if stopped and self._budgets and trial_id in self._inner_ids:
             inner: Any = self._inner
             with self._noting_failure():
@@ -211,7 +211,7 @@ class Guard(Searcher):  # type: ignore[misc]
         An algorithm that suggests the same again stands where it stood; another one is told of the points instead.
         Trials that were in flight stay so.
         """
-        self.take_up(self._named(json.loads(Path(checkpoint_path).read_text(encoding="utf-8"))))
+        self.take_up(json.loads(Path(checkpoint_path).read_text(encoding="utf-8")))
 
     def take_up(self, events: Iterable[tuple[str, str, Any]], last: int = 0) -> None:
         """Go through what happened in an earlier search; see `restore`.
@@ -230,16 +230,6 @@ class Guard(Searcher):  # type: ignore[misc]
             else:
                 self.on_trial_complete(trial_id, {**(what or {}), "stopped": happened == "stopped"}, error=what is None)
         self._last = max(self._last, last)
-
-    def _named(self, events: Iterable[tuple[str, str, Any]]) -> Iterator[tuple[str, str, Any]]:
-        """Events with values by metric."""
-        for trial_id, happened, what in events:
-            if happened == "began" or what is None:
-                yield trial_id, happened, what
-            elif happened == "partial":
-                yield trial_id, happened, (what[0], dict(zip(self._metrics, what[1], strict=True)))
-            else:
-                yield trial_id, happened, dict(zip(self._metrics, what, strict=True))
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles the searcher to a file that nobody reads."""
@@ -367,6 +357,9 @@ class Guard(Searcher):  # type: ignore[misc]
         scores = [value for value in found if value is not None and math.isfinite(value)]
         return scores if len(scores) == len(found) else None
 
+    def _by_metric(self, scores: Scores | None) -> dict[str, float] | None:
+        return None if scores is None else dict(zip(self._metrics, scores, strict=True))
+
     def _tell_drawn(self, raw: Raw, scores: Scores | None) -> None:
         value = math.nan if scores is None else scores[0] if len(scores) == 1 else scores
         # Many of Ray's wrappers know only what they have suggested.
@@ -378,8 +371,9 @@ class Guard(Searcher):  # type: ignore[misc]
             if scores is None:
                 self._inner.on_trial_complete(inner_id, error=True)
             else:
-                result = {**dict(zip(self._metrics, scores, strict=True)), "training_iteration": 1}
-                self._inner.on_trial_complete(inner_id, result=result)
+                self._inner.on_trial_complete(
+                    inner_id, result={**(self._by_metric(scores) or {}), "training_iteration": 1}
+                )
 
     def _draw_unseen(self, near: Raw) -> Raw | None:
         """A new valid configuration at random, if possible near a given one; None if there seems to be none."""

@@ -375,9 +375,9 @@ def test_restoring_another_stream_tells_it_what_is_known(tmp_path: Path) -> None
         ["t1", "began", X],
         ["t2", "began", Y],
         ["t3", "began", Z1],
-        ["t1", "ended", [0.5]],
+        ["t1", "ended", {"score": 0.5}],
         ["t2", "ended", None],
-        ["t3", "ended", [0.25]],
+        ["t3", "ended", {"score": 0.25}],
     ]
 
 
