@@ -52,6 +52,9 @@ def run(
     texts = {document.id: document.text for document in documents}
     if out.exists() and not force:
         raise DataError(f"{out}: the file exists; name another, or replace it with --force")
+    datasets.check_target(out, form)
+    if review is not None and not review.parent.is_dir():
+        raise DataError(f"{review}: there is no folder {review.parent}; make it, or name another file")
     if review is not None and review.exists() and not force:
         raise DataError(f"{review}: the file exists; name another, or replace it with --force")
     if from_review is not None:
@@ -61,15 +64,18 @@ def run(
     else:
         made = _by_llm(documents, count, _spec(llm, config, budget, batch), seed, budget)
     if not made.drafts:
-        raise DataError(f"no question came of it ({_dropped(made) or made.ended}); see another LLM, or none")
+        why = _dropped(made).removeprefix("; ") or made.ended or "none is kept"
+        raise DataError(f"no question came of it ({why}); see another LLM, or none")
     datasets.write(_questions(made.drafts, texts), out, texts, form=form, force=force)
     click.echo(redact(f"{out}: {len(made.drafts)} questions ({_kinds(made.drafts)}){_dropped(made)}"))
     if review is not None:
         review.write_text(review_text(made.drafts, texts), encoding="utf-8")
         click.echo(f"{review}: to be looked through; then --from-review {review}")
     if made.ended is not None:
-        said = f"{made.ended}: {len(made.drafts)} of {count}; the same call again goes on from there"
-        click.echo(redact(said), err=True)
+        again = "" if made.is_all else "; the same call with --force goes on from there"
+        click.echo(redact(f"{made.ended}: {len(made.drafts)} of {count}{again}"), err=True)
+    elif from_review is None and len(made.drafts) < count:
+        click.echo(f"{len(made.drafts)} of {count}: the documents have no more to ask about without an LLM", err=True)
 
 
 def _by_llm(documents: Sequence[Document], count: int, llm: ModelSpec, seed: int, budget: Budget) -> Generated:

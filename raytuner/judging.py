@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +24,9 @@ from raytuner.pipeline.link import key_for
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.values import as_float
 
+UNANSWERABLE = "The documents do not say this: the question cannot be answered from them."
+"""The right answer to a question that has none."""
+
 
 def judge_settings(given: str | Mapping[str, Any] | JudgeConfig | None) -> JudgeConfig | None:
     """The settings of a judge, of which the name may stand alone.
@@ -30,7 +34,10 @@ def judge_settings(given: str | Mapping[str, Any] | JudgeConfig | None) -> Judge
     Raises:
         ConfigError: A setting is unknown or of the wrong type, or a prompt lacks a placeholder.
     """
-    if given is None or isinstance(given, JudgeConfig):
+    if given is None:
+        return given
+    if isinstance(given, JudgeConfig):
+        check_prompts(given.prompts)
         return given
     try:
         found = JudgeConfig.model_validate({"llm": given} if isinstance(given, str) else dict(given))
@@ -72,8 +79,24 @@ class Judge:
             return await self._own(metric, evidence)
         llm, temperature = self._llm, self._temperature
         params = {"llm": llm, "temperature": temperature, "prompt": self._prompts.get(metric.base)}
-        reference = evidence.reference_answer if metric.base == "correctness" else None
-        asked = (metric.base, evidence.question, evidence.answer or "", list(evidence.contexts), reference)
+        if metric.base != "correctness":
+            return await self._asked(params, metric, evidence, list(evidence.contexts), None, repeat)
+        right = [evidence.reference_answer or UNANSWERABLE, *evidence.other_answers]
+        # Its prompt does not hold the contexts: the same answer is judged once, whatever it was made of.
+        found = [self._asked(params, metric, evidence, [], answer, repeat) for answer in dict.fromkeys(right)]
+        return max(await asyncio.gather(*found))
+
+    async def _asked(
+        self,
+        params: dict[str, Any],
+        metric: Metric,
+        evidence: Evidence,
+        contexts: list[str],
+        reference: str | None,
+        repeat: int,
+    ) -> float:
+        llm, temperature = params["llm"], params["temperature"]
+        asked = (metric.base, evidence.question, evidence.answer or "", contexts, reference)
 
         def ask() -> Coroutine[Any, Any, Judgement]:
             call: Coroutine[Any, Any, Judgement] = judge(params, *asked)
@@ -110,8 +133,12 @@ class Judge:
         return self._spec
 
     def _model(self) -> Any:
-        asyncio.get_running_loop()  # its clients belong to one
-        return models.llm(self._llm, temperature=self._temperature)
+        return _llm_of(asyncio.get_running_loop(), self._llm, self._temperature)
+
+
+@lru_cache(maxsize=16)
+def _llm_of(loop: asyncio.AbstractEventLoop, llm: ModelSpec, temperature: float) -> Any:
+    return models.llm(llm, temperature=temperature)  # its clients belong to one loop
 
 
 def check_judged(optimised: Sequence[Metric], settings: JudgeConfig | None) -> None:

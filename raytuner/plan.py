@@ -10,19 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from raytuner import models
 from raytuner.calls.budget import Budget
-from raytuner.components import importable
 from raytuner.config import TuneConfig
 from raytuner.datasets.blocks import AUTO, FEWEST_TO_SPLIT
-from raytuner.documents.document import Document
-from raytuner.documents.load import Progress, load_documents, progress_bar
-from raytuner.documents.reader import check_reading
+from raytuner.documents.load import Progress, progress_bar
 from raytuner.errors import ConfigError, SpaceError, UserError, quoted
 from raytuner.goals import Goal, are_plain
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import parameters as stages
 from raytuner.plan_budget import budget_of
-from raytuner.plan_objective import goals_of, make_objective
+from raytuner.plan_objective import goals_of, make_objective, read_documents
 from raytuner.rag import RagObjective
 from raytuner.results import TunedResult
 from raytuner.schedulers import FEWEST, FIFO, RACING, check_one_by_one, check_scheduler
@@ -123,7 +120,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
         algorithm(config.search.name).check_options(config.search.options)
     elif config.search.options:
         raise ConfigError("search.options are those of one algorithm; name it in search.name")
-    documents = _read_documents(config, imports, progress)
+    documents = read_documents(config, imports, progress)
     objective = make_objective(config, documents)
     if isinstance(objective, RagObjective):
         _check_conditions(config, objective)
@@ -210,6 +207,8 @@ def run_plan(
     Args:
         plan: The plan.
         log: What was logged while the plan was made; it goes on in the run folder.
+        listeners: See there.
+        verbose: See there.
         past: The log of a run of this plan that goes on.
     """
     from raytuner.driver import search
@@ -258,25 +257,6 @@ def run_plan(
     assert result.run is not None  # a search from a config always has a folder
     (Path(result.run) / "best.yaml").write_text(best, encoding="utf-8")
     return result
-
-
-def _read_documents(config: TuneConfig, imports: bool, progress: Progress | None) -> list[Document] | None:
-    """The documents; None if only code that the config names could read them, and it may not run."""
-    section = config.documents
-    if section is None:  # the objective is the user's own
-        return []
-    if section.reader is not None and not imports:
-        check_reading(section.options, section.paths)
-        return None
-    with importable(config.folder if section.reader else None):
-        return load_documents(
-            section.paths,
-            encoding=section.encoding,
-            reader=section.reader,
-            options=section.options,
-            exclude=config.questions.paths if config.questions else (),
-            progress=progress,
-        )
 
 
 def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:

@@ -45,6 +45,10 @@ class Calls(NamedTuple):
     usd: float | None
 
 
+BY_CHUNK = ("refine", "accumulate")
+"""Response modes that ask about each chunk by itself."""
+
+
 def expected_calls(objective: RagObjective, space: SearchSpace, trials: int | None, found: Estimate) -> list[Calls]:
     """What the calls of services will take, if every trial runs to its end: racing makes it less.
 
@@ -70,8 +74,10 @@ def _answers(objective: RagObjective, owns: Sequence[Mapping[str, Any]], found: 
     for llm, ones in by_llm.items():
         (spec,) = objective.specs([llm])
         count = round(found.answers * len(ones) / asked) * objective.repeats
-        context = statistics.fmean(_context(own) for own in ones)
-        yield _calls(spec, "answers", count, context + PROMPT)
+        # Some modes make a call for each chunk.
+        each = statistics.fmean(own["top_k"] if own["response_mode"] in BY_CHUNK else 1 for own in ones)
+        context = statistics.fmean(_context(own) for own in ones) / each
+        yield _calls(spec, "answers", round(count * each), context + PROMPT)
 
 
 def _judgements(objective: RagObjective, owns: Sequence[Mapping[str, Any]], found: Estimate) -> Iterator[Calls]:

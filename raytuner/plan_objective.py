@@ -6,10 +6,13 @@ import logging
 from collections.abc import Sequence
 
 from raytuner import datasets
+from raytuner.components import importable
 from raytuner.config import TuneConfig
 from raytuner.config_sections import AUTO_QUESTIONS
 from raytuner.datasets import QuestionSet
 from raytuner.documents.document import Document
+from raytuner.documents.load import Progress, load_documents
+from raytuner.documents.reader import check_reading
 from raytuner.errors import ConfigError
 from raytuner.generation.draft import as_question
 from raytuner.generation.extractive import extracted
@@ -18,6 +21,25 @@ from raytuner.own_objective import OwnObjective
 from raytuner.rag import DEFAULT_METRIC, RagObjective
 
 logger = logging.getLogger("raytuner")
+
+
+def read_documents(config: TuneConfig, imports: bool, progress: Progress | None) -> list[Document] | None:
+    """The documents; None if only code that the config names could read them, and it may not run."""
+    section = config.documents
+    if section is None:  # the objective is the user's own
+        return []
+    if section.reader is not None and not imports:
+        check_reading(section.options, section.paths)
+        return None
+    with importable(config.folder if section.reader else None):
+        return load_documents(
+            section.paths,
+            encoding=section.encoding,
+            reader=section.reader,
+            options=section.options,
+            exclude=config.questions.paths if config.questions else (),
+            progress=progress,
+        )
 
 
 def make_objective(config: TuneConfig, documents: Sequence[Document] | None) -> RagObjective | OwnObjective:

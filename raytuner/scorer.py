@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -73,13 +74,32 @@ class Scorer(NamedTuple):
             own: The whole configuration.
             block: The questions.
         """
-        texts = [question.text for question in block]
-        rankings = await self.pipeline.in_turn(lambda: self.pipeline.rankings(own, texts))
-        runs = [await self._once(own, block, rankings, repeat) for repeat in range(self.wanted.repeats)]
-        if len(runs) == 1:
-            return runs[0]
+        ranked, failed = await self._ranked(own, block)
+        whole, rankings = list(ranked), list(ranked.values())
+        runs = [await self._once(own, whole, rankings, repeat) for repeat in range(self.wanted.repeats)]
         names = [metric.name for metric in self.wanted.first] + ([WEIGHTED] if self.wanted.weights else [])
-        return {question.id: _mean([run[question.id] for run in runs], names) for question in block}
+        found = {
+            question.id: runs[0][question.id] if len(runs) == 1 else _mean([run[question.id] for run in runs], names)
+            for question in whole
+        }
+        return {question.id: failed.get(question.id, found.get(question.id, {})) for question in block}
+
+    async def _ranked(
+        self, own: Mapping[str, Any], block: Sequence[Question]
+    ) -> tuple[dict[Question, Ranking], dict[str, FailedQuestion]]:
+        """What is retrieved for each question, and those for which nothing can be, e.g. because they are too long."""
+        texts = [question.text for question in block]
+        try:
+            rankings = await self.pipeline.in_turn(lambda: self.pipeline.rankings(own, texts))
+        except TrialError as error:
+            if len(block) == 1:
+                return {}, {block[0].id: FailedQuestion(str(error))}
+            each = [await self._ranked(own, [question]) for question in block]
+            failed = {name: why for _, ones in each for name, why in ones.items()}
+            if len(failed) == len(block):
+                raise  # it is no question's fault
+            return {question: ranking for ones, _ in each for question, ranking in ones.items()}, failed
+        return dict(zip(block, rankings, strict=True)), {}
 
     async def _once(
         self, own: Mapping[str, Any], block: Sequence[Question], rankings: Sequence[Ranking], repeat: int
@@ -107,8 +127,9 @@ class Scorer(NamedTuple):
         text = answer.text if answer is not None else None
         taken = self._taken(own, answer) if answer is not None else {}
         found = evidences(self.pipeline, own, question, ranking, self.numbers, text, similarity, taken)
-        judged = await self._judged(found[0], repeat)
-        found = [evidence.judged(judged) for evidence in found] if judged else found
+        asked = await asyncio.gather(*(self._judged(evidence, repeat) for evidence in self._asked_of(found)))
+        pairs = zip(found, asked * len(found) if len(asked) == 1 else asked, strict=True)
+        found = [evidence.judged(judged) if judged else evidence for evidence, judged in pairs]
         values = {}
         for at, metric in enumerate(self.wanted.metrics):
             try:
@@ -119,6 +140,10 @@ class Scorer(NamedTuple):
         if self.wanted.weights is not None:
             return {WEIGHTED: weighted(values, self.wanted.first, self.wanted.weights), **values}
         return values
+
+    def _asked_of(self, found: list[Evidence]) -> list[Evidence]:
+        """Judges see no references, so they are asked once; metrics of the user's own for each alternative."""
+        return found if any(metric.asks for metric in self.wanted.first) else found[:1]
 
     async def _judged(self, evidence: Evidence, repeat: int) -> dict[str, float]:
         """What judges, and metrics that ask an LLM, say of an answer; an answer that fails one fails as a whole."""

@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from raytuner.errors import RaytunerError, TrialError
+from raytuner.errors import RaytunerError, TrialError, redact
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class FailedQuestion(dict[str, float]):
 
     def __init__(self, reason: str) -> None:
         super().__init__()
-        self.reason = " ".join(reason.split())[:200]
+        self.reason = redact(" ".join(reason.split()))[:200]
 
     def __reduce__(self) -> tuple[type[FailedQuestion], tuple[str]]:
         return FailedQuestion, (self.reason,)

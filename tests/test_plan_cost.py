@@ -11,7 +11,7 @@ import yaml
 
 from raytuner import TuneConfig
 from raytuner.calls.prices import Price, known_price, table
-from raytuner.cli import _ask
+from raytuner.cli_tune import ask as _ask
 from raytuner.cost import dollars
 from raytuner.errors import ConfigError
 from raytuner.models.pricing import price

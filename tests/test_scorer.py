@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from raytuner import AsyncParamTuner, ParamTuner, RagObjective
 from raytuner.calls import calling
 from raytuner.calls.handle import LocalHandle
 from raytuner.calls.ledger import Ledger
+from raytuner.config_sections import JudgeConfig
 from raytuner.datasets import Question, QuestionSet
 from raytuner.errors import AllTrialsFailedError, ConfigError, TrialError
 from raytuner.metrics import Evidence, custom
@@ -257,7 +259,11 @@ def test_an_answer_that_fails_fails_its_question_alone(tmp_path: Path, server: O
     ("said", "score"),
     [
         ("4.5\nIt is nearly right.", 4.5),
-        ("On a scale of 1 to 5, I give it a 4.", None),
+        ("On a scale of 1 to 5, I give it a 4.", 4.0),
+        ("Score (1-5): 4", 4.0),
+        ("4 out of 5", 4.0),
+        ("1.\nThe answer is good\n2.\nfine\nScore: 4", 4.0),
+        ("It is 2 or 3.", None),
         ("1. The answer is relevant.\nScore: 5.0", 5.0),
         ("Of the 2 claims both are right.\n5", 5.0),
         ("Score: -3", None),
@@ -312,3 +318,54 @@ def test_what_waits_for_a_service_does_not_hold_up_the_loop(tmp_path: Path, serv
         calling(None)
     assert len(found.run_results) == 3
     assert server.most_in_flight <= 2
+
+
+def test_the_same_answer_is_judged_once_whatever_it_was_made_of(
+    tmp_path: Path, server: OpenAIServer, ledger: Ledger
+) -> None:
+    rag = objective(tmp_path, server, metric="correctness", judge="wise")
+    for top_k in (1, 2):
+        rag({"top_k": top_k})
+    judged = [found for found in server.requests if found.model == "wise"]
+    assert len(judged) == 3
+
+
+def test_the_best_of_several_right_answers_counts_for_judges_too(
+    tmp_path: Path, server: OpenAIServer, ledger: Ledger
+) -> None:
+    objective(tmp_path, server)
+    rows = [
+        {"id": "q0", "question": "What do tides follow?", "answer": "the sun", "answers": ["the sun", "the moon"]},
+        {"id": "q1", "question": "Who is the king?", "answerable": False},
+    ]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    seen: list[str] = []
+
+    def judge(prompt: str) -> str:
+        seen.append(prompt)
+        return (
+            "5\nright"
+            if "the moon" in prompt.rsplit("Reference Answer", maxsplit=1)[-1].split("Generated", maxsplit=1)[0]
+            else "2\nno"
+        )
+
+    server.behaviour.answer = judge
+    models = {"wise": {"model": "openai-like:wise", "base_url": server.base_url, "max_tokens": 50}}
+    rag = RagObjective(
+        tmp_path / "d.md", tmp_path / "q.jsonl", metric="correctness", judge="wise", llm="mock", models=models,
+        retriever="bm25",
+    )  # fmt: skip
+    found = rag({})
+    assert found.questions["q0"]["correctness"] == 1.0
+    assert any("cannot be answered" in prompt for prompt in seen)
+
+
+def test_a_config_with_a_bad_prompt_of_a_judge_is_refused(tmp_path: Path, server: OpenAIServer) -> None:
+    for prompts, said in (
+        ({"correctness": "rate {query}"}, "lacks {reference_answer}"),
+        ({"goodness": "x"}, "not judged"),
+        ({"correctness": "{query} {reference_answer} {generated_answer} {context_str}"}, "holds {context_str}"),
+    ):
+        config = JudgeConfig.model_validate({"llm": "wise", "prompts": prompts})
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            objective(tmp_path, server, metric="correctness", judge=config)

@@ -6,11 +6,11 @@ https://platform.openai.com/docs/guides/batch
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class Batches:
         self._client = client
         self._known = _Known(folder / hashlib.sha256(str(client.base_url).encode()).hexdigest()[:16])
         self._waiting: list[_Waiting] = []
-        self._asked: Counter[str] = Counter()
+        self._open: set[str] = set()
         self._collecting: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
 
@@ -82,13 +82,19 @@ class Batches:
             openai.APIError: The request, or its batch, failed; or the service cannot be reached.
         """
         content = hashlib.sha256(json.dumps([url, body], sort_keys=True).encode()).hexdigest()[:40]
-        self._asked[content] += 1  # the same request made twice is to be answered twice
+        number = 1  # the same request made twice at the same time is to be answered twice
+        while (name := f"{content}-{number}") in self._open:
+            number += 1
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(f"{content}-{self._asked[content]}", url, body, loop.create_future())
+        waiting = _Waiting(name, url, body, loop.create_future())
+        self._open.add(name)
         self._waiting.append(waiting)
         if self._collecting is None:
             self._collecting = loop.create_task(self._collect())
-        return await waiting.answer
+        try:
+            return await waiting.answer
+        finally:
+            self._open.discard(name)
 
     async def _collect(self) -> None:
         count = 0
@@ -118,7 +124,10 @@ class Batches:
         except BaseException as error:
             _fail(ones, error)
             return
-        self._known.add(batch.id, [one.name for one in ones])
+        try:
+            self._known.add(batch.id, [one.name for one in ones])
+        except OSError as error:
+            logger.warning("a batch would not outlive this process: %s", error)
         logger.warning(
             "%d requests to %s in a batch: it may take up to a day; what is stopped meanwhile goes on from there",
             len(ones),
@@ -161,7 +170,7 @@ class Batches:
         if file is None:
             return {}
         content = await self._client.files.content(file)
-        return {line["custom_id"]: line for line in map(json.loads, content.text.splitlines()) if line}
+        return {line["custom_id"]: line for line in map(json.loads, filter(None, content.text.split("\n")))}
 
 
 _shared: dict[tuple[asyncio.AbstractEventLoop, str, str], Batches] = {}
@@ -180,7 +189,11 @@ def batches(client: openai.AsyncOpenAI, folder: Path, retries: int) -> Batches:
         del _shared[known]
     key = (loop, str(client.base_url), client.api_key)
     if key not in _shared:
-        _shared[key] = Batches(client.copy(max_retries=retries), folder)
+        own = client.copy(max_retries=retries)
+        # Its constructor has taken names and headers from the environment again, which may be for another address.
+        own.organization, own.project = client.organization, client.project
+        own._custom_headers = client._custom_headers
+        _shared[key] = Batches(own, folder)
     return _shared[key]
 
 
@@ -197,7 +210,8 @@ class _Known:
         path.with_suffix(".new").replace(path)
 
     def forget(self, batch: str) -> None:
-        self._path(batch).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path(batch).unlink()
 
     def names(self) -> set[str]:
         """All requests of them."""

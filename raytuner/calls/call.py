@@ -115,6 +115,8 @@ def used(call: Call, outcome: Outcome) -> Used:
         return Used(0, 0, False, 0.0)
     counted = outcome.prompt_tokens, outcome.completion_tokens
     prompt, completion = counted
+    if prompt is None and completion is None and outcome.answer_tokens is None:  # nobody knows what it took
+        prompt = call.reserved_tokens - (call.max_tokens or 0)
     if prompt is None:
         prompt = call.prompt_tokens
     if completion is None:

@@ -7,6 +7,7 @@ import email.utils
 import inspect
 import math
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from raytuner.calls.budget import EMBEDDINGS
 from raytuner.calls.call import CANCELLED, NO_CONNECTION, OK, Call, Outcome
 from raytuner.calls.limits import Limits
 from raytuner.calls.prices import Price, is_dated
-from raytuner.errors import EndpointDownError, TrialError
+from raytuner.errors import EndpointDownError, TrialError, redact
 
 RETRIES = 5
 BACKOFF_S = (0.5, 20.0)
@@ -33,6 +34,8 @@ SAFETY = 1.5
 """Tokens are counted by one tokenizer for all models; with others a text may have so many times as many."""
 EACH_MESSAGE = 8
 """So many tokens a message has beside its text, at the most."""
+TEMPLATE = 64
+"""A service may put so many tokens of its own around a conversation."""
 REFUSED = (401, 403, 404)
 WHOLE = ("judge", "generation")
 """Stages in which half an answer is none."""
@@ -90,13 +93,14 @@ def through_ledger(client: Any, service: Service) -> Any:
     async def in_batch(cast_to: Any, options: Any, **_: Any) -> Any:
         assert service.batches is not None
         answer = await batches(client, service.batches, service.retries).ask(options.url, options.json_data)
-        return cast_to.model_validate(answer)
+        return cast_to.construct(**answer)  # as the package does: a service may say more, or other things
 
     async def ask_later(cast_to: Any, options: Any, **others: Any) -> Any:
         waits = service.batches is not None and context.stage() in WHOLE and _is_chat(options)
         own, make = (service.in_batches(), in_batch) if waits else (service, request)
         asking, handle = Request(own, options), context.handle()
         problem: BaseException | None
+        asked = time.perf_counter()
         while True:
             call = asking.next_call()
             await handle.abegin(call)
@@ -109,6 +113,7 @@ def through_ledger(client: Any, service: Service) -> Any:
                 outcome, problem = asking.answered(found)
             again = await handle.aend(call, outcome)
             if problem is None:
+                context.answered(outcome.seconds, time.perf_counter() - asked - outcome.seconds)
                 return found
             if not again:
                 raise problem
@@ -122,7 +127,7 @@ def through_ledger(client: Any, service: Service) -> Any:
             handle.begin(call)
             asking.begun()
             try:
-                found = request(cast_to, options, **others)
+                found = _within(service.timeout_s, lambda: request(cast_to, options, **others))
             except BaseException as error:
                 outcome, problem = asking.failed(error)
             else:
@@ -136,6 +141,26 @@ def through_ledger(client: Any, service: Service) -> Any:
 
     client.request = ask_later if inspect.iscoroutinefunction(request) else ask
     return client
+
+
+def _within(seconds: float, work: Callable[[], Any]) -> Any:
+    """What some work comes to, or a `TimeoutError`: a client waits so long for each part of an answer only."""
+    found: list[Any] = []
+
+    def do() -> None:
+        try:
+            found.extend((work(), None))
+        except BaseException as error:
+            found.extend((None, error))
+
+    thread = threading.Thread(target=do, name="raytuner-call", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    if found[1] is not None:
+        raise found[1]
+    return found[0]
 
 
 class Request:
@@ -153,9 +178,10 @@ class Request:
         most = body.get("max_completion_tokens") or body.get("max_tokens")
         self._max_tokens: int | None = most if "messages" in body else 0
         counted = sum(map(service.count, texts))
-        self._prompt_tokens = counted
+        self._prompt_tokens = counted + (EACH_MESSAGE * len(texts) if "messages" in body else 0)
         # No tokenizer makes more tokens of a text than it has bytes.
         upper = min(int(SAFETY * counted), sum(len(text.encode()) for text in texts)) + EACH_MESSAGE * len(texts)
+        upper += TEMPLATE if "messages" in body else 0
         self._reserved = upper + (self._max_tokens or 0)
         self._stage = context.stage() if "messages" in body else EMBEDDINGS
         self._is_whole = self._stage in WHOLE
@@ -220,6 +246,8 @@ class Request:
         if choices == []:
             return self._bad(outcome, "no answer", "answered without choices")
         model = getattr(found, "model", None)
+        if choices is None:
+            _put_in_order(found.data)
         if self._service.checks_model and not self._is_right(model):
             return self._bad(outcome, "other model", f"answered as {str(model)[:60]!r}")
         if any(choice.finish_reason == "content_filter" for choice in choices or ()):
@@ -236,7 +264,7 @@ class Request:
             return Outcome(CANCELLED, self._seconds), error
         if isinstance(error, openai.APIStatusError):
             return self._refused(error)
-        problem = TrialError(f"{self._who}: {' '.join(str(error).split())[:200] or type(error).__name__}")
+        problem = TrialError(f"{self._who}: {_short(str(error)) or type(error).__name__}")
         if isinstance(error, (openai.APIConnectionError, asyncio.TimeoutError, TimeoutError)):
             status, is_paid = _lost(error)
             return Outcome(status, self._seconds, is_paid=is_paid, is_passing=True), problem
@@ -245,7 +273,7 @@ class Request:
 
     def _refused(self, error: openai.APIStatusError) -> tuple[Outcome, Exception]:
         code, status = str(getattr(error, "code", "") or ""), error.status_code
-        said = " ".join(str(error.message).split())[:200]
+        said = _short(str(error.message))
         refused = Outcome(str(status), self._seconds, is_paid=False)
         if status in REFUSED or code == "insufficient_quota":
             return refused, EndpointDownError(f"{self._who} refuses all requests ({status}): {said}")
@@ -280,6 +308,11 @@ class Request:
 
 _names: dict[tuple[str, str], set[str]] = {}
 """How an endpoint calls a model that is asked for."""
+
+
+def _short(said: str) -> str:
+    """What a service said, in a line; it may have quoted the key, of which no part is to be left."""
+    return redact(" ".join(said.split()))[:200]
 
 
 def _is_chat(options: Any) -> bool:
@@ -318,6 +351,12 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
     yield from [given] if isinstance(given, str) else map(str, given)
 
 
+def _put_in_order(data: Any) -> None:
+    """Embeddings in the order of their texts; a service may send them in another one, and says which is whose."""
+    if isinstance(data, list) and all(type(getattr(one, "index", None)) is int for one in data):
+        data.sort(key=lambda one: one.index)
+
+
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """When a service wants to be asked again, in seconds; ``Retry-After`` is a number of seconds or a date."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
@@ -326,7 +365,10 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if (seconds := _number(given)) is not None or given is None:
         return seconds
     parsed = email.utils.parsedate_tz(given)
-    return None if parsed is None else max(0.0, email.utils.mktime_tz(parsed) - time.time())
+    try:
+        return None if parsed is None else max(0.0, email.utils.mktime_tz(parsed) - time.time())
+    except (ValueError, OverflowError):  # no such year
+        return None
 
 
 def _count(told: Any) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 _trial: ContextVar[int | None] = ContextVar("raytuner_trial", default=None)
 _stage: ContextVar[str] = ContextVar("raytuner_stage", default="other")
+_waits: ContextVar[Waits | None] = ContextVar("raytuner_waits", default=None)
 _handle: Handle | None = None
 
 
@@ -32,6 +34,43 @@ def labelled(*, trial: int | None = None, stage: str | None = None) -> Iterator[
             own.reset(token)
         for name, was in stages:
             name.reset(was)
+
+
+@dataclass
+class Waits:
+    """What calls waited for that is no property of what was asked.
+
+    Attributes:
+        seconds: Waiting for their turns, and for attempts that failed.
+        longest: The seconds of the longest attempt that was answered.
+    """
+
+    seconds: float = 0.0
+    longest: float = 0.0
+
+
+@contextmanager
+def waiting() -> Iterator[Waits]:
+    """Gather what the calls of this context, and of tasks that it starts, wait for."""
+    found = Waits()
+    token = _waits.set(found)
+    try:
+        yield found
+    finally:
+        _waits.reset(token)
+
+
+def answered(seconds: float, waited: float) -> None:
+    """Take note of a call that was answered.
+
+    Args:
+        seconds: How long the attempt took that was answered.
+        waited: How long the call took beside that.
+    """
+    found = _waits.get()
+    if found is not None:
+        found.seconds += max(waited, 0.0)
+        found.longest = max(found.longest, seconds)
 
 
 def trial() -> int | None:

@@ -3,13 +3,24 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from raytuner.datasets.convert import convert, write
+from raytuner.datasets.convert import check_target, convert, write
 from raytuner.datasets.question import Question, QuestionSet, Reference
 from raytuner.datasets.reader import load
 from raytuner.datasets.spans import OnBadSpan, fit
 from raytuner.documents.document import Document
 
-__all__ = ["OnBadSpan", "Question", "QuestionSet", "Reference", "convert", "fit", "given", "load", "write"]
+__all__ = [
+    "OnBadSpan",
+    "Question",
+    "QuestionSet",
+    "Reference",
+    "check_target",
+    "convert",
+    "fit",
+    "given",
+    "load",
+    "write",
+]
 
 
 def given(questions: QuestionSet | str | Path, documents: Sequence[Document] | None) -> QuestionSet:

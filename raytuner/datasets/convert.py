@@ -66,6 +66,22 @@ def convert(
     return len(questions)
 
 
+def check_target(target: Path, form: str | None = None) -> None:
+    """Refuse a file that questions could not be written to.
+
+    Args:
+        target: The file.
+        form: See `convert`.
+
+    Raises:
+        ConfigError: The form is unknown, and the file's name does not say it.
+        DataError: There is no folder for it.
+    """
+    _writer(target, form)
+    if not target.absolute().parent.is_dir():
+        raise DataError(f"{target}: there is no folder {target.parent}; make it, or name another file")
+
+
 def write(
     questions: Sequence[Question],
     target: Path,

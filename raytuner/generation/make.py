@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +19,10 @@ from raytuner.generation.passages import Passage, passages, spread
 from raytuner.models import ModelSpec
 from raytuner.pipeline.link import key_for
 from raytuner.pipeline.pipeline import Pipeline
-from raytuner.values import FailedQuestion, each_or_failed
+from raytuner.values import FailedQuestion
 
+NEAR = 2
+"""So many other passages are looked at for an answer to a question that is to have none."""
 AT_ONCE = 16
 """So many questions are worked on together."""
 _KINDS: tuple[Asked, ...] = (
@@ -34,11 +38,13 @@ class Generated:
         drafts: The questions.
         dropped: How many were left out, by reason.
         ended: Why there are no more; None if there are as many as asked for.
+        is_all: Whether asking again would bring no more.
     """
 
     drafts: list[Draft] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     ended: str | None = None
+    is_all: bool = False
 
 
 def generate(documents: Sequence[Document], count: int, llm: ModelSpec, seed: int = 0) -> Generated:
@@ -77,22 +83,33 @@ class _Writer:
 
     async def write(self, count: int) -> Generated:
         made, asked = Generated(), list[set[str]]()
-        at_once = max(AT_ONCE, 2 * count) if self._is_in_batches else AT_ONCE
         candidates = self._candidates()
         try:
-            while len(made.drafts) < count and (batch := list(islice(candidates, at_once))):
-                for draft in await each_or_failed(self._candidate(*one) for one in batch):
+            while (missing := count - len(made.drafts)) and (batch := list(islice(candidates, self._at_once(missing)))):
+                drafts = await asyncio.gather(*(self._candidate(*one) for one in batch), return_exceptions=True)
+                for draft in drafts:  # those that are there are taken, whatever ended the others
                     self._take(draft, made, asked, count)
+                if fatal := [one for one in drafts if isinstance(one, (BudgetUsedUpError, EndpointDownError))]:
+                    raise fatal[0]
         except (BudgetUsedUpError, EndpointDownError) as error:
             made.ended = str(error)
             return made
         if len(made.drafts) < count:
-            made.ended = "all passages were asked about"
+            made.ended, made.is_all = "all passages were asked about", True
         return made
 
-    def _take(self, draft: Draft | str | FailedQuestion, made: Generated, asked: list[set[str]], count: int) -> None:
-        if isinstance(draft, FailedQuestion):
-            made.dropped[draft.reason] += 1
+    def _at_once(self, missing: int) -> int:
+        """How many candidates are worked on together: some come to nothing, but few should be asked for in vain."""
+        wanted = missing + missing // 2 + 1
+        return wanted if self._is_in_batches else min(wanted, AT_ONCE)
+
+    def _take(self, draft: Draft | str | BaseException, made: Generated, asked: list[set[str]], count: int) -> None:
+        if isinstance(draft, (BudgetUsedUpError, EndpointDownError)):
+            return
+        if isinstance(draft, BaseException):
+            if not isinstance(draft, Exception):
+                raise draft
+            made.dropped[FailedQuestion(str(draft)).reason] += 1
         elif isinstance(draft, str):
             made.dropped[draft] += 1
         elif is_repeat(draft.question, asked):
@@ -117,10 +134,17 @@ class _Writer:
         if isinstance(draft, str):
             return draft
         if kind == "unanswerable":
-            said = await self._say(CHECK.format(question=draft.question, text=sources[0].text))
-            return "the documents answer it" if said.strip().lower().startswith("yes") else draft
+            said = await self._say(CHECK.format(question=draft.question, text=self._near(draft.question, sources[0])))
+            return "the documents answer it" if re.match(r"\W*yes\b", said, re.IGNORECASE) else draft
         recalled = await self._say(RECALL.format(question=draft.question))
         return "answered without the documents" if knows(recalled, draft.answer) else draft
+
+    def _near(self, question: str, source: Passage) -> str:
+        """The passages that may answer a question: its own, and those that share most words with it."""
+        asked = words_of(question)
+        others = [one for one in self._passages if one is not source]
+        best = sorted(others, key=lambda one: -len(asked & words_of(one.text)))[:NEAR]
+        return "\n\n".join(one.text for one in (source, *best))
 
     def _say(self, prompt: str) -> Awaitable[str]:
         def ask() -> Coroutine[Any, Any, str]:

@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le
 
 from raytuner import models
 from raytuner.calls import labelled
+from raytuner.calls.context import waiting
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.pipeline import usage
 from raytuner.pipeline.chunk import token_counter
@@ -155,9 +156,10 @@ async def generate(
     model = _model(loop, llm, temperature)
     synthesizer = _synthesizer(loop, llm, temperature, response_mode, prompt)
     started = time.perf_counter()
-    with usage.counted() as used, labelled(stage="answers"):
+    with usage.counted() as used, labelled(stage="answers"), waiting() as waits:
         text = await _answer(model, synthesizer, question, contexts, prompt, response_mode)
-    seconds = time.perf_counter() - started
+    # What raytuner itself made it wait for, limits and attempts that failed, is no property of the configuration.
+    seconds = max(time.perf_counter() - started - waits.seconds, waits.longest)
     if not isinstance(text, str):
         raise RaytunerError(f"llm {str(llm)!r} returned a {type(text).__name__}, not a text")
     return Answer(text, round(seconds, 6), used.prompt_tokens, used.completion_tokens)

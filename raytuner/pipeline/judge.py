@@ -62,6 +62,11 @@ def check_judge_prompt(criterion: str, prompt: str) -> None:
         if placeholder not in prompt:
             wanted = ", ".join(PLACEHOLDERS[criterion])
             raise ConfigError(f"the judge's prompt for {criterion} lacks {placeholder}; it must hold {wanted}")
+    known = {name for names in PLACEHOLDERS.values() for name in names}
+    if others := sorted((known & set(re.findall(r"\{\w+\}", prompt))) - set(PLACEHOLDERS[criterion])):
+        raise ConfigError(
+            f"the judge's prompt for {criterion} holds {others[0]}, which is not filled in there; remove it"
+        )
 
 
 @stage(version=3, codec=JUDGEMENT, libraries=("llama-index-core", "tiktoken"), llm=judge_identity)
@@ -135,14 +140,17 @@ def _as_it_is(said: str) -> tuple[float | None, str]:
 
 _NUMBER = r"(?<![\w.-])\d+(?:\.\d+)?(?!\w|\.\d)"
 _ALONE = re.compile(rf"^\W*({_NUMBER})(?:\s*/\s*5)?\W*$", re.MULTILINE)
+_SCALE = re.compile(r"\(?\b1\s*(?:-|\u2013|to|through)\s*5\b\)?|\b(?:out\s+of|of)\s+5\b", re.IGNORECASE)
+"""What only names the scale."""
 _NAMED = re.compile(rf"(?:score|rating|grade)\W{{1,10}}(?:is\W+)?({_NUMBER})", re.IGNORECASE)
 
 
 def _number(said: str, criterion: str) -> float:
-    """The number on a line of its own, else the one that is called the score, else the only one there is."""
-    numbers = re.findall(_NUMBER, said)
-    found = _ALONE.search(said) or _NAMED.search(said)
-    text = found[1] if found else numbers[0] if len(numbers) == 1 else ""
+    """The one number on a line of its own, else the one that is called the score, else the only one there is."""
+    said = _SCALE.sub(" ", said)
+    numbers, alone = re.findall(_NUMBER, said), set(_ALONE.findall(said))
+    named = _NAMED.search(said)
+    text = alone.pop() if len(alone) == 1 else named[1] if named else numbers[0] if len(numbers) == 1 else ""
     if not text or not LOWEST <= float(text) <= HIGHEST:
         raise TrialError(f"the judge gave no score from 1 to 5 for {criterion}: {_short(said)}")
     return float(text)

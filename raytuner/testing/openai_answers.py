@@ -37,10 +37,12 @@ def tokens_of(text: str) -> int:
     return len(text.split())
 
 
-def completion(body: Mapping[str, Any], prompt: str, reply: str, *, filtered: bool = False) -> dict[str, Any]:
+def completion(
+    body: Mapping[str, Any], prompt: str, reply: str, *, fault: str | None = None, finish: str = "stop"
+) -> dict[str, Any]:
     """An answer."""
-    message = {"role": "assistant", "content": "" if filtered else reply}
-    reason = "content_filter" if filtered else "stop"
+    message = {"role": "assistant", "content": "" if fault == "filtered" else reply}
+    reason = "content_filter" if fault == "filtered" else finish
     used = (tokens_of(prompt), tokens_of(reply))
     return {
         "id": "chatcmpl-0",

@@ -81,7 +81,7 @@ def found(server: OpenAIServer, path: str) -> tuple[bytes, int]:
 
 
 def _answer(server: OpenAIServer, batch: Batch) -> None:
-    batch.status = server.behaviour.batch_ends
+    batch.status, finish = server.behaviour.batch_ends, server.behaviour.finish
     answers, errors = list[dict[str, Any]](), list[dict[str, Any]]()
     for line in map(json.loads, server.files[batch.file].splitlines()):
         if batch.status != "completed":
@@ -98,7 +98,10 @@ def _answer(server: OpenAIServer, batch: Batch) -> None:
             response = {"status_code": status, "body": {"error": {"message": f"scripted: {fault}", "code": code}}}
             errors.append({"custom_id": line["custom_id"], "response": response, "error": None})
         else:
-            response = {"status_code": 200, "body": completion(body, prompt, reply, filtered=fault == "filtered")}
+            response = {
+                "status_code": 200,
+                "body": completion(body, prompt, reply, fault=fault, finish=finish),
+            }
             answers.append({"custom_id": line["custom_id"], "response": response, "error": None})
-    server.files[f"{batch.id}-output"] = b"\n".join(json.dumps(one).encode() for one in answers)
+    server.files[f"{batch.id}-output"] = b"\n".join(json.dumps(one, ensure_ascii=False).encode() for one in answers)
     server.files[f"{batch.id}-errors"] = b"\n".join(json.dumps(one).encode() for one in errors)

@@ -72,6 +72,10 @@ class Behaviour:
         retry_after_s: What ``429 retry-after`` says.
         hang_s: How long a hanging request is held before the connection is cut.
         down: Whether connections are closed without an answer.
+        down_gets: Whether only what asks for batches and files is cut off.
+        finish: Why an answer ends, as it is told.
+        said: What an error says; by default what was scripted.
+        reverses: Whether embeddings come in the reverse order of their texts.
         batch_s: How long a batch takes.
         batch_ends: The status that it ends with; requests of one that has not ``completed`` are not answered.
         answer: Gives the answer to a prompt, the messages joined by line ends.
@@ -86,6 +90,10 @@ class Behaviour:
     retry_after_s: float = 0.2
     hang_s: float = 30.0
     down: bool = False
+    down_gets: bool = False
+    finish: str = "stop"
+    said: str | None = None
+    reverses: bool = False
     batch_s: float = 0.0
     batch_ends: str = "completed"
     answer: Callable[[str], str] = words_of_the_context
@@ -102,6 +110,7 @@ class OpenAIServer:
         requests: What was received, in order.
         most_in_flight: The most requests that were there at the same time.
         batches: The batches that were made, by id.
+        headers: Those of each request that posted something.
     """
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
@@ -110,6 +119,7 @@ class OpenAIServer:
         self.most_in_flight = 0
         self.batches: dict[str, openai_batches.Batch] = {}
         self.files: dict[str, bytes] = {}
+        self.headers: list[dict[str, str]] = []
         self._in_flight = 0
         self._times: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
@@ -189,6 +199,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """It serves any model, and does not list them."""
+        if self.owner.behaviour.down_gets:
+            self._cut()
+            return
         if "/batches/" in self.path or "/files/" in self.path:
             content, status = openai_batches.found(self.owner, self.path)
             self._send_bytes(content, status)
@@ -197,6 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers["Content-Length"]))
+        self.owner.headers.append(dict(self.headers))
         if self.path.endswith(("/files", "/batches")):
             self._send_bytes(openai_batches.made(self.owner, self.path, sent), 200)
             return
@@ -222,10 +236,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault in ERRORS:
             status, code = ERRORS[fault]
             after = {"Retry-After": f"{own.retry_after_s:g}"} if fault == "429 retry-after" else {}
-            self._send({"error": {"message": f"scripted: {fault}", "code": code, "type": code}}, status, after)
+            said = own.said or f"scripted: {fault}"
+            self._send({"error": {"message": said, "code": code, "type": code}}, status, after)
         else:
             embeds = self.path.endswith("/embeddings")
-            found = embeddings(body) if embeds else completion(body, prompt, reply, filtered=fault == "filtered")
+            found = embeddings(body) if embeds else completion(body, prompt, reply, fault=fault, finish=own.finish)
+            if embeds and own.reverses:
+                found["data"].reverse()
             if fault == "wrong model":
                 found = completion({**body, "model": "some-other-model"}, prompt, "other words") if reply else found
                 found["model"] = "some-other-model"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from raytuner.models.spec import spec
 from raytuner.testing.openai_server import Behaviour, OpenAIServer
 
 pytestmark = pytest.mark.timeout(20)
+
+NAME_OF_GONE = hashlib.sha256(b"batch_99").hexdigest()[:32] + ".json"
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +142,7 @@ def test_who_asks_again_waits_for_the_batch_that_was_made(server: OpenAIServer, 
 def test_a_batch_that_is_gone_is_made_again(server: OpenAIServer, ledger: Ledger, tmp_path: Path) -> None:
     folder = next(iter(_known(server, tmp_path)))
     expected = asked(llm(server, batch=False), 1)
-    (folder / "gone.json").write_text(json.dumps({"batch": "batch_99", "at": 2e9, "requests": [_name(server)]}))
+    (folder / NAME_OF_GONE).write_text(json.dumps({"batch": "batch_99", "at": 2e9, "requests": [_name(server)]}))
     (folder / "damaged.json").write_text("{")
     assert asked(llm(server), 1) == expected
 
@@ -166,3 +171,47 @@ def test_a_budget_holds_for_batches(server: OpenAIServer) -> None:
 def test_only_a_service_has_batches() -> None:
     with pytest.raises(ModelError, match="only a service has batches"):
         models.llm(spec("smollm2", {"smollm2": {"batch": True}}))
+
+
+def test_nothing_of_the_environment_goes_to_another_address(
+    server: OpenAIServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway-Key: sk-gatewaysecret123")
+    asked(llm(server), 2)
+    assert server.batches
+    sent = {name.lower() for headers in server.headers for name in headers}
+    assert not sent & {"openai-organization", "openai-project", "x-gateway-key"}
+
+
+def test_an_outage_does_not_make_another_batch(
+    server: OpenAIServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytuner.calls.batch.MAX_OUTAGE_S", 0.2)
+    monkeypatch.setattr("raytuner.calls.gate.PROBE_S", (0.05, 0.1))
+    expected = asked(llm(server, batch=False), 4)
+    server.behaviour = Behaviour(batch_s=1.0)
+
+    def outage() -> None:
+        time.sleep(0.6)
+        server.behaviour.down_gets = True
+        time.sleep(1.5)
+        server.behaviour.down_gets = False
+
+    threading.Thread(target=outage, daemon=True).start()
+    assert asked(llm(server, retries=8), 4) == expected
+    assert [batch.count for batch in server.batches.values()] == [4]
+
+
+def test_what_a_service_says_beside_is_taken_as_it_is(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour = Behaviour(answer=lambda prompt: "one\u2028two\x85three", finish="eos")
+    assert asked(llm(server), 2) == ["one\u2028two\x85three"] * 2
+    assert len(server.batches) == 1
+
+
+def test_a_folder_that_cannot_be_written_to_costs_no_answer(
+    server: OpenAIServer, ledger: Ledger, tmp_path: Path
+) -> None:
+    (tmp_path / "batches").write_text("in the way")
+    assert all(isinstance(one, str) for one in asked(llm(server), 2))

@@ -401,7 +401,7 @@ def test_an_answer_that_max_tokens_cut_is_no_judgement(raw: Any, ledger: Ledger)
 
 def test_a_call_that_is_lost_gives_its_budget_back(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raytuner.calls.gate.SLACK_S", 0.2)
-    ledger = through(tokens=175)
+    ledger = through(tokens=240)
     handle = context.handle()
     base = llm(server)
     asked(base, 1)
@@ -411,7 +411,7 @@ def test_a_call_that_is_lost_gives_its_budget_back(server: OpenAIServer, monkeyp
         found = asked(llm(server), 1)
     finally:
         calling(None)
-    assert str(found[0]) == "the budget of 175 tokens is used up", "the lost one counts in full"
+    assert str(found[0]) == "the budget of 240 tokens is used up", "the lost one counts in full"
     assert [row["status"] for row in ledger.take()[0]] == ["ok", "lost"]
 
 
@@ -456,3 +456,54 @@ def handle_loop() -> asyncio.AbstractEventLoop:
     handle = context.handle()
     assert isinstance(handle, LocalHandle)
     return handle._loop
+
+
+def test_a_key_that_a_service_quotes_is_left_nowhere(
+    server: OpenAIServer, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-" + "0123456789abcdef" * 10
+    monkeypatch.setenv("MY_SERVICE_KEY", key)
+    server.behaviour = Behaviour(script=["overflow"], said="x" * 90 + f" Incorrect API key provided: {key}")
+    (found,) = asked(llm(server, api_key_env="MY_SERVICE_KEY"), 1)
+    assert isinstance(found, TrialError)
+    assert key[:12] not in str(found)
+    assert "<MY_SERVICE_KEY>" in str(found)
+
+
+def test_a_date_that_is_none_is_no_date(server: OpenAIServer, ledger: Ledger) -> None:
+    from raytuner.calls.client import _retry_after
+
+    assert _retry_after({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}) is None
+    assert _retry_after({"retry-after": "7"}) == 7.0
+
+
+def test_embeddings_are_put_in_the_order_of_their_texts(server: OpenAIServer, ledger: Ledger) -> None:
+    own = {"model": "openai-like:e", "base_url": server.base_url}
+    model = models.embedding(spec("e", {"e": own}))
+    texts = [f"text {number}" for number in range(5)]
+    expected = model.get_text_embedding_batch(texts)
+    server.behaviour.reverses = True
+    assert models.embedding(spec("e", {"e": own})).get_text_embedding_batch(texts) == expected
+
+
+def test_a_synchronous_call_ends_within_its_time(raw: Any, ledger: Ledger) -> None:
+    Raw.bodies = [None]  # which is sent a byte at a time
+    began = time.monotonic()
+    model = llm(raw, timeout=0.4, retries=0)
+    ledger._max_outage_s = 0.0
+    with pytest.raises((TrialError, EndpointDownError)):
+        model.complete("Why?")
+    assert time.monotonic() - began < 3
+
+
+def test_what_a_call_waited_for_is_known_apart(server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour = Behaviour(latency_s=0.2, script=["429 retry-after"], retry_after_s=0.6)
+
+    async def timed() -> context.Waits:
+        with context.waiting() as waits:
+            await llm(server).acomplete("Why?")
+        return waits
+
+    waits = asyncio.run(timed())
+    assert waits.seconds > 0.6
+    assert 0.2 <= waits.longest < 0.5
