@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -333,29 +332,22 @@ def test_the_same_answer_is_judged_once_whatever_it_was_made_of(
 def test_the_best_of_several_right_answers_counts_for_judges_too(
     tmp_path: Path, server: OpenAIServer, ledger: Ledger
 ) -> None:
-    objective(tmp_path, server)
-    rows = [
-        {"id": "q0", "question": "What do tides follow?", "answer": "the sun", "answers": ["the sun", "the moon"]},
-        {"id": "q1", "question": "Who is the king?", "answerable": False},
-    ]
-    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    objective(tmp_path, server)  # which writes the document
+    asked = (
+        Question("q0", "What do tides follow?", "the sun", other_answers=("the moon",)),
+        Question("q1", "Who is the king?", "", answerable=False),
+    )
     seen: list[str] = []
 
     def judge(prompt: str) -> str:
         seen.append(prompt)
-        return (
-            "5\nright"
-            if "the moon" in prompt.rsplit("Reference Answer", maxsplit=1)[-1].split("Generated", maxsplit=1)[0]
-            else "2\nno"
-        )
+        reference = prompt.rpartition("Reference Answer")[2].partition("Generated")[0]
+        return "5\nright" if "the moon" in reference else "2\nno"
 
     server.behaviour.answer = judge
     models = {"wise": {"model": "openai-like:wise", "base_url": server.base_url, "max_tokens": 50}}
-    rag = RagObjective(
-        tmp_path / "d.md", tmp_path / "q.jsonl", metric="correctness", judge="wise", llm="mock", models=models,
-        retriever="bm25",
-    )  # fmt: skip
-    found = rag({})
+    own = {"judge": "wise", "llm": "mock", "models": models, "retriever": "bm25"}
+    found = RagObjective(tmp_path / "d.md", QuestionSet(asked), metric="correctness", **own)({})
     assert found.questions["q0"]["correctness"] == 1.0
     assert any("cannot be answered" in prompt for prompt in seen)
 

@@ -175,6 +175,38 @@ def test_a_budget_ends_it_and_it_goes_on_later(server: OpenAIServer) -> None:
     assert set(server.answered.values()) == {1}, "nothing is paid for twice"
 
 
+def test_few_questions_take_few_calls(server: OpenAIServer) -> None:
+    assert len(generate(documents(), 1, llm(server)).drafts) == 1
+    assert len(server.requests) <= 4
+
+
+def test_what_is_there_when_the_budget_ends_is_kept(server: OpenAIServer) -> None:
+    calling(LocalHandle(Ledger(Budget(llm_calls=11))))
+    try:
+        made = generate(documents(), 12, llm(server, concurrency=1), seed=1)
+    finally:
+        calling(None)
+    assert made.ended == "the budget of 11 LLM calls is used up"
+    assert made.drafts
+    assert not made.is_all
+
+
+def test_a_question_that_another_passage_answers_is_not_unanswerable(server: OpenAIServer) -> None:
+    asked: list[str] = []
+
+    def answer(prompt: str) -> str:
+        if prompt.startswith("Does this text answer"):
+            asked.append(prompt)
+            return "**Yes**, it does."
+        return writes(prompt)
+
+    server.behaviour.answer = answer
+    made = generate(documents(), 60, llm(server))
+    assert made.dropped["the documents answer it"] == len(asked) > 0
+    assert made.is_all
+    assert max(prompt.count(". The ") for prompt in asked) > 8, "other passages are shown too"
+
+
 # The command
 
 
