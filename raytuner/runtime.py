@@ -205,7 +205,8 @@ def run_trials(job: Job) -> bool:
     share = slots(options.concurrency, options.resources)
     if options.concurrency is not None and options.concurrency > share.number:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
-    gate = Gate(uuid.uuid4().hex, min(share.number, job.searcher.at_most or share.number))
+    workers = min(share.number, job.searcher.at_most or share.number)
+    gate = Gate(uuid.uuid4().hex, workers, limit_s=max(20.0, 2.0 * workers))
     accounts = open_accounts(job.objective, job.space, job.options, study, job.spent)
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
