@@ -131,7 +131,8 @@ def relocate(folder: Path, here: Path, order: Order) -> None:
             raw = read(path.read_text(encoding="utf-8"), str(path))
             own = {key: value for key, value in raw.items() if key not in ("run", "modules")}
             run = {"name": raw["run"]["name"]} if "name" in raw.get("run", {}) else {}
-            path.write_text(dump({**placed(own), "modules": order.modules, "run": run}), encoding="utf-8")
+            modules = {} if order.modules is None else {"modules": order.modules}
+            path.write_text(dump({**placed(own), **modules, "run": run}), encoding="utf-8")
 
 
 def _wait_for_the_search(_signal: int, _frame: FrameType | None) -> None:

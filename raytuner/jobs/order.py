@@ -23,7 +23,7 @@ class Order(NamedTuple):
         needs: Environment variables that each node has to have.
         storage: Where the run folder is copied to, if anywhere.
         root: The folder on the user's machine that stands as ``job-files`` in the package.
-        modules: The folder on the user's machine in which modules were looked for.
+        modules: The folder on the user's machine in which its own modules are, if there are any.
     """
 
     job: str
@@ -33,7 +33,7 @@ class Order(NamedTuple):
     needs: list[str]
     storage: str | None = None
     root: str = ""
-    modules: str = ""
+    modules: str | None = None
 
     def dump(self) -> bytes:
         """The order as JSON."""

@@ -64,7 +64,7 @@ def pack(config: TuneConfig, order: Order, max_mb: float = MAX_MB) -> Package:
         **modules,
         **{_inside(str(path), root): path for path in _data(local, reader="reader" in raw.get("documents", {}))},
         CONFIG: dump(escaped(packed)).encode(),
-        ORDER: order._replace(root=str(root), modules=str(config.folder)).dump(),
+        ORDER: order._replace(root=str(root), modules=str(config.folder) if modules else None).dump(),
     }
     size = _checked_size(content, max_mb)
     _check_secrets(content, written_for_us={CONFIG, *modules})

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from raytuner.errors import ConfigError, RaytunerError, in_a_line, nearest, quoted, redact, secret_in
+from raytuner.errors import ConfigError, RaytunerError, in_a_line, quoted, redact, secret_in
 from raytuner.jobs.send import regular_files
 
 EVERY_S = 3.0
@@ -35,7 +35,9 @@ def checked_storage(storage: str | None) -> str | None:
     from fsspec.registry import available_protocols
 
     if scheme not in available_protocols():
-        raise ConfigError(f"storage {quoted(storage)}: unknown scheme; {nearest(scheme, available_protocols())}")
+        raise ConfigError(
+            f"storage {quoted(storage)}: fsspec knows no {quoted(scheme)}; write s3://, gs://, abfs:// or file://"
+        )
     return storage
 
 
