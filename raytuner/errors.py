@@ -171,10 +171,10 @@ _CREDENTIALS = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
-SECRETS = "RAYTUNER_SECRETS"
+REDACTED = "RAYTUNER_REDACT"
 """The variable that names others, between commas, which hold secrets whatever they are called."""
 
-_declared: set[str] = set(filter(None, os.environ.get(SECRETS, "").split(",")))
+_declared: set[str] = set(filter(None, os.environ.get(REDACTED, "").split(",")))
 
 
 def declare_secret(name: str) -> None:

@@ -165,16 +165,22 @@ class Job:
 
 
 def _pieces(stream: AsyncIterator[str]) -> Iterator[str]:
-    """An asynchronous iterator as one that is not."""
+    """An asynchronous iterator as one that is not; Ctrl-C ends it at any time."""
+
+    async def next_one() -> str:
+        return await anext(stream)
+
     loop = asyncio.new_event_loop()
     try:
         while True:
+            task = loop.create_task(next_one())
             try:
-                yield loop.run_until_complete(anext(stream))
+                yield loop.run_until_complete(task)
             except StopAsyncIteration:
                 return
     finally:
-        loop.run_until_complete(stream.aclose())  # type: ignore[attr-defined]
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
         loop.close()
 
 

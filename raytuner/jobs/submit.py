@@ -16,7 +16,7 @@ from typing import Any
 import raytuner
 from raytuner.config import TuneConfig
 from raytuner.documents.load import Progress
-from raytuner.errors import SECRETS, ConfigError, declare_secret, quoted
+from raytuner.errors import REDACTED, ConfigError, declare_secret, quoted
 from raytuner.jobs.cluster import Cluster, answered, connect
 from raytuner.jobs.job import IMAGE, KEY, RUN, STORAGE, Job
 from raytuner.jobs.order import Order
@@ -118,7 +118,7 @@ def _variables(values: dict[str, str], from_cluster: Sequence[str]) -> dict[str,
     """The environment of the job: what it is given, what it must not log, how it is stopped."""
     return {
         **values,
-        SECRETS: ",".join([*values, *from_cluster]),
+        REDACTED: ",".join([*values, *from_cluster]),
         "RAY_JOB_STOP_SIGNAL": "SIGINT",
         "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
     }

@@ -38,12 +38,12 @@ def serve() -> Iterator[Serve]:
     def start(
         version: str = ray.__version__, token: str | None = None, text: str | None = None, wait: float = 0
     ) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            seen: list[str | None] = []
+        seen: list[str | None] = []
 
+        class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 given = self.headers.get("Authorization")
-                self.seen.append(given)
+                seen.append(given)
                 time.sleep(wait)
                 status, body = 200, text or json.dumps({"version": "4", "ray_version": version})
                 if token is not None and given != f"Bearer {token}":
@@ -57,7 +57,7 @@ def serve() -> Iterator[Serve]:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        start.seen = Handler.seen  # type: ignore[attr-defined]
+        start.seen = seen  # type: ignore[attr-defined]
         return f"http://127.0.0.1:{server.server_port}"
 
     yield start

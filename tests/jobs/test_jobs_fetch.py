@@ -93,7 +93,7 @@ def test_what_is_damaged_on_its_way_is_refused(folder: Path, capsys: pytest.Capt
 
 
 def test_a_log_without_a_folder_shows_its_last_line() -> None:
-    with pytest.raises(RaytunerError, match="said: .*python: command not found"):
+    with pytest.raises(RaytunerError, match=r"said: .*python: command not found"):
         received("Running entrypoint\n/bin/sh: python: command not found\n", "some-job")
 
 

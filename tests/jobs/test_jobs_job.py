@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import signal
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -103,6 +105,22 @@ def test_a_stream_that_breaks_goes_on_where_it_broke(server: Server, cluster: Cl
     assert "".join(Job(cluster, "a").follow()) == LOG
 
 
+def test_ctrl_c_ends_a_stream_that_waits() -> None:
+    closed: list[bool] = []
+
+    async def waiting() -> AsyncIterator[str]:
+        try:
+            yield "a line\n"
+            asyncio.get_running_loop().call_later(0.1, signal.raise_signal, signal.SIGINT)
+            await asyncio.sleep(60)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(module._pieces(waiting()))
+    assert closed == [True]
+
+
 def test_what_a_broken_stream_lacks_at_the_end_is_asked_for(server: Server, cluster: Cluster) -> None:
     server.breaks = [50]
     assert "".join(Job(cluster, "a").follow()) == LOG
@@ -201,7 +219,7 @@ def test_a_value_goes_into_the_environment_only(
     sent = server.jobs[raytuner.submit(config, env=["MY_SERVICE"], env_from_cluster=["OTHER"]).id]
     variables = sent.runtime_env["env_vars"]
     assert variables["MY_SERVICE"] == "swordfish-2"
-    assert variables["RAYTUNER_SECRETS"] == "MY_SERVICE,OTHER"
+    assert variables["RAYTUNER_REDACT"] == "MY_SERVICE,OTHER"
     others = [*sent.content.values(), str(sent.metadata).encode(), sent.entrypoint.encode()]
     assert not any(b"swordfish-2" in part for part in others)
 
@@ -211,7 +229,7 @@ def test_a_value_is_refused_where_anybody_could_read_it(
 ) -> None:
     monkeypatch.setattr(submitting, "connect", lambda _: cluster._replace(protected=False))
     monkeypatch.setenv("MY_SERVICE", "swordfish-2")
-    with pytest.raises(ConfigError, match="--env MY_SERVICE: .* answers without a token") as caught:
+    with pytest.raises(ConfigError, match=r"--env MY_SERVICE: .* answers without a token") as caught:
         raytuner.submit(config, env=["MY_SERVICE"])
     assert "swordfish" not in str(caught.value)
     assert not server.jobs

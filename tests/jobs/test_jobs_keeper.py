@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import raytuner
-from raytuner.errors import SECRETS, ClusterError
+from raytuner.errors import REDACTED, ClusterError
 from raytuner.jobs import keeper, nodes
 from raytuner.jobs.keeper import check, relocate
 from raytuner.jobs.order import Order
@@ -118,6 +118,6 @@ def test_the_exit_code_of_a_killed_search_is_that_of_a_shell(tmp_path: Path, mon
 
 def test_what_a_job_was_given_is_a_secret_in_all_its_processes() -> None:
     code = "from raytuner.errors import redact; print(redact('value: swordfish-1'))"
-    environment = {**os.environ, SECRETS: "PLAIN,OTHER", "PLAIN": "swordfish-1"}
+    environment = {**os.environ, REDACTED: "PLAIN,OTHER", "PLAIN": "swordfish-1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "value: <PLAIN>\n"

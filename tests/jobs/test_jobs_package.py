@@ -181,7 +181,7 @@ def test_a_package_that_is_too_large_is_refused_with_its_largest_file(project: P
 
 @pytest.mark.parametrize("text", ["documents: nowhere\n", "documents: 'docs/*.pdf'\n", "documents: ''\n"])
 def test_documents_that_are_not_there_are_refused(project: Path, text: str) -> None:
-    with pytest.raises(RaytunerError, match="no such file or folder|empty path|not allowed"):
+    with pytest.raises(RaytunerError, match=r"no such file or folder|empty path|not allowed"):
         packed(project, text + "questions: questions.jsonl\n")
 
 
@@ -202,7 +202,7 @@ KEY = "sk-proj-a1B2c3D4e5F6g7H8i9J0"
     ],
 )
 def test_a_literal_secret_in_a_config_is_refused(tmp_path: Path, line: str) -> None:
-    with pytest.raises(ConfigError, match="the config holds .* secrets are not packed") as caught:
+    with pytest.raises(ConfigError, match=r"the config holds .* secrets are not packed") as caught:
         packed(tmp_path, BUILTIN + line)
     assert KEY not in str(caught.value)
     assert "passw0rd" not in str(caught.value)

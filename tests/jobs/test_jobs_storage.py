@@ -99,7 +99,7 @@ def test_a_storage_that_fails_for_a_while_is_tried_again(
 
 
 def test_a_storage_that_fails_for_good_is_said(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RaytunerError, match="could not be copied to file://.*No space left.*raytuner jobs fetch"):
+    with pytest.raises(RaytunerError, match=r"could not be copied to file://.*No space left.*raytuner jobs fetch"):
         broken(tmp_path, 99, monkeypatch).finish(run)
 
 
