@@ -84,7 +84,8 @@ def submit(
         job = submit_job(loaded, address, progress=reading, **given)
     if detach:
         click.echo(job.id)
-        click.echo(_next_steps(job, address), err=True)
+        if not quiet:
+            click.echo(_next_steps(job, address), err=True)
         return
     if not quiet:
         click.echo(f"job {job.id}", err=True)

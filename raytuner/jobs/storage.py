@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,11 @@ class Mirror:
         if not _is_disk(self._files):
             self._files.pipe_file(target, path.read_bytes())
             return
-        scratch = f"{parent}/.{name}.part"
-        self._files.pipe_file(scratch, path.read_bytes())
-        Path(scratch).replace(target)
+        Path(parent).chmod(path.parent.stat().st_mode)
+        scratch = Path(parent) / f".{name}.part"
+        shutil.copyfile(path, scratch)
+        scratch.chmod(path.stat().st_mode)
+        scratch.replace(target)
 
 
 def _is_disk(files: Any) -> bool:

@@ -83,7 +83,7 @@ def head() -> Iterator[Head]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RAY_USAGE_STATS_ENABLED": "0",
         "XDG_DATA_HOME": str(folder / "home"),
-        "SET_ON_THE_NODES_KEY": SECRET_ON_HEAD,
+        "MY_SERVICE_KEY": SECRET_ON_HEAD,
     }
     options = {
         "port": gcs,

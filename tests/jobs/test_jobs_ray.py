@@ -56,7 +56,7 @@ import os, time
 
 def score(params):
     time.sleep(0.5)
-    print("the secret is", os.environ.get("A_SERVICE"), os.environ.get("SET_ON_THE_NODES_KEY"))
+    print("the secret is", os.environ.get("A_SERVICE"), os.environ.get("MY_SERVICE_KEY"))
     if params["a"] == 0:
         raise ValueError(f"refused: {os.environ['A_SERVICE']}")
     return float(params["a"])
@@ -194,7 +194,7 @@ def test_the_packaged_quickstart_runs_from_python(head: Head, tmp_path: Path, mo
 
 def test_a_job_that_is_stopped_keeps_what_it_has_and_no_secret(head: Head, project: Path) -> None:
     storage = project / "storage"
-    options = ("--storage", str(storage), "--env", "A_SERVICE", "--env-from-cluster", "SET_ON_THE_NODES_KEY")
+    options = ("--storage", str(storage), "--env", "A_SERVICE", "--env-from-cluster", "MY_SERVICE_KEY")
     code, out, err = run(project, head, "submit", "slow.yaml", "--detach", *options, A_SERVICE=VALUE)
     assert code == 0, err
     job = out.strip()

@@ -18,8 +18,9 @@ from raytuner.jobs.storage import Mirror, checked_storage
 def run(tmp_path: Path) -> Path:
     """A run folder as it begins."""
     folder = tmp_path / "head" / "rag-1"
-    folder.mkdir(parents=True)
+    folder.mkdir(mode=0o700, parents=True)
     (folder / "run.json").write_text("{}")
+    (folder / "run.json").chmod(0o600)
     (folder / "log.jsonl").write_text('{"kind": "start"}\n')
     return folder
 
@@ -33,6 +34,8 @@ def test_what_is_written_is_there_soon(run: Path, tmp_path: Path) -> None:
     assert mirror.look(run) is None
     target = tmp_path / "shared" / "runs" / "rag-1"
     assert there(target) == there(run)
+    assert target.stat().st_mode & 0o777 == 0o700
+    assert (target / "run.json").stat().st_mode & 0o777 == 0o600
     with (run / "log.jsonl").open("a") as log:
         log.write('{"kind": "block"}\n')
     mirror._next = 0
