@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import secrets
+import shlex
 import shutil
 import tarfile
 import tempfile
@@ -58,7 +59,7 @@ def _start(cluster: Cluster, job: Job) -> Job:
     with tempfile.TemporaryDirectory(prefix="raytuner-") as scratch, answered(cluster.address):
         script = write_zip(Path(scratch) / "send.zip", {"send.py": Path(send.__file__)})
         cluster.client.submit_job(
-            entrypoint=f"exec python send.py {job.id}",
+            entrypoint=f"exec python send.py {shlex.quote(job.id)}",
             submission_id=name,
             runtime_env={"working_dir": str(script)},
             metadata={KEY: "fetch"},

@@ -22,7 +22,7 @@ from raytuner.jobs.job import IMAGE, KEY, RUN, STORAGE, Job
 from raytuner.jobs.order import Order
 from raytuner.jobs.package import MAX_MB, RAYS_LIMIT_MB, Package, described, pack
 from raytuner.jobs.storage import checked_storage
-from raytuner.jobs.wheel import build_wheel, requirements
+from raytuner.jobs.wheel import requirements, unpacked_wheel
 from raytuner.plan import make_plan
 
 ENTRYPOINT = "exec python -m raytuner.jobs.keeper"
@@ -134,7 +134,7 @@ def _send(
             "env_vars": variables,
         }
         if wheel:
-            runtime_env["py_modules"] = [str(build_wheel(Path(scratch)))]
+            runtime_env["py_modules"] = [str(path) for path in unpacked_wheel(Path(scratch))]
         cluster.client.submit_job(entrypoint=ENTRYPOINT, submission_id=job, runtime_env=runtime_env, metadata=metadata)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires
@@ -17,9 +18,8 @@ PACKAGE = Path(raytuner.__file__).parent
 def build_wheel(folder: Path) -> Path:
     """Write the wheel.
 
-    It names no dependencies: Ray installs it by ``pip install --target``, which would fetch every one of them again,
-    Ray too. `requirements` says them, and a job looks for them before it begins. The build tag of its name is a hash
-    of its content, since Ray takes wheels of one name for the same.
+    It names no dependencies, since whatever installs it would fetch them again, Ray too. `requirements` says them, and
+    a job looks for them before it begins.
 
     Args:
         folder: Where it is written.
@@ -31,15 +31,28 @@ def build_wheel(folder: Path) -> Path:
     content = {f"raytuner/{name}": path.read_bytes() for name, path in _files()}
     info = f"raytuner-{version}.dist-info"
     content[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: raytuner\nVersion: {version}\n".encode()
-    digest = hashlib.sha256()
-    for name, data in content.items():
-        digest.update(f"{name}\0{len(data)}\0".encode() + data)
-    tag = f"0_{digest.hexdigest()[:16]}"
     content[f"{info}/WHEEL"] = (
-        f"Wheel-Version: 1.0\nGenerator: raytuner {version}\nRoot-Is-Purelib: true\nTag: py3-none-any\nBuild: {tag}\n"
+        f"Wheel-Version: 1.0\nGenerator: raytuner {version}\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     ).encode()
     content[f"{info}/RECORD"] = _record(content, f"{info}/RECORD")
-    return write_zip(folder / f"raytuner-{version}-{tag}-py3-none-any.whl", content)
+    return write_zip(folder / f"raytuner-{version}-py3-none-any.whl", content)
+
+
+def unpacked_wheel(folder: Path) -> list[Path]:
+    """Build the wheel and unpack it, which installs a wheel of Python files: Ray puts what it unpacks on Python's path.
+
+    Ray could install it by pip. But then the second node on a machine, and a node whose agent starts again, tries to
+    install the folder that is there already, fails, and removes it.
+
+    Args:
+        folder: Where it is unpacked.
+
+    Returns:
+        The package and its metadata, each a folder for ``py_modules``.
+    """
+    with zipfile.ZipFile(build_wheel(folder)) as wheel:
+        wheel.extractall(folder / "wheel")
+    return sorted((folder / "wheel").iterdir())
 
 
 def requirements() -> list[str]:

@@ -201,7 +201,10 @@ def test_what_is_submitted(server: Server, connected: Cluster, config: Path) -> 
     sent = server.jobs[job.id]
     assert sent.entrypoint == "exec python -m raytuner.jobs.keeper"
     assert set(sent.content) == {"config.yaml", "job.json"}
-    assert [Path(path).suffix for path in sent.runtime_env["py_modules"]] == [".whl"]
+    assert [Path(path).name for path in sent.runtime_env["py_modules"]] == [
+        "raytuner",
+        f"raytuner-{raytuner.__version__}.dist-info",
+    ]
     assert sent.metadata["raytuner-run"] == "rag"
     assert sent.metadata["raytuner-storage"] == "file:///mnt/runs"
     assert job.id.startswith("raytuner-rag-")

@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from ray._private.runtime_env.packaging import get_uri_for_directory
 
 import raytuner
 from raytuner.jobs import wheel
-from raytuner.jobs.wheel import build_wheel, requirements
+from raytuner.jobs.wheel import build_wheel, requirements, unpacked_wheel
 
 PACKAGE = Path(raytuner.__file__).parent
 
@@ -26,15 +27,19 @@ def test_the_same_files_make_the_same_wheel(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_other_files_make_a_wheel_of_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray takes wheels of the same name for the same, and would run the old one."""
+def test_ray_knows_other_files_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has the same name for Ray is not sent again, and the old one would run."""
     copy = tmp_path / "raytuner"
     copy.mkdir()
-    (copy / "__init__.py").write_text("a = 1\n")
     monkeypatch.setattr(wheel, "PACKAGE", copy)
-    before = build_wheel(tmp_path).name
-    (copy / "__init__.py").write_text("a = 2\n")
-    assert build_wheel(tmp_path).name != before
+    uris = []
+    for number, text in enumerate(("a = 1\n", "a = 2\n", "a = 1\n")):
+        (copy / "__init__.py").write_text(text)
+        (tmp_path / str(number)).mkdir()
+        package, info = unpacked_wheel(tmp_path / str(number))
+        assert info.name == f"raytuner-{raytuner.__version__}.dist-info"
+        uris.append(get_uri_for_directory(str(package), include_gitignore=True))
+    assert uris[0] == uris[2] != uris[1]
 
 
 def test_it_holds_every_file_of_the_package_and_nothing_compiled(tmp_path: Path) -> None:
@@ -55,7 +60,7 @@ def test_it_holds_every_file_of_the_package_and_nothing_compiled(tmp_path: Path)
 
 
 def test_pip_installs_it_alone_and_without_a_network(tmp_path: Path) -> None:
-    """As Ray does on a node; its dependencies would be fetched again, Ray too, if it named them."""
+    """It is a wheel as others are."""
     target = tmp_path / "target"
     command = [sys.executable, "-m", "pip", "install", "--no-index", str(build_wheel(tmp_path)), f"--target={target}"]
     subprocess.run(command, check=True, capture_output=True, timeout=100)
@@ -70,6 +75,25 @@ def test_pip_installs_it_alone_and_without_a_network(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.strip() == str(target / "raytuner" / "__init__.py")
+
+
+def test_unpacked_it_is_found_with_its_version(tmp_path: Path) -> None:
+    """As Ray unpacks it on a node, each folder below one that is on Python's path."""
+    paths = unpacked_wheel(tmp_path)
+    code = "import importlib.metadata as m, raytuner; print(raytuner.__file__, m.version('raytuner'))"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for path, place in zip(paths, ("a", "b"), strict=True):
+        path.rename(tmp_path / place / path.name)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}/b:{tmp_path}/a"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(tmp_path / "a" / "raytuner" / "__init__.py"), raytuner.__version__]
 
 
 def test_what_a_node_needs_is_said_without_extras() -> None:
