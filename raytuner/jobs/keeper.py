@@ -6,10 +6,13 @@ to the storage while it runs.
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,15 +28,22 @@ LOOK_S = 0.25
 
 
 def main() -> int:
-    """Run the job whose package is in the current folder; the exit code is that of ``raytuner tune``."""
-    here = Path.cwd()
-    try:
-        order = Order.read(here)
-        check(order)
-        return keep(order, here)
-    except RaytunerError as error:
-        _say(f"error: {redact(str(error))}")
-        return error.exit_code
+    """Run the job whose package is in the current folder; the exit code is that of ``raytuner tune``.
+
+    It works on a copy: Ray makes the folder anew when another node of the same machine needs it.
+    """
+    with tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch:
+        here = shutil.copytree(Path.cwd(), Path(scratch).resolve() / "package")
+        os.chdir(here)
+        try:
+            order = Order.read(here)
+            check(order)
+            return keep(order, here)
+        except RaytunerError as error:
+            _say(f"error: {redact(str(error))}")
+            return error.exit_code
+        finally:
+            os.chdir("/")  # what is removed is nobody's folder
 
 
 def check(order: Order) -> None:

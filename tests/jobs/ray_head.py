@@ -28,12 +28,14 @@ class Head(NamedTuple):
     """A running head.
 
     Attributes:
+        gcs: Its own address, for other nodes.
         address: Of its job server.
         token: What it asks for.
         home: The home of its jobs.
         environment: What a client is to have in its environment to submit there.
     """
 
+    gcs: str
     address: str
     token: str
     home: Path
@@ -71,52 +73,66 @@ def answers(address: str, token: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def head() -> Iterator[Head]:
-    """A head with two CPUs, token on; nothing of it is left at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))  # short: Ray's sockets lie below
-    (folder / "home").mkdir(mode=0o700)
-    gcs, dashboard, agent, agent_grpc, client, metrics, environment_agent = free_ports(7)
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {
-        **token,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "XDG_DATA_HOME": str(folder / "home"),
-        "MY_SERVICE_KEY": SECRET_ON_HEAD,
-    }
-    options = {
-        "port": gcs,
-        "dashboard-host": "127.0.0.1",
-        "dashboard-port": dashboard,
-        "dashboard-agent-listen-port": agent,
-        "dashboard-agent-grpc-port": agent_grpc,
-        "ray-client-server-port": client,
-        "metrics-export-port": metrics,
-        "runtime-env-agent-port": environment_agent,
-        "num-cpus": 2,
-        "object-store-memory": 200_000_000,
-        "include-dashboard": "true",
-        "node-ip-address": "127.0.0.1",
-        "temp-dir": folder / "ray",
-    }
-    command = ["ray", "start", "--head", "--block", *(f"--{name}={value}" for name, value in options.items())]
-    with (folder / "ray.log").open("w") as log:
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The environment of a node: this Python first on the path, token on, nothing of the caller's Ray."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**own, **token, "PATH": path, "XDG_DATA_HOME": str(home), **more}
+
+
+@contextlib.contextmanager
+def started(log: Path, variables: dict[str, str], options: dict[str, object]) -> Iterator[subprocess.Popen[bytes]]:
+    """A node of Ray for a time, each of its ports a free one."""
+    ports = (
+        "dashboard-agent-listen-port",
+        "dashboard-agent-grpc-port",
+        "metrics-export-port",
+        "runtime-env-agent-port",
+    )
+    common = {"node-ip-address": "127.0.0.1", "object-store-memory": 200_000_000}
+    given = {**dict(zip(ports, free_ports(len(ports)), strict=True)), **common, **options}
+    command = ["ray", "start", "--block", *(f"--{name}={value}" for name, value in given.items())]
+    command += ["--head"] if "port" in options else []
+    with log.open("wb") as stream:
         process = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=folder
+            command, env=variables, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True, cwd=log.parent
         )
-    address = f"http://127.0.0.1:{dashboard}"
     try:
-        deadline = time.monotonic() + START_S
-        while not answers(address, TOKEN):
-            assert process.poll() is None, (folder / "ray.log").read_text()
-            assert time.monotonic() < deadline, (folder / "ray.log").read_text()
-            time.sleep(0.5)
-        yield Head(address, TOKEN, folder / "home", {"RAY_API_SERVER_ADDRESS": address, "RAY_AUTH_TOKEN": TOKEN})
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Head]:
+    """A head with two CPUs, token on; nothing of it is left at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))  # short: Ray's sockets lie below
+    home, log = folder / "home", folder / "ray.log"
+    home.mkdir(mode=0o700)
+    gcs, dashboard, client = free_ports(3)
+    options = {
+        "port": gcs,
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": dashboard,
+        "ray-client-server-port": client,
+        "num-cpus": 2,
+        "include-dashboard": "true",
+        "temp-dir": folder / "ray",
+    }
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        with started(log, environment(home, MY_SERVICE_KEY=SECRET_ON_HEAD), options) as process:
+            deadline = time.monotonic() + START_S
+            while not answers(address, TOKEN):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.5)
+            client_environment = {"RAY_API_SERVER_ADDRESS": address, "RAY_AUTH_TOKEN": TOKEN}
+            yield Head(f"127.0.0.1:{gcs}", address, TOKEN, home, client_environment)
+    finally:
         deadline = time.monotonic() + 10
         while (left := processes_of(folder)) and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -124,3 +140,16 @@ def head() -> Iterator[Head]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def second_node(head: Head) -> Iterator[None]:
+    """Another node with one CPU, on this machine, which lacks what the head has in its environment."""
+    log = head.home.parent / "node.log"
+    with started(log, environment(head.home), {"address": head.gcs, "num-cpus": 1}) as process:
+        deadline = time.monotonic() + START_S
+        while "will now block" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+        yield

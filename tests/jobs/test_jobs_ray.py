@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ray_head import SECRET_ON_HEAD, TOKEN, Head
+from ray_head import SECRET_ON_HEAD, TOKEN, Head, second_node
 
 import raytuner
 from raytuner.saved_run import load_study
@@ -257,6 +257,25 @@ def test_ctrl_c_stops_following_and_the_job_goes_on(head: Head, project: Path) -
     assert "Traceback" not in err
     assert details(head, job).status == "RUNNING"
     assert run(project, head, "jobs", "stop", job)[0] == 0
+
+
+def test_a_search_uses_all_nodes_and_each_is_asked_for_what_it_needs(head: Head, project: Path) -> None:
+    """Nodes of one machine share Ray's folder for what a job brings, and each makes it anew."""
+    (project / "slow.py").write_text(
+        "import os, time\ndef score(params):\n    time.sleep(1)\n"
+        "    return {'score': params['a'], 'on_head': float('MY_SERVICE_KEY' in os.environ)}\n"
+    )
+    options = ("--trials", "12", "--set", "search.concurrency=3")
+    with second_node(head):
+        for out_folder in ("first", "second"):
+            code, out, err = run(project, head, "submit", "slow.yaml", *options)
+            assert code == 0, (out, err)
+            assert run(project, head, "jobs", "fetch", "slow", "--out", out_folder)[0] == 0
+            [fetched] = (project / out_folder).iterdir()
+            assert {trial.metrics["on_head"] for trial in load_study(fetched).scored} == {0.0, 1.0}
+        code, out, err = run(project, head, "submit", "slow.yaml", "--env-from-cluster", "MY_SERVICE_KEY")
+        assert code == 2
+        assert "lacks MY_SERVICE_KEY in its environment" in out
 
 
 # Refused
