@@ -16,6 +16,12 @@ VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Ray's own variables; its client prefers them to the address that it is given."""
 ANSWER_S = 8.0
 """So long one answer is waited for; sending a package may take longer."""
+CHATTY = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Parts of Ray that say something of each package and connection."""
 GIVE_TOKEN = "give the cluster's token by RAY_AUTH_TOKEN, or its file by RAY_AUTH_TOKEN_PATH"  # noqa: S105 - a hint
 
 
@@ -140,10 +146,11 @@ def _client(address: str, token: str | None) -> Any:
                 timeout = ANSWER_S if method == "GET" else 600.0
                 return super()._do_request(method, endpoint, **{"timeout": timeout, **options})
 
-        for name in ("dashboard_sdk", "job.sdk"):  # of each package and connection they say something
-            logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
         with _without(VARIABLES):
-            return Client(address, headers={} if token is None else {"Authorization": f"Bearer {token}"})
+            # An empty header where none is asked for, or Ray sends the token that it finds here.
+            return Client(address, headers={"Authorization": "" if token is None else f"Bearer {token}"})
     except (ImportError, RuntimeError) as error:
         raise ClusterError(
             f"Ray's client for jobs cannot be used ({in_a_line(error)}); pip install 'raytuner[cluster]'"

@@ -84,6 +84,8 @@ def submit(
     metadata = {KEY: raytuner.__version__, RUN: loaded.run.name or "run", IMAGE: str(image_has_raytuner)}
     metadata |= {} if storage is None else {STORAGE: storage}
     logger.info("package: %d files, %s", len(package.content), described(package.size))
+    if not cluster.protected:
+        logger.warning("%s answers without a token: whoever reaches it can run anything there", cluster.address)
     if storage is None:
         logger.warning("without --storage the run folder lies on the head, and is lost with it")
     _send(cluster, job, package, metadata, _variables(values, env_from_cluster), wheel=not image_has_raytuner)

@@ -91,8 +91,11 @@ def test_a_cluster_with_tokens_is_known_by_what_it_refuses(serve: Serve, monkeyp
 
 def test_a_token_goes_to_no_server_that_does_not_ask_for_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     refused(serve(text="<html>hello</html>"))
     assert serve.seen == [None]  # type: ignore[attr-defined]
+    connect(serve())
+    assert set(serve.seen) <= {None, ""}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("place", ["variable", "file", "home"])
