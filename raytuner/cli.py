@@ -22,6 +22,7 @@ from raytuner.cli_parts import (
     PATH,
     AnyPath,
     Commands,
+    ask,
     leave_no_escapes,
     output_options,
     overrides_of,
@@ -162,8 +163,8 @@ def _tune(
 
         with progress_bar(quiet=quiet) as reading:
             plan = make_plan(loaded, imports=True, progress=reading)
-        if not yes and sys.stdin.isatty():
-            _ask(plan)
+        if not yes:
+            ask(plan)
         if not quiet:
             click.echo(_headline(plan), err=True)
         with Progress(plan.total, quiet=quiet) as progress:
@@ -174,14 +175,6 @@ def _tune(
     _print_result(result, plan.objective.metric, plan.mode, as_json, quiet)
     if result.interrupted:
         sys.exit(INTERRUPTED)
-
-
-def _ask(plan: Any) -> None:
-    from raytuner.plan_cost import ASK_ABOVE_USD, expected_usd
-
-    usd = expected_usd(plan)
-    if usd > ASK_ABOVE_USD:
-        click.confirm(f"About {usd:,.2f} USD are expected (raytuner plan says for what). Go on?", abort=True, err=True)
 
 
 def _headline(plan: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raytuner.cli_parts import CONFIG, PATH, Commands, overrides_of, search_options, set_logging
+from raytuner.cli_parts import CONFIG, PATH, Commands, ask, overrides_of, search_options, set_logging
 
 if TYPE_CHECKING:
     from raytuner.jobs.job import Job
@@ -53,6 +53,7 @@ def address_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--max-mb", type=click.FloatRange(0, min_open=True), default=100, show_default=True, help="Pack no more than this."
 )
+@click.option("--yes", is_flag=True, help="Do not ask before a search that is expected to be dear.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.option("-q", "--quiet", is_flag=True, help="Show the log of the job only.")
 def submit(
@@ -64,6 +65,7 @@ def submit(
     seed: int | None,
     overrides: tuple[str, ...],
     detach: bool,
+    yes: bool,
     verbose: bool,
     quiet: bool,
     **given: Any,
@@ -81,7 +83,7 @@ def submit(
     from raytuner.jobs.submit import submit as submit_job
 
     with progress_bar(quiet=quiet) as reading:
-        job = submit_job(loaded, address, progress=reading, **given)
+        job = submit_job(loaded, address, progress=reading, confirm=None if yes else ask, **given)
     if detach:
         click.echo(job.id)
         if not quiet:

@@ -152,3 +152,14 @@ def overrides_of(
         "search.seed": seed,
     }
     return [*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None)]
+
+
+def ask(plan: Any) -> None:
+    """On a terminal, ask before a search that is expected to be dear."""
+    if not sys.stdin.isatty():
+        return
+    from raytuner.plan_cost import ASK_ABOVE_USD, expected_usd
+
+    usd = expected_usd(plan)
+    if usd > ASK_ABOVE_USD:
+        click.confirm(f"About {usd:,.2f} USD are expected (raytuner plan says for what). Go on?", abort=True, err=True)

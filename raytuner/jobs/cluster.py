@@ -16,6 +16,8 @@ VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Ray's own variables; its client prefers them to the address that it is given."""
 ANSWER_S = 8.0
 """So long one answer is waited for; sending a package may take longer."""
+UNAUTHORIZED = 401
+ASKS_FOR_TOKEN = "authentication token"  # noqa: S105 - what Ray says; others that want a password say other things
 CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -50,12 +52,13 @@ def connect(address: str | None = None) -> Cluster:
         ClusterError: Nobody answers, something else does, the token is missing or wrong, or Ray's version is another.
     """
     address = _checked(address or _from_environment())
-    status, answer = _asked(address, None)
-    protected = status in (401, 403)
-    token = _token(address) if protected else None
+    token = None
+    status, answer = _asked(address, token)
+    protected = status == UNAUTHORIZED and ASKS_FOR_TOKEN in answer.get("text", "")
     if protected:
+        token = _token(address)
         status, answer = _asked(address, token)
-    if status in (401, 403):
+    if protected and status in (UNAUTHORIZED, 403):
         raise ClusterError(f"{address}: the cluster refuses the token; {GIVE_TOKEN}")
     if status != 200 or "ray_version" not in answer:
         raise ClusterError(
@@ -88,7 +91,7 @@ def _checked(address: str) -> str:
 
 
 def _asked(address: str, token: str | None) -> tuple[int, dict[str, Any]]:
-    """Ask for the version of Ray: the status, and the answer if it is one."""
+    """Ask for the version of Ray: the status, and the answer; of one that is no JSON its text."""
     import httpx
 
     try:
@@ -100,7 +103,7 @@ def _asked(address: str, token: str | None) -> tuple[int, dict[str, Any]]:
         answer = reply.json()
     except ValueError:
         answer = None
-    return reply.status_code, answer if isinstance(answer, dict) else {}
+    return reply.status_code, answer if isinstance(answer, dict) else {"text": reply.text}
 
 
 def _unreachable(address: str, error: BaseException) -> ClusterError:
@@ -143,7 +146,7 @@ def _client(address: str, token: str | None) -> Any:
 
         class Client(JobSubmissionClient):  # type: ignore[misc, unused-ignore]
             def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-                timeout = ANSWER_S if method == "GET" else 600.0
+                timeout = (ANSWER_S, ANSWER_S if method == "GET" else 600.0)
                 return super()._do_request(method, endpoint, **{"timeout": timeout, **options})
 
         for name in CHATTY:
@@ -151,6 +154,8 @@ def _client(address: str, token: str | None) -> Any:
         with _without(VARIABLES):
             # An empty header where none is asked for, or Ray sends the token that it finds here.
             return Client(address, headers={"Authorization": "" if token is None else f"Bearer {token}"})
+    except OSError as error:  # those of requests are such
+        raise _unreachable(address, error) from None
     except (ImportError, RuntimeError) as error:
         raise ClusterError(
             f"Ray's client for jobs cannot be used ({in_a_line(error)}); pip install 'raytuner[cluster]'"

@@ -151,12 +151,9 @@ class Job:
         while True:
             try:
                 return self.status()
-            except ClusterError:
+            except ClusterError as error:
                 if time.monotonic() - started > PATIENCE_S:
-                    raise RaytunerError(
-                        f"{self._cluster.address} does not answer any more; the job may go on: "
-                        f"raytuner jobs logs {self.id} --follow"
-                    ) from None
+                    raise RaytunerError(f"{error}; the job may go on: raytuner jobs logs {self.id} --follow") from None
                 time.sleep(2)
 
     def _details(self) -> Any:

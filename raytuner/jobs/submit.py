@@ -8,7 +8,7 @@ import platform
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from raytuner.jobs.order import Order
 from raytuner.jobs.package import MAX_MB, RAYS_LIMIT_MB, Package, described, pack
 from raytuner.jobs.storage import checked_storage
 from raytuner.jobs.wheel import requirements, unpacked_wheel
-from raytuner.plan import make_plan
+from raytuner.plan import Plan, make_plan
 
 ENTRYPOINT = "exec python -m raytuner.jobs.keeper"
 STOP_WAIT_S = 30
@@ -42,6 +42,7 @@ def submit(
     image_has_raytuner: bool = False,
     max_mb: float = MAX_MB,
     progress: Progress | None = None,
+    confirm: Callable[[Plan], None] | None = None,
 ) -> Job:
     """Run a search on a Ray cluster, as a job there.
 
@@ -58,6 +59,7 @@ def submit(
         image_has_raytuner: Whether raytuner is installed on the nodes, so that it is not sent.
         max_mb: The most that the package may be, in MB.
         progress: Called with how many parts of the documents have been read, and how many there are.
+        confirm: Called with what will be run before anything is sent; what it raises ends it.
 
     Returns:
         The job: `Job.follow` gives what it prints, `Job.wait` its exit code.
@@ -80,7 +82,9 @@ def submit(
             f"--env {', '.join(values)}: {cluster.address} answers without a token, so anybody could read the value; "
             "start the cluster with RAY_AUTH_MODE=token, or set it on the nodes and use --env-from-cluster"
         )
-    make_plan(loaded, progress=progress)  # its mistakes are said here, not by the job
+    plan = make_plan(loaded, progress=progress)  # its mistakes are said here, not by the job
+    if confirm is not None:
+        confirm(plan)
     metadata = {KEY: raytuner.__version__, RUN: loaded.run.name or "run", IMAGE: str(image_has_raytuner)}
     metadata |= {} if storage is None else {STORAGE: storage}
     logger.info("package: %d files, %s", len(package.content), described(package.size))

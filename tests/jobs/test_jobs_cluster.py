@@ -113,6 +113,13 @@ def test_the_token_is_found_where_ray_looks_for_it(
     assert connect(serve(token=TOKEN)).protected
 
 
+def test_a_server_that_wants_a_password_gets_no_token(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.setattr(cluster, "ASKS_FOR_TOKEN", "as Ray asks")
+    assert "no job server of Ray (status 401)" in refused(serve(token=TOKEN))
+    assert serve.seen == [None]  # type: ignore[attr-defined]
+
+
 def test_no_token(serve: Serve) -> None:
     message = refused(serve(token=TOKEN))
     assert "the cluster wants a token, and there is none here" in message

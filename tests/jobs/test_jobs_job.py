@@ -135,7 +135,7 @@ def test_a_server_that_stays_away_is_said(server: Server, cluster: Cluster, monk
     server.away = 10**9
     monkeypatch.setattr(module, "PATIENCE_S", 0)
     with pytest.raises(
-        RaytunerError, match="does not answer any more; the job may go on: raytuner jobs logs a --follow"
+        RaytunerError, match=r"no job server answers there .*; the job may go on: raytuner jobs logs a --follow"
     ):
         list(Job(cluster, "a").follow())
 
@@ -257,6 +257,16 @@ def test_a_mistake_in_the_config_is_said_before_anything_is_sent(
     config.write_text(config.read_text().replace("top_k: [1, 2]", "top_k: [1, many]"))
     with pytest.raises(RaytunerError, match=r"rag\.yaml: .*many"):
         raytuner.submit(config)
+    assert not server.jobs
+
+
+def test_what_will_be_run_can_be_refused(server: Server, connected: Cluster, config: Path) -> None:
+    def refuse(plan: Any) -> None:
+        assert plan.total == 2
+        raise ConfigError("too dear")
+
+    with pytest.raises(ConfigError, match="too dear"):
+        raytuner.submit(config, confirm=refuse)
     assert not server.jobs
 
 
