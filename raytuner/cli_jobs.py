@@ -77,13 +77,11 @@ def submit(
     """
     set_logging(verbose, quiet)
     from raytuner.config import TuneConfig
-    from raytuner.documents.load import progress_bar
 
     loaded = TuneConfig.load(config, overrides_of(search, scheduler, trials, seed, overrides))
     from raytuner.jobs.submit import submit as submit_job
 
-    with progress_bar(quiet=quiet) as reading:
-        job = submit_job(loaded, address, progress=reading, confirm=None if yes else ask, **given)
+    job = submit_job(loaded, address, show_progress=not quiet, confirm=None if yes else ask, **given)
     if detach:
         click.echo(job.id)
         if not quiet:

@@ -12,6 +12,8 @@ from raytuner.jobs.send import regular_files
 
 EVERY_S = 3.0
 """So often the folder is looked at; slower where copying takes long."""
+FLAT = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "tos"}
+"""Object stores, which have no folders."""
 TRIES = 4
 """So often the last copy is tried."""
 
@@ -66,10 +68,16 @@ class Mirror:
 
     def _check(self) -> None:
         """Write a file there and remove it."""
-        self._files.makedirs(self._root, exist_ok=True)
+        self._make_folder(self._root)
         probe = f"{self._root}/.raytuner-{time.time_ns()}"
         self._files.pipe_file(probe, b"")
         self._files.rm_file(probe)
+
+    def _make_folder(self, path: str) -> None:
+        """Make a folder, where there are folders: an object store would make a bucket out of a misspelt name."""
+        protocol = self._files.protocol
+        if FLAT.isdisjoint([protocol] if isinstance(protocol, str) else protocol):
+            self._files.makedirs(path, exist_ok=True)
 
     def look(self, folder: Path) -> str | None:
         """Copy what has changed if it is time for it; what went wrong, if something did."""
@@ -114,7 +122,7 @@ class Mirror:
     def _put(self, path: Path, target: str) -> None:
         """Copy a file. On a disk it is never seen half-written; object stores see to that themselves."""
         parent, _, name = target.rpartition("/")
-        self._files.makedirs(parent, exist_ok=True)
+        self._make_folder(parent)
         if not _is_disk(self._files):
             self._files.pipe_file(target, path.read_bytes())
             return

@@ -15,7 +15,7 @@ from typing import Any
 
 import raytuner
 from raytuner.config import TuneConfig
-from raytuner.documents.load import Progress
+from raytuner.documents.load import progress_bar
 from raytuner.errors import REDACTED, ConfigError, declare_secret, quoted
 from raytuner.jobs.cluster import Cluster, answered, connect
 from raytuner.jobs.job import IMAGE, KEY, RUN, STORAGE, Job
@@ -41,7 +41,7 @@ def submit(
     env_from_cluster: Sequence[str] = (),
     image_has_raytuner: bool = False,
     max_mb: float = MAX_MB,
-    progress: Progress | None = None,
+    show_progress: bool = False,
     confirm: Callable[[Plan], None] | None = None,
 ) -> Job:
     """Run a search on a Ray cluster, as a job there.
@@ -58,7 +58,7 @@ def submit(
         env_from_cluster: Variables that each node has to have; a job whose node lacks one ends at once.
         image_has_raytuner: Whether raytuner is installed on the nodes, so that it is not sent.
         max_mb: The most that the package may be, in MB.
-        progress: Called with how many parts of the documents have been read, and how many there are.
+        show_progress: Whether the reading of the documents is shown on standard error.
         confirm: Called with what will be run before anything is sent; what it raises ends it.
 
     Returns:
@@ -82,7 +82,8 @@ def submit(
             f"--env {', '.join(values)}: {cluster.address} answers without a token, so anybody could read the value; "
             "start the cluster with RAY_AUTH_MODE=token, or set it on the nodes and use --env-from-cluster"
         )
-    plan = make_plan(loaded, progress=progress)  # its mistakes are said here, not by the job
+    with progress_bar(quiet=not show_progress) as reading:
+        plan = make_plan(loaded, progress=reading)  # its mistakes are said here, not by the job
     if confirm is not None:
         confirm(plan)
     metadata = {KEY: raytuner.__version__, RUN: loaded.run.name or "run", IMAGE: str(image_has_raytuner)}

@@ -74,6 +74,8 @@ def test_only_what_has_changed_is_copied(run: Path, tmp_path: Path) -> None:
 class Broken:
     """A file system that fails a number of times."""
 
+    protocol = "broken"
+
     def __init__(self, times: int) -> None:
         self.times = times
 
@@ -90,6 +92,21 @@ def broken(tmp_path: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> Mirro
     mirror._files = Broken(times)
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
     return mirror
+
+
+def test_no_bucket_is_made_in_an_object_store(run: Path) -> None:
+    mirror = Mirror("memory://bucket/runs")
+    put: list[str] = []
+
+    class Store(Broken):
+        protocol = ("s3", "s3a")
+
+        def pipe_file(self, path: str, _: bytes) -> None:
+            put.append(path)
+
+    mirror._files = Store(99)
+    mirror.copy(run)
+    assert sorted(put) == ["/bucket/runs/rag-1/log.jsonl", "/bucket/runs/rag-1/run.json"]
 
 
 def test_a_storage_that_fails_for_a_while_is_tried_again(
