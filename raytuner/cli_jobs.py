@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -166,8 +167,9 @@ def jobs_fetch(job: str, address: str | None, out: Path) -> None:
 def _follow(job: Job, address: str | None, quiet: bool) -> int:
     """Show the log of a job until it ends; its exit code."""
     try:
-        for piece in job.follow():
-            click.echo(piece, nl=False)
+        with contextlib.closing(job.follow()) as log:
+            for piece in log:
+                click.echo(piece, nl=False)
         code, reason = job.exit_code(), job.reason()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the job goes on\n{_next_steps(job, address)}") from None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any, NamedTuple
 
 from raytuner.errors import ClusterError, RaytunerError
@@ -120,7 +122,7 @@ class Job:
         """What was stored with it when it was submitted."""
         return dict(self._details().metadata or {})
 
-    def follow(self) -> Iterator[str]:
+    def follow(self) -> Generator[str, None, None]:
         """What it prints, as it prints it, until it has ended; each piece once, however often the connection breaks.
 
         Raises:
@@ -131,12 +133,13 @@ class Job:
             lost = False
             skipped = 0
             try:
-                for piece in _pieces(self._cluster.client.tail_job_logs(self.id)):
-                    new = piece[max(0, seen - skipped) :]
-                    skipped += len(piece)
-                    seen += len(new)
-                    if new:
-                        yield new
+                with contextlib.closing(_pieces(self._cluster.client.tail_job_logs(self.id))) as pieces:
+                    for piece in pieces:
+                        new = piece[max(0, seen - skipped) :]
+                        skipped += len(piece)
+                        seen += len(new)
+                        if new:
+                            yield new
             except Exception:  # whatever breaks a connection
                 lost = True
             if self._patient_status() in ENDED:
@@ -161,7 +164,7 @@ class Job:
             return self._cluster.client.get_job_info(self.id)
 
 
-def _pieces(stream: AsyncIterator[str]) -> Iterator[str]:
+def _pieces(stream: AsyncGenerator[str, None]) -> Generator[str, None, None]:
     """An asynchronous iterator as one that is not; Ctrl-C ends it at any time."""
 
     async def next_one() -> str:
@@ -178,6 +181,9 @@ def _pieces(stream: AsyncIterator[str]) -> Iterator[str]:
     finally:
         task.cancel()
         loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.run_until_complete(stream.aclose())  # which waits where its last piece was taken
+        del task
+        gc.collect()  # a connection that was cut off lets go of itself, for which it needs the loop
         loop.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import secrets
 import tempfile
 import time
@@ -26,6 +27,7 @@ from raytuner.jobs.wheel import requirements, unpacked_wheel
 from raytuner.plan import Plan, make_plan
 
 ENTRYPOINT = "exec python -m raytuner.jobs.keeper"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 STOP_WAIT_S = 30
 """A search that is stopped shows what it has found; longer than that Ray does not wait."""
 
@@ -73,6 +75,9 @@ def submit(
     storage = checked_storage(storage)
     if not 0 < max_mb <= RAYS_LIMIT_MB:
         raise ConfigError(f"max_mb is {max_mb:g}; it must be above 0 and at most {RAYS_LIMIT_MB}, which is Ray's limit")
+    for name in (*env, *env_from_cluster):
+        if not VARIABLE.fullmatch(name):
+            raise ConfigError(f"{quoted(name)} is no name of a variable; write one, e.g. --env-from-cluster MY_KEY")
     values = _values(env)
     with loaded.named_in_errors():
         package, job = _packed(loaded, storage, env_from_cluster, max_mb)

@@ -121,6 +121,24 @@ def test_ctrl_c_ends_a_stream_that_waits() -> None:
     assert closed == [True]
 
 
+def test_who_stops_reading_a_stream_closes_it(server: Server, cluster: Cluster) -> None:
+    closed: list[bool] = []
+    stream = server.tail_job_logs
+
+    async def closing(job: str) -> AsyncIterator[str]:
+        try:
+            async for piece in stream(job):
+                yield piece
+        finally:
+            closed.append(True)
+
+    server.tail_job_logs = closing  # type: ignore[method-assign]
+    log = Job(cluster, "a").follow()
+    assert next(log) == LOG[:7]
+    log.close()
+    assert closed == [True]
+
+
 def test_what_a_broken_stream_lacks_at_the_end_is_asked_for(server: Server, cluster: Cluster) -> None:
     server.breaks = [50]
     assert "".join(Job(cluster, "a").follow()) == LOG
@@ -243,6 +261,13 @@ def test_a_value_is_refused_where_anybody_could_read_it(
 def test_a_variable_that_is_not_set_here_is_refused(config: Path) -> None:
     with pytest.raises(ConfigError, match="--env 'NOT_SET_ANYWHERE': there is no such variable here"):
         raytuner.submit(config, env=["NOT_SET_ANYWHERE"])
+
+
+@pytest.mark.parametrize("name", ["A B", "", "A=secret-value", "A,B"])
+def test_what_is_no_name_of_a_variable_is_refused(config: Path, name: str) -> None:
+    for given in ({"env": [name]}, {"env_from_cluster": [name]}):
+        with pytest.raises(ConfigError, match="is no name of a variable"):
+            raytuner.submit(config, **given)
 
 
 @pytest.mark.parametrize("most", [0, -1, 501, float("nan")])
