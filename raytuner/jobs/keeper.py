@@ -6,6 +6,7 @@ to the storage while it runs.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -122,6 +123,7 @@ def _finish(order: Order, here: Path, mirror: Any) -> None:
 
 def relocate(folder: Path, here: Path, order: Order) -> None:
     """Put the user's own paths into the configs of a run folder, in place of those of the package."""
+    from raytuner.run_folder import RUN, write_json
     from raytuner.yaml_text import dump, read
 
     def placed(value: Any) -> Any:
@@ -135,14 +137,16 @@ def relocate(folder: Path, here: Path, order: Order) -> None:
                     return str(Path(order.root) / Path(value).relative_to(start))
         return value
 
-    for name in (CONFIG, "best.yaml"):
-        path = folder / name
+    modules = {} if order.modules is None else {"modules": order.modules}
+    for path in (folder / CONFIG, folder / "best.yaml"):
         if path.is_file():
-            raw = read(path.read_text(encoding="utf-8"), str(path))
-            own = {key: value for key, value in raw.items() if key not in ("run", "modules")}
-            run = {"name": raw["run"]["name"]} if "name" in raw.get("run", {}) else {}
-            modules = {} if order.modules is None else {"modules": order.modules}
-            path.write_text(dump({**placed(own), **modules, "run": run}), encoding="utf-8")
+            raw = {**placed(read(path.read_text(encoding="utf-8"), str(path))), **modules}
+            raw["run"] = {key: value for key, value in raw.get("run", {}).items() if key not in ("folder", "address")}
+            path.write_text(dump(raw), encoding="utf-8")
+    if (folder / RUN).is_file():
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        known = {"base": order.root, "config": {**placed(run.get("config") or {}), **modules}}
+        write_json(folder / RUN, {**run, **{key: value for key, value in known.items() if key in run}})
 
 
 def _wait_for_the_search(_signal: int, _frame: FrameType | None) -> None:

@@ -57,7 +57,8 @@ def pack(config: TuneConfig, order: Order, max_mb: float = MAX_MB) -> Package:
     root = _root([str(config.folder), *local.get("documents", ()), *local.get("questions", ())])
     modules = own_modules(raw, config.folder)
     packed = {name: value for name, value in raw.items() if name != "modules"}  # they lie beside the config
-    packed["run"] = {"name": config.run.name or "run", "address": "auto"}
+    there = {name: value for name, value in raw.get("run", {}).items() if name != "folder"}
+    packed["run"] = {**there, "name": config.run.name or "run", "address": "auto"}
     for name, paths in entries.items():
         packed[name] = {**raw[name], "path": [_inside(path, root) for path in paths]}
     content: dict[str, bytes | Path] = {

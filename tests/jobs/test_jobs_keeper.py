@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -73,6 +74,8 @@ def test_the_configs_of_a_run_folder_have_the_users_paths(tmp_path: Path) -> Non
         "pipeline": {"prompt": "job-filesystem"},
     }
     (run / "best.yaml").write_text(yaml.safe_dump(best))
+    settings = {"documents": {"path": [f"{here}/job-files/docs"]}, "modules": None}
+    (run / "run.json").write_text(json.dumps({"name": "rag", "base": str(here), "config": settings}))
     relocate(run, here, ORDER._replace(root="/home/me/project", modules="/home/me/project/code"))
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["documents"] == {"path": ["/home/me/project/docs", "builtin:quickstart"]}
@@ -82,6 +85,11 @@ def test_the_configs_of_a_run_folder_have_the_users_paths(tmp_path: Path) -> Non
     assert best["documents"] == {"path": ["/home/me/project/docs"]}
     assert best["modules"] == "/home/me/project/code"
     assert best["pipeline"] == {"prompt": "job-filesystem"}
+    assert json.loads((run / "run.json").read_text()) == {
+        "name": "rag",
+        "base": "/home/me/project",
+        "config": {"documents": {"path": ["/home/me/project/docs"]}, "modules": "/home/me/project/code"},
+    }
 
 
 def test_the_keeper_starts_where_nothing_but_raytuner_is() -> None:
