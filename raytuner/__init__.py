@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from raytuner.config import TuneConfig as TuneConfig
     from raytuner.errors import RaytunerError as RaytunerError
     from raytuner.going_on import resume as resume
+    from raytuner.jobs.submit import submit as submit
     from raytuner.plan import tune as tune
     from raytuner.rag import RagObjective as RagObjective
     from raytuner.results import FailedTrial as FailedTrial
@@ -42,6 +43,7 @@ _HOMES = {
     "TunedResult": "results",
     "make_searcher": "search",
     "resume": "going_on",
+    "submit": "jobs.submit",
     "tune": "plan",
 }
 
@@ -64,6 +66,7 @@ __all__ = [
     "models",
     "resume",
     "search",
+    "submit",
     "tune",
 ]
 

@@ -14,6 +14,7 @@ from click.shell_completion import get_completion_class
 
 from raytuner import __version__
 from raytuner.cli_cache import cache
+from raytuner.cli_jobs import jobs, submit
 from raytuner.cli_parts import (
     CONFIG,
     PATH,
@@ -307,7 +308,8 @@ def models_import(file: Path) -> None:
         click.echo(f"taken: {member}")
 
 
-cli.add_command(cache)
+for command in (submit, jobs, cache):
+    cli.add_command(command)
 
 
 @cli.command()

@@ -44,7 +44,7 @@ def run(
         options.append("search.options={}")  # those of the other algorithm
     with RunLog() as log:
         plan = planned(folder, trials, [*overrides, *options], quiet=quiet)
-        if not yes and sys.stdin.isatty():
+        if not yes:
             ask(plan)
         if not quiet:
             click.echo(headline(plan), err=True)

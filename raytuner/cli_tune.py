@@ -61,7 +61,7 @@ def run_tune(
 
         with progress_bar(quiet=quiet) as reading:
             plan = make_plan(loaded, imports=True, progress=reading)
-        if not yes and sys.stdin.isatty():
+        if not yes:
             ask(plan)
         if not quiet:
             click.echo(headline(plan), err=True)
@@ -81,7 +81,9 @@ def conclude(result: Any, plan: Any, as_json: bool, quiet: bool) -> None:
 
 
 def ask(plan: Any) -> None:
-    """Ask before a search that is expected to be dear."""
+    """On a terminal, ask before a search that is expected to be dear."""
+    if not sys.stdin.isatty():
+        return
     from raytuner.plan_cost import ASK_ABOVE_USD, expected_usd
 
     usd = expected_usd(plan)

@@ -192,7 +192,7 @@ class TuneConfig(Section):
         """The YAML as it was written, variables not expanded, with the overrides applied."""
         if self._text:
             return self._text
-        written = _escaped(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))  # it was made in Python
+        written = escaped(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))  # it was made in Python
         return dump(written)
 
     def with_best(self, params: Mapping[str, Any]) -> str:
@@ -205,7 +205,7 @@ class TuneConfig(Section):
             YAML; variables are not expanded, relative paths made absolute.
         """
         raw = _resolve_paths(_mapping(self.text, "config"), self._base)
-        raw["pipeline"] = {**(raw.get("pipeline") or {}), **_escaped(dict(params))}
+        raw["pipeline"] = {**(raw.get("pipeline") or {}), **escaped(dict(params))}
         raw.pop("space", None)
         search = raw.pop("search", None) or {}
         if kept := {key: search[key] for key in ("seed", "holdout") if key in search}:
@@ -298,12 +298,12 @@ def _number(text: str, variable: str) -> Any:
     return value if isinstance(value, (int, float)) else text
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     """Texts so that reading them back does not look for variables."""
     if isinstance(value, dict):
-        return {key: _escaped(inner) for key, inner in value.items()}
+        return {key: escaped(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_escaped(inner) for inner in value]
+        return [escaped(inner) for inner in value]
     return value.replace("${", "$${") if isinstance(value, str) else value
 
 

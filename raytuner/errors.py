@@ -7,6 +7,7 @@ RaytunerError              exit code 1: something failed
 │   ├── DataError          documents or question sets
 │   ├── ModelError         a model, its weights or its key
 │   ├── SearchError        a search algorithm or one of its options
+│   ├── ClusterError       a Ray cluster, or a job on it
 │   └── StoreError         the folder of artefacts: full, or not to be used
 ├── ModelChangedError      a model is not what it was when the search began
 ├── TrialError             what an objective returned cannot be scored
@@ -26,6 +27,7 @@ from typing import Any
 
 __all__ = [
     "AllTrialsFailedError",
+    "ClusterError",
     "ConfigError",
     "DataError",
     "InfeasibleError",
@@ -76,6 +78,10 @@ class ModelError(UserError):
 
 class SearchError(UserError):
     """A search algorithm is unknown or cannot express the space."""
+
+
+class ClusterError(UserError):
+    """A Ray cluster cannot be used as it is, or has no such job."""
 
 
 class StoreError(UserError):
@@ -165,7 +171,10 @@ _CREDENTIALS = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
-_declared: set[str] = set()
+REDACTED = "RAYTUNER_REDACT"
+"""The variable that names others, between commas, which hold secrets whatever they are called."""
+
+_declared: set[str] = set(filter(None, os.environ.get(REDACTED, "").split(",")))
 
 
 def declare_secret(name: str) -> None:
@@ -203,6 +212,28 @@ def holds_secret(value: str) -> bool:
 def _is_random(part: str) -> bool:
     """Whether a text is long and mixes letters and digits as no name does."""
     return len(part) >= 20 and 5 * len(_MIXED.findall(part)) >= len(part)
+
+
+def secret_in(text: str, *, keys: bool) -> str | None:
+    """What a text holds that is a secret, in words; None if it holds none that is known.
+
+    Args:
+        text: Any text.
+        keys: Whether what merely looks like a key counts, or a password in an address.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= 8 and is_secret(name) and not _PATH.match(value) and value in text:
+            return f"the value of {name}"
+    if keys and _CREDENTIALS.search(text):
+        return "an address with a password"
+    if keys and any(map(_is_key, re.split(r"[^\w.+-]+", text))):
+        return "what looks like a key"
+    return None
+
+
+def _is_key(part: str) -> bool:
+    """Whether a word has the form of a service's key; names in a program have no such digits."""
+    return len(part) >= 16 and any(map(str.isdigit, part)) and _KEY.fullmatch(part) is not None
 
 
 def redact(text: str, template: str = "<{name}>") -> str:

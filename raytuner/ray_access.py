@@ -53,7 +53,7 @@ def ensure_token() -> None:
     given = os.environ.get("RAY_AUTH_TOKEN_PATH")
     token = Path(given) if given else Path.home() / ".ray" / "auth_token"
     if token.is_file():
-        _check_private(token)
+        check_private(token)
         return
     if given:
         raise UserError(f"RAY_AUTH_TOKEN_PATH: {given} is no file; correct it, or unset it")
@@ -69,8 +69,14 @@ def ensure_token() -> None:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _check_private(token: Path) -> None:
-    if token.stat().st_mode & 0o077:
+def check_private(token: Path) -> None:
+    """Refuse a token of this user's that others can read; one that a container mounts belongs to somebody else.
+
+    Raises:
+        UserError: They can.
+    """
+    found = token.stat()
+    if found.st_uid == os.getuid() and found.st_mode & 0o077:
         raise UserError(f"{token}: others can read this token, which opens your Ray to them; chmod 600 {token}")
 
 

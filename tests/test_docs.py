@@ -32,6 +32,7 @@ from raytuner.search.registry import ALGORITHMS
 from raytuner.space import SearchSpace
 
 ROOT = Path(__file__).resolve().parent.parent
+CLUSTER_PAGES = [ROOT / "docs" / "submit.md"]  # tests/jobs/test_jobs_guide_ray.py runs their blocks
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "cluster/README.md")]
 LANGUAGES = {"bash", "python", "toml", "yaml", "json", "csv", "text"}
@@ -44,6 +45,8 @@ NO_OUTPUT = {
     "$ raytuner tune configs/llama2.yaml -q": "needs data and minutes",
     "$ raytuner tune configs/spans.yaml -q": "needs data",
     "$ raytuner tune configs/spans.yaml": "needs data",
+    "$ raytuner submit rag.yaml": "compared by test_jobs_guide_ray",
+    "$ raytuner jobs list": "compared by test_jobs_guide_ray",
     "RAYTUNER_DATA/": "a tree of folders",
     "minilm was trained on English, and 95% of the letters of the documents are Han; use retriever bm25 or a "
     "multilingual embedding": "compared below",
@@ -171,14 +174,14 @@ def test_the_warning_of_another_script_is_the_codes() -> None:
     assert languages.foreign({"minilm": "minilm"}, {"documents": ["汉" * 95 + "x" * 5]}) == [shown.strip()]
 
 
-@pytest.mark.parametrize("page", params([page for page in PAGES if not starts_ray(page)]))
+@pytest.mark.parametrize("page", params([page for page in PAGES if not starts_ray(page) and page not in CLUSTER_PAGES]))
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     run_page(page, tmp_path)
 
 
 @pytest.mark.ray
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", params([page for page in PAGES if starts_ray(page)]))
+@pytest.mark.parametrize("page", params([page for page in PAGES if starts_ray(page) and page not in CLUSTER_PAGES]))
 def test_the_blocks_of_a_page_run_on_ray(page: Path, tmp_path: Path) -> None:
     run_page(page, tmp_path)
 
