@@ -129,7 +129,7 @@ await() {
       fi
     done <"$dir/nodes"
     ((SECONDS < START_S)) || fail "after $START_S s there are not yet $1 nodes; the machine may be too busy"
-    sleep 0.5
+    sleep 0.2
   done
 }
 
