@@ -17,7 +17,7 @@ usage: ${0##*/} COMMAND [OPTIONS]
 
   --workers N  the number of workers (up; 2)
   --cpus N     the trials that a worker runs at once (up; 1)
-  --dir DIR    where the cluster keeps its files (/tmp/raytuner-UID)
+  --dir DIR    where the cluster keeps its files (\$RAYTUNER_CLUSTER_DIR, else /tmp/raytuner-UID)
 END
 }
 
@@ -194,7 +194,7 @@ undo() {
 
 say_next() {
   cat <<END
-Ray runs in $dir: a head, and workers with $cpus CPUs each: $workers
+Ray runs in $dir: a head and $workers workers, CPUs of each: $cpus
 let this shell use it:  eval "\$($0 env$where)"
 then search on it:      raytuner tune CONFIG --address $address
 or hand it a search:    raytuner submit CONFIG --address $dashboard
@@ -217,8 +217,7 @@ status() {
     if grep -qx "$session" <<<"$ours"; then printf '%-10s runs\n' "$name"; else printf '%-10s ended\n' "$name"; fi
   done <"$dir/nodes"
   all=$(counted)
-  printf 'address    %s\ndashboard  %s\nnodes      %s of %s, %s CPUs for each worker\n' \
-    "$address" "$dashboard" "$all" $((workers + 1)) "$cpus"
+  printf 'address    %s\ndashboard  %s\nnodes      %s of %s\n' "$address" "$dashboard" "$all" $((workers + 1))
   ((all == workers + 1))
 }
 
@@ -247,7 +246,7 @@ main() {
     -h | --help) usage && exit ;;
     *) mistake "${command:-no command} is none of up, status, env, down" ;;
   esac
-  dir=/tmp/raytuner-$UID where='' workers=2 cpus=1
+  dir=${RAYTUNER_CLUSTER_DIR:-/tmp/raytuner-$UID} where='' workers=2 cpus=1
   while (($#)); do
     [[ $# -ge 2 ]] || mistake "$1 needs a value, or is unknown"
     case $1 in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -284,3 +285,27 @@ def test_without_a_cluster(command: str, cluster: Cluster) -> None:
     assert done.returncode == 1
     assert "no cluster in" in done.stderr
     assert cluster.run("down").returncode == 0
+
+
+def test_the_commands_of_the_page_work(cluster: Cluster) -> None:
+    page = SCRIPT.with_name("local.md").read_text(encoding="utf-8")
+    [commands] = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    environment = {**cluster.environment, "RAYTUNER_CLUSTER_DIR": str(cluster.folder)}
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands],
+        cwd=SCRIPT.parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 workers, CPUs of each: 2" in done.stdout
+    assert done.stdout.endswith("nodes      4 of 4\nstopped\n")
+
+
+def test_the_page_has_all_options() -> None:
+    page = SCRIPT.with_name("local.md").read_text(encoding="utf-8")
+    usage = subprocess.run([SCRIPT, "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert re.findall(r"^\| `(--\w+)`", page, re.MULTILINE) == re.findall(r"^  (--\w+) ", usage, re.MULTILINE)
