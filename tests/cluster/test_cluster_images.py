@@ -63,8 +63,8 @@ def test_the_image_has_the_settings_and_is_not_for_root() -> None:
 
 
 def test_what_the_image_takes_in_is_there_and_not_ignored() -> None:
-    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "*"
+    lines = (CLUSTER / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    assert lines[1] == "*"
     assert sorted(line[1:] for line in lines if line.startswith("!")) == sorted(copied())
     assert [name for name in copied() if not (ROOT / name).exists()] == []
 
