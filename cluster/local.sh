@@ -3,7 +3,8 @@
 set -euo pipefail
 umask 077
 
-readonly START_S=90 STOP_S=15 FIRST_PORT=20100 LAST_PORT=29900 PORTS_OF_A_NODE=20
+readonly START_S=90 STOP_S=6 OTHERS_S=120 FIRST_PORT=20100 LAST_PORT=29900 PORTS_OF_A_NODE=20
+readonly MARK=RAYTUNER_LOCAL_CLUSTER
 readonly HOST=127.0.0.2 # loopback; 127.0.0.1 itself Ray would replace by an address that others can reach
 
 usage() {
@@ -33,13 +34,12 @@ mistake() {
 
 # --- what is there
 
-# The sessions of the cluster's nodes that still run. Numbers are given again, so one counts only with our folder in it.
-living() {
-  local session
-  [[ -f $dir/nodes ]] || return 0
-  while read -r session _; do
-    if runs "$session" && pgrep -s "$session" -f -- "$dir/" >/dev/null; then printf '%s\n' "$session"; fi
-  done <"$dir/nodes"
+# The sessions of all that the cluster has started, jobs too. Each node and job has a session of its own, and all have
+# our mark in their environment, but for those processes of Ray that write their titles over it. Never the caller's own.
+sessions() {
+  local marked
+  marked=$(grep -lszxF -- "$MARK=$dir" /proc/[0-9]*/environ | cut -d / -f 3 | paste -s -d ,) || true
+  [[ -z $marked ]] || ps -o sid= -p "$marked" | awk -v own="$(ps -o sid= -p $$)" '$1 != own + 0' | tr -d ' ' | sort -u
 }
 
 # Whether any process of some sessions is left; what only waits to be reaped is not.
@@ -49,7 +49,7 @@ runs() {
 
 # The nodes that the head counts as alive.
 counted() {
-  "${as_node[@]}" timeout 20 ray status --address "$address" 2>/dev/null | grep -cE '^ *[0-9]+ node_' || true
+  "${with_token[@]}" timeout 20 ray status --address "$address" 2>/dev/null | grep -cE '^ *[0-9]+ node_' || true
 }
 
 listening() {
@@ -71,7 +71,7 @@ free_ports() {
   fail "no $needed free ports in a row between $FIRST_PORT and $LAST_PORT"
 }
 
-# --- the folder: token, logs, the nodes' sessions, and all that Ray writes
+# --- the folder: the token, what runs, logs, and what Ray writes
 
 make_folder() {
   mkdir -m 0700 -- "$dir" 2>/dev/null || true
@@ -84,6 +84,13 @@ make_folder() {
 lock() {
   exec {held}<"$dir"
   flock -n "$held" || fail "another ${0##*/} is at work in $dir"
+}
+
+# Until the nodes listen: two clusters that start at once must not choose the same ports.
+lock_ports() {
+  exec {choosing}</tmp
+  flock -w "$OTHERS_S" "$choosing" || fail "others have been starting clusters for $OTHERS_S s"
+  SECONDS=0
 }
 
 # Before Ray makes one that all can read. Yours, if the environment has one.
@@ -108,13 +115,13 @@ empty_folder() {
 start() {
   local name=$1 port=$2
   shift 2
-  "${as_node[@]}" AUTOSCALER_METRIC_PORT=$((port + 9)) DASHBOARD_METRIC_PORT=$((port + 10)) \
+  "${with_token[@]}" "$MARK=$dir" AUTOSCALER_METRIC_PORT=$((port + 9)) DASHBOARD_METRIC_PORT=$((port + 10)) \
     setsid nohup ray start --block --temp-dir "$dir/ray/$name" --disable-usage-stats \
     --node-ip-address "$HOST" --object-store-memory 500000000 --min-worker-port 0 --max-worker-port 0 \
     --node-manager-port $((port + 3)) --object-manager-port $((port + 4)) \
     --dashboard-agent-listen-port $((port + 5)) --dashboard-agent-grpc-port $((port + 6)) \
     --runtime-env-agent-port $((port + 7)) --metrics-export-port $((port + 8)) \
-    "$@" </dev/null >"$dir/logs/$name" 2>&1 {held}<&- &
+    "$@" </dev/null >"$dir/logs/$name" 2>&1 {held}<&- {choosing}<&- &
   printf '%s %s\n' "$!" "$name" >>"$dir/nodes"
 }
 
@@ -134,13 +141,13 @@ await() {
 }
 
 stop_nodes() {
-  local sessions
-  sessions=$(living | paste -s -d ,)
-  [[ -n $sessions ]] || return 0
-  pkill -TERM -s "$sessions" -f 'ray start --block' || true # each ends what it has started
-  if still_runs "$sessions" "$STOP_S"; then
-    pkill -KILL -s "$sessions" || true
-    if still_runs "$sessions" "$STOP_S"; then fail "these processes do not end: $(pgrep -s "$sessions" | paste -s -d ' ')"; fi
+  local all
+  all=$(sessions | paste -s -d ,)
+  [[ -n $all ]] || return 0
+  pkill -TERM -s "$all" -f 'ray start --block' || true # each ends what it has started
+  if still_runs "$all" "$STOP_S"; then
+    pkill -KILL -s "$all" || true
+    if still_runs "$all" "$STOP_S"; then fail "these processes do not end: $(pgrep -s "$all" | paste -s -d ' ')"; fi
   fi
 }
 
@@ -159,7 +166,7 @@ still_runs() {
 up() {
   make_folder
   lock
-  if [[ -n $(living) ]]; then
+  if [[ -n $(sessions) ]]; then
     fail "a cluster runs in $dir already: ${0##*/} status, or first ${0##*/} down"
   fi
   empty_folder # of what did not end by down, as when the machine was switched off
@@ -168,6 +175,7 @@ up() {
   trap 'undo' EXIT
   make_token
   mkdir -- "$dir/logs" "$dir/ray"
+  lock_ports
   local first
   first=$(free_ports)
   address=$HOST:$first
@@ -212,7 +220,7 @@ read_cluster() {
 status() {
   read_cluster
   local session name all=0 ours
-  ours=$(living)
+  ours=$(sessions)
   while read -r session name; do
     if grep -qx "$session" <<<"$ours"; then printf '%-10s runs\n' "$name"; else printf '%-10s ended\n' "$name"; fi
   done <"$dir/nodes"
@@ -270,7 +278,7 @@ main() {
   fi
   local settings
   mapfile -t settings < <(grep -v '^#' "$(dirname "${BASH_SOURCE[0]}")/ray.env")
-  as_node=(env -u RAY_AUTH_TOKEN "RAY_AUTH_TOKEN_PATH=$dir/token" "${settings[@]}")
+  with_token=(env -u RAY_AUTH_TOKEN -u RAY_ADDRESS -u RAY_API_SERVER_ADDRESS "RAY_AUTH_TOKEN_PATH=$dir/token" "${settings[@]}")
   if [[ $command == env ]]; then command=env_lines; fi
   "$command"
 }

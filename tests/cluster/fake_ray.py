@@ -23,16 +23,17 @@ def main(command: str, *arguments: str) -> int:
         print("the fake fails as it was told", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with socket.socket() as dashboard:
-        if "--dashboard-port" in arguments:
-            dashboard.bind(("127.0.0.1", int(arguments[arguments.index("--dashboard-port") + 1])))
-            dashboard.listen()
-        secrets = {key: os.environ.get(key, "") for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")}
-        (nodes / name).write_text("\n".join(f"{key}={value}" for key, value in secrets.items()))
-        try:
-            time.sleep(300)
-        finally:
-            (nodes / name).unlink(missing_ok=True)
+    dashboard = None
+    if "--dashboard-port" in arguments:
+        dashboard = socket.create_server(("127.0.0.1", int(arguments[arguments.index("--dashboard-port") + 1])))
+    given = {key: os.environ.get(key, "") for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")}
+    (nodes / name).write_text("\n".join(f"{key}={value}" for key, value in given.items()))
+    try:
+        time.sleep(300)
+    finally:
+        (nodes / name).unlink()
+        if dashboard is not None:
+            dashboard.close()
     return 0
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "cluster" / "local.sh"
 PORTS = SCRIPT.with_name("README.md")
+EVERYWHERE = dict.fromkeys(("*", "::", "0.0.0.0"), "all addresses")
 TOOLS = Path(sys.executable).parent
 pytestmark = [
     pytest.mark.ray,
@@ -86,14 +88,20 @@ def down(cluster: Cluster) -> None:
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
 
 
-def sessions(cluster: Cluster) -> str:
-    return ",".join(line.split()[0] for line in (cluster.folder / "nodes").read_text().splitlines())
+def processes(cluster: Cluster) -> list[str]:
+    """All that the cluster has started: what says its folder, has its mark, or is in a session with one that does."""
+    listed = run("ps", "-eo", "pid=,sid=,stat=,args=", env=clean()).stdout.splitlines()
+    alive = [line.split(maxsplit=3) for line in listed if not line.split()[2].startswith("Z")]
+    own = {session for pid, session, _, title in alive if f"{cluster.folder}/" in title or is_marked(pid, cluster)}
+    return [title for _, session, _, title in alive if session in own - {str(os.getsid(0))}]
 
 
-def processes(sessions: str) -> list[str]:
-    """The processes of the sessions of nodes, whatever they call themselves; what only waits to be reaped is none."""
-    listed = run("ps", "-o", "stat=,args=", "-s", sessions, env=clean()).stdout.splitlines()
-    return [line for line in listed if not line.startswith("Z")]
+def is_marked(pid: str, cluster: Cluster) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return False
+    return f"RAYTUNER_LOCAL_CLUSTER={cluster.folder}".encode() in environment
 
 
 def status_code(url: str, token: str | None) -> int:
@@ -209,24 +217,28 @@ def test_each_port_listens_where_the_guide_says(cluster: Cluster) -> None:
         offset = int(port) - cluster.first_port
         if 0 <= offset < 3 * 20:
             host = host.strip("[]").removeprefix("::ffff:")
-            listening.setdefault(offset, set()).add("loopback" if host.startswith("127.") else host)
+            where = "loopback" if host.startswith("127.") else EVERYWHERE.get(host, host)
+            listening.setdefault(offset, set()).add(where)
     table = re.findall(r"^\|.*\| (\d+) \|.*\| (loopback|all addresses) \|$", PORTS.read_text(), re.MULTILINE)
     head = {int(port): where for port, where in table}
     assert len(head) == 11
     workers = {port + first: where for first in (20, 40) for port, where in head.items() if 3 <= port <= 8}
-    every = {"all addresses": {"*"}, "loopback": {"loopback"}}
-    assert {port: {"*" if host == "0.0.0.0" else host for host in hosts} for port, hosts in listening.items()} == {
-        port: every[where] for port, where in (head | workers).items()
-    }
+    assert listening == {port: {where} for port, where in (head | workers).items()}
 
 
 def test_a_second_cluster_gets_ports_of_its_own_and_ends_alone(cluster: Cluster, folder: Path) -> None:
+    """With a job that runs, whose processes Ray puts into a session of their own."""
     second = up(folder / "d", workers=1)
-    listed = sessions(second)
-    assert len(processes(listed)) > 5
     assert second.address != cluster.address
+    sleeping = "import time; time.sleep(299)"
+    job = second.run(TOOLS / "ray", "job", "submit", "--no-wait", "--", "python", "-c", sleeping)
+    assert job.returncode == 0, job.stderr
+    deadline = time.monotonic() + 30
+    while not any(title == f"python -c {sleeping}" for title in processes(second)):
+        assert time.monotonic() < deadline, processes(second)
+        time.sleep(0.5)
     down(second)
-    assert processes(listed) == []
+    assert processes(second) == []
     assert not second.folder.exists()
     status = run(SCRIPT, "status", "--dir", cluster.folder, env=clean())
     assert status.returncode == 0, status.stdout
