@@ -128,7 +128,7 @@ start() {
 # await N: until the head counts N nodes.
 await() {
   local session name
-  until (($(counted) == $1)); do
+  until [[ $(counted) == "$1" ]]; do
     while read -r session name; do
       if ! runs "$session"; then
         tail -n 15 -- "$dir/logs/$name" >&2

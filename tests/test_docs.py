@@ -245,7 +245,7 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
 def commands(page: Path) -> Iterator[str]:
     """What is written as a command: code that begins with raytuner, and lines of blocks of commands."""
     prose = CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
-    lines = [line for code in blocks(page) if code.language == "bash" for line in re.split(r"\n|&&", code.text)]
+    lines = [line for code in blocks(page) if code.language == "bash" for line in re.split(r"\n|&&| \| ", code.text)]
     for text in (*prose, *lines):
         if text.strip().startswith("raytuner "):
             yield text.strip()
