@@ -18,7 +18,7 @@ usage: ${0##*/} COMMAND [OPTIONS]
 
   --workers N  the number of workers (up; 2)
   --cpus N     the trials that a worker runs at once (up; 1)
-  --dir DIR    where the cluster keeps its files (\$RAYTUNER_CLUSTER_DIR, else /tmp/raytuner-UID)
+  --dir DIR    where the cluster keeps its files (\$RAYTUNER_CLUSTER_DIR, else /tmp/raycluster-UID)
 END
 }
 
@@ -254,7 +254,7 @@ main() {
     -h | --help) usage && exit ;;
     *) mistake "${command:-no command} is none of up, status, env, down" ;;
   esac
-  dir=${RAYTUNER_CLUSTER_DIR:-/tmp/raytuner-$UID} where='' workers=2 cpus=1
+  dir=${RAYTUNER_CLUSTER_DIR:-/tmp/raycluster-$UID} where='' workers=2 cpus=1
   while (($#)); do
     [[ $# -ge 2 ]] || mistake "$1 needs a value, or is unknown"
     case $1 in
