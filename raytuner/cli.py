@@ -127,11 +127,14 @@ def init(documents: str, questions: str | None, out: Path, force: bool) -> None:
 
 @cli.command()
 @click.argument("config", type=CONFIG)
+@click.option("--address", metavar="ADDRESS", help="Run on a Ray cluster: auto or HOST:PORT.")
 @search_options
 @output_options
-def tune(config: Path, **options: Any) -> None:
+def tune(config: Path, address: str | None, overrides: tuple[str, ...], **options: Any) -> None:
     """Search for the best configuration, as CONFIG (a YAML file) describes it."""
-    run_tune(config, **options)
+    if address is not None:
+        overrides = (*overrides, f"run.address={json.dumps(address)}")
+    run_tune(config, overrides=overrides, **options)
 
 
 @cli.command()

@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 import raytuner
 from raytuner.cli import QUICKSTART, cli, main
 from raytuner.config import TuneConfig
+from raytuner.errors import ConfigError
 from raytuner.plan import make_plan
 from raytuner.search import ALGORITHMS
 
@@ -439,3 +440,9 @@ def test_plan_shows_how_far_the_documents_are_read_on_a_terminal_only(config: Pa
         [sys.executable, "-m", "raytuner", "plan", str(config)], capture_output=True, text=True, check=True, timeout=60
     )
     assert "documents: " not in piped.stdout + piped.stderr
+
+
+def test_an_address_replaces_that_of_the_config(config: Path) -> None:
+    result = invoke("tune", str(config), "--set", "run.address=auto", "--address", "ray://head:10001")
+    assert isinstance(result.exception, ConfigError)
+    assert "Ray Client is not supported" in str(result.exception)

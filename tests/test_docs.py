@@ -34,7 +34,7 @@ from raytuner.space import SearchSpace
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER_PAGES = [ROOT / "docs" / "submit.md"]  # tests/jobs/test_jobs_guide_ray.py runs their blocks
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "cluster/README.md")]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "cluster").glob("*.md"))]
 LANGUAGES = {"bash", "python", "toml", "yaml", "json", "csv", "text"}
 STARTS_RAY = ("raytuner tune", "raytuner quickstart", "RayTuneParamTuner", "raytuner.tune(")
 RUN_BY_CI = ("python3 -m venv", "pip install")  # .ci/run runs these lines in a fresh environment
@@ -64,6 +64,8 @@ NAMED = re.compile(r"`([\w.-]+)`:$")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 CELL = re.compile(r"(?<!\\)\|")
+DIFFERS = re.compile(r"\b\d+\.\d s\b|(?<=127\.0\.0\.[12]:)\d+|/tmp/[\w/-]+|(?<=run folder: ).+")
+"""What each run prints anew: seconds, ports, folders."""
 
 
 class Code(NamedTuple):
@@ -99,7 +101,11 @@ def params(pages: list[Path]) -> list[Any]:
 
 def run(command: list[str], folder: Path) -> str:
     """Run a command, which must succeed, and give what it prints."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAYTUNER_CLUSTER_DIR": f"/tmp/raytuner-docs-{os.getpid()}",
+    }
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
@@ -109,6 +115,15 @@ def run(command: list[str], folder: Path) -> str:
 
 def run_page(page: Path, folder: Path) -> None:
     """Save and run the blocks of a page, in their order, in one folder."""
+    (folder / "cluster").symlink_to(ROOT / "cluster")
+    try:
+        run_blocks(page, folder)
+    finally:
+        if any("local.sh up" in code.text for code in blocks(page)):
+            run(["cluster/local.sh", "down"], folder)
+
+
+def run_blocks(page: Path, folder: Path) -> None:
     (folder / "my-docs").mkdir()
     (folder / "my-docs" / "handbook.md").write_text(HANDBOOK, encoding="utf-8", newline="")
     printed = ""
@@ -119,7 +134,7 @@ def run_page(page: Path, folder: Path) -> None:
         if code.language in ("yaml", "json", "csv", "python", "toml") and code.name:
             (folder / code.name).write_text(code.text, encoding="utf-8", newline="")
         elif code.language == "text" and not is_no_output(code):
-            assert code.text == printed, f"{page.name}: block {number}"
+            assert DIFFERS.sub("-", code.text) == DIFFERS.sub("-", printed), f"{page.name}: block {number}"
         elif code.language == "bash" and not is_run_by_ci(code):
             printed = run(["bash", "-e", "-c", code.text], folder)
         elif code.language == "python":
@@ -233,7 +248,7 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
 def commands(page: Path) -> Iterator[str]:
     """What is written as a command: code that begins with raytuner, and lines of blocks of commands."""
     prose = CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
-    lines = [line for code in blocks(page) if code.language == "bash" for line in re.split(r"\n|&&", code.text)]
+    lines = [line for code in blocks(page) if code.language == "bash" for line in re.split(r"\n|&&| \| ", code.text)]
     for text in (*prose, *lines):
         if text.strip().startswith("raytuner "):
             yield text.strip()
