@@ -1,9 +1,9 @@
 """How much faster a search is with more in flight, and with more workers.
 
 ``python tests/benchmarks/scaling.py --json``. LLM-bound: a server on this machine answers after 200 ms; two workers
-with so many calls in flight at once, 1 to 32, and 32 workers of one call each on a Ray of 32 logical CPUs. Each is compared
-with calls x 0.2 s / calls in flight, from the first call to the last answer: the start of workers is apart. CPU-bound:
-the same trials in one worker and in two, with a metric that computes.
+with so many calls in flight at once, 1 to 32, and 32 workers of one call each on a Ray of 32 logical CPUs. Each is
+compared with calls x 0.2 s / calls in flight, from the first call to the last answer: the start of workers is apart.
+CPU-bound: the same trials in one worker and in two, with a metric that computes.
 ``{"llm": {IN_FLIGHT: {"ideal_s", "actual_s", "share", "max_in_flight", "workers"}}, "slots": {the same, "peak_mb"},
 "cpu": {"one_s", "two_s", "share", "workers"}}``; peak_mb is the resident memory of driver and workers.
 """
