@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import Coroutine, Mapping, Sequence
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,13 +15,14 @@ from pydantic import ValidationError
 from raytuner import models
 from raytuner.aio import in_thread
 from raytuner.calls import labelled
+from raytuner.calls.context import Keep, kept_by
 from raytuner.components import run_token
 from raytuner.config_sections import JudgeConfig
 from raytuner.errors import ConfigError, RaytunerError, TrialError, nearest
 from raytuner.metrics import Evidence, Metric
 from raytuner.metrics.registry import JUDGED
 from raytuner.models import ModelSpec
-from raytuner.pipeline.judge import JUDGE, Judgement, check_judge_prompt, judge
+from raytuner.pipeline.judge import JUDGE, Judgement, check_judge_prompt, judge, reply
 from raytuner.pipeline.link import key_for
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.values import as_float
@@ -76,7 +79,7 @@ class Judge:
             TrialError: The judge gave no score.
         """
         if metric.base not in JUDGED:
-            return await self._own(metric, evidence)
+            return await self._own(metric, evidence, repeat)
         llm, temperature = self._llm, self._temperature
         params = {"llm": llm, "temperature": temperature, "prompt": self._prompts.get(metric.base)}
         if metric.base != "correctness":
@@ -110,12 +113,13 @@ class Judge:
             raise TrialError(found.reason)
         return found.score
 
-    async def _own(self, metric: Metric, evidence: Evidence) -> float:
-        """A metric of the user's own that asks."""
+    async def _own(self, metric: Metric, evidence: Evidence, repeat: int) -> float:
+        """A metric of the user's own that asks; what its LLM says is kept like what a judge says."""
         function = metric.asks
         assert function is not None
         given = {"llm": self._model()} if "llm" in inspect.signature(function).parameters else {}
-        with labelled(stage=JUDGE):
+        kept = kept_by(self._keep(repeat)) if given else contextlib.nullcontext()
+        with labelled(stage=JUDGE), kept:
             try:
                 if inspect.iscoroutinefunction(function):
                     value = await function(evidence, **given)
@@ -126,6 +130,17 @@ class Judge:
             except Exception as error:  # whatever a user's own metric does
                 raise TrialError(f"{type(error).__name__}: {error}") from error
         return as_float(value, f"metric {metric.name}")
+
+    def _keep(self, repeat: int) -> Keep:
+        params = {"llm": self._llm, "temperature": self._temperature}
+        sampled = [run_token()] if models.is_sampled(self._llm, self._temperature, self._model) else []
+        own = key_for(reply.key(params), *sampled, *([repeat] if repeat else []))
+
+        async def keep(cast_to: Any, body: Mapping[str, Any], ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+            key = key_for(own, json.dumps(body, sort_keys=True))
+            return cast_to.construct(**await self._pipeline.asked(reply, key, lambda: reply(params, ask)))
+
+        return keep
 
     @property
     def _llm(self) -> ModelSpec:

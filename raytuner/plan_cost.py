@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from raytuner.calls.client import WHOLE
 from raytuner.calls.prices import as_of
+from raytuner.calls.request import WHOLE
 from raytuner.cost import dollars
 from raytuner.estimate import Estimate, configurations, estimate
 from raytuner.metrics.registry import JUDGED

@@ -35,7 +35,7 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("raytuner.calls.client.BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr("raytuner.calls.request.BACKOFF_S", (0.02, 0.1))
 
 
 @pytest.fixture
@@ -227,9 +227,18 @@ def test_metrics_of_ones_own_that_ask(tmp_path: Path, server: OpenAIServer, ledg
         said = await llm.acomplete(f"YES or NO: {evidence.answer}?")
         return float("YES" in said.text)
 
+    @custom(needs="llm")
+    def asks_here(evidence: Evidence, llm: Any) -> float:
+        return float("YES" in llm.complete(f"YES or NO, now: {evidence.answer}?").text)
+
+    for _ in range(2):
+        objective(tmp_path, server, metric=asks_here, judge="wise")({})
+    assert Counter(row["stage"] for row in ledger.take()[0]) == {"answers": 3, "judge": 2}, "kept, and asked once"
     result = objective(tmp_path, server, metric=[asks, waits], judge="wise")({})
     assert [row["asks"] for _, row in sorted(result.questions.items())] == [1.0, 1.0, 0.0]
-    assert Counter(row["stage"] for row in ledger.take()[0]) == {"answers": 3, "judge": 3}
+    assert Counter(row["stage"] for row in ledger.take()[0]) == {"judge": 2}
+    assert objective(tmp_path, server, metric=asks, judge="wise")({}).questions
+    assert ledger.take()[0] == []
     assert result.questions["q0"]["waits"] == len("the moon")
     with pytest.raises(ConfigError, match="metric asks needs a judge"):
         objective(tmp_path, server, metric=asks)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raytuner.calls.handle import Handle
 
 _trial: ContextVar[int | None] = ContextVar("raytuner_trial", default=None)
 _stage: ContextVar[str] = ContextVar("raytuner_stage", default="other")
+_keep: ContextVar[tuple[Keep, asyncio.AbstractEventLoop] | None] = ContextVar("raytuner_keep", default=None)
 _waits: ContextVar[Waits | None] = ContextVar("raytuner_waits", default=None)
 _handle: Handle | None = None
 
@@ -34,6 +36,29 @@ def labelled(*, trial: int | None = None, stage: str | None = None) -> Iterator[
             own.reset(token)
         for name, was in stages:
             name.reset(was)
+
+
+Keep = Callable[[Any, Mapping[str, Any], Callable[[], Coroutine[Any, Any, Any]]], Coroutine[Any, Any, Any]]
+"""Gives the answer to a request: from the type of answers, the body of the request, and what asks."""
+
+
+@contextmanager
+def kept_by(keep: Keep) -> Iterator[None]:
+    """Ask only for what is not kept, in this context and in tasks and threads that it starts.
+
+    Args:
+        keep: Knows what was answered before.
+    """
+    token = _keep.set((keep, asyncio.get_running_loop()))
+    try:
+        yield
+    finally:
+        _keep.reset(token)
+
+
+def keeper() -> tuple[Keep, asyncio.AbstractEventLoop] | None:
+    """What keeps answers here, and the event loop on which it does; None if nothing does."""
+    return _keep.get()
 
 
 @dataclass

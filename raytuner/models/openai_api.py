@@ -12,8 +12,9 @@ from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.llms.openai import OpenAI
 from pydantic import PrivateAttr
 
-from raytuner.calls.client import RETRIES, Service, through_ledger
+from raytuner.calls.client import through_ledger
 from raytuner.calls.limits import AT_ONCE, Limits
+from raytuner.calls.request import RETRIES, Service
 from raytuner.errors import ModelError
 from raytuner.folders import cache_folder
 from raytuner.models import connections, endpoint, server

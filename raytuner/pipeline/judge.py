@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -115,6 +115,23 @@ def _score_of(said: str, criterion: str) -> float:
     if criterion == "correctness":
         return (_number(said, criterion) - LOWEST) / (HIGHEST - LOWEST)
     return _yes_or_no(said, criterion)
+
+
+@stage(version=1, codec=JSON, libraries=("openai",), llm=judge_identity)
+async def reply(
+    ask: Callable[[], Coroutine[Any, Any, Any]], *, llm: Model, temperature: Annotated[float, Ge(0), Le(2)] = 0.0
+) -> Any:
+    """What an LLM says to a metric of the user's own.
+
+    Args:
+        ask: Asks it.
+        llm: The LLM.
+        temperature: Of it.
+
+    Returns:
+        The answer, as JSON can hold it.
+    """
+    return (await ask()).model_dump(mode="json")
 
 
 @lru_cache(maxsize=64)

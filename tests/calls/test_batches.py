@@ -31,7 +31,7 @@ NAME_OF_GONE = hashlib.sha256(b"batch_99").hexdigest()[:32] + ".json"
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("RAYTUNER_CACHE", str(tmp_path))
-    monkeypatch.setattr("raytuner.calls.client.BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr("raytuner.calls.request.BACKOFF_S", (0.02, 0.1))
     monkeypatch.setattr("raytuner.calls.batch.QUIET_S", 0.1)
     monkeypatch.setattr("raytuner.calls.batch.POLL_S", (0.05, 0.1))
 

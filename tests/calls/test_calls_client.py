@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("raytuner.calls.client.BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr("raytuner.calls.request.BACKOFF_S", (0.02, 0.1))
     monkeypatch.setattr("raytuner.calls.gate.PROBE_S", (0.05, 0.1))
     with OpenAIServer() as server:
         yield server
@@ -335,7 +335,7 @@ class Raw(BaseHTTPRequestHandler):
 @pytest.fixture
 def raw(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("raytuner.calls.client.BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr("raytuner.calls.request.BACKOFF_S", (0.02, 0.1))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Raw)
     server.base_url = f"http://127.0.0.1:{server.server_port}/v1"  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -471,7 +471,7 @@ def test_a_key_that_a_service_quotes_is_left_nowhere(
 
 
 def test_a_date_that_is_none_is_no_date(server: OpenAIServer, ledger: Ledger) -> None:
-    from raytuner.calls.client import _retry_after
+    from raytuner.calls.request import _retry_after
 
     assert _retry_after({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}) is None
     assert _retry_after({"retry-after": "7"}) == 7.0

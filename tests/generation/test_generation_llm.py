@@ -46,7 +46,7 @@ TEXTS = {
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("raytuner.calls.client.BACKOFF_S", (0.02, 0.1))
+    monkeypatch.setattr("raytuner.calls.request.BACKOFF_S", (0.02, 0.1))
 
 
 @pytest.fixture
