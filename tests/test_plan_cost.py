@@ -100,6 +100,9 @@ def test_trials_of_a_budget() -> None:
 def test_it_is_asked_about_above_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(click, "confirm", lambda text, **options: asked.append(text))
+    _ask(plan(big={"price": {"input": 100.0, "output": 100.0}}))
+    assert asked == [], "nobody is there to answer"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     _ask(plan())
     assert asked == []
     _ask(plan(big={"price": {"input": 100.0, "output": 100.0}}))

@@ -15,7 +15,7 @@ import pytest
 import ray
 import requests
 
-from raytuner.errors import ClusterError
+from raytuner.errors import ClusterError, UserError
 from raytuner.jobs import cluster
 from raytuner.jobs.cluster import answered, connect
 
@@ -110,6 +110,10 @@ def test_the_token_is_found_where_ray_looks_for_it(
         path.write_text(f"{TOKEN}\n")
         if place == "file":
             monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+        path.chmod(0o644)
+        with pytest.raises(UserError, match="others can read this token"):
+            connect(serve(token=TOKEN))
+        path.chmod(0o600)
     assert connect(serve(token=TOKEN)).protected
 
 
