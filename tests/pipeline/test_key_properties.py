@@ -48,7 +48,7 @@ from raytuner.pipeline.splitters import SPLITTERS
 
 def test_the_tables_above_are_complete() -> None:
     assert set(PARAMS) == set(stages.parameters())
-    no_result = {"retries", "concurrency", "requests_per_minute", "tokens_per_minute", "price"}
+    no_result = {"retries", "concurrency", "requests_per_minute", "tokens_per_minute", "price", "batch"}
     assert set(MODEL) | {"component", "others"} | no_result == {part.name for part in fields(ModelSpec)}
     assert set(COMPONENT) | {"instance"} == {part.name for part in fields(Component)}
     assert set(DOCUMENT) == {part.name for part in fields(Document)}
