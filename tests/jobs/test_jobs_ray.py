@@ -156,7 +156,10 @@ def test_a_search_on_the_cluster_gives_what_it_gives_here(head: Head, project: P
     [here] = (project / "here").iterdir()
     assert scores(fetched) == scores(here)
     assert len(scores(here)) == 6
-    assert {path.name for path in fetched.iterdir()} == {path.name for path in here.iterdir()}
+    assert {path.name for path in fetched.iterdir()} == {path.name for path in here.iterdir()} - {".lock"}
+    code, _, err = run(project, head, "resume", str(fetched), "--trials", "1", "--quiet")
+    assert code == 0, err
+    assert len(scores(fetched)) == 7
 
     assert yaml.safe_load((fetched / "best.yaml").read_text())["documents"]["path"] == [str(project / "docs")]
     code, out, err = run(project, head, "tune", str(fetched / "best.yaml"), "--json", "--quiet")
