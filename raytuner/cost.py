@@ -29,6 +29,7 @@ class Spent(BaseModel):
         prompt_tokens: Those that were sent and paid for.
         completion_tokens: Those of the answers.
         estimated: In how many attempts the service did not count them.
+        cut: How many answers ``max_tokens`` cut short, and are used as they are.
         usd: US dollars; None if a price is unknown.
     """
 
@@ -39,6 +40,7 @@ class Spent(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     estimated: int = 0
+    cut: int = 0
     usd: float | None = 0.0
 
     @property
@@ -84,6 +86,7 @@ def cost_of(rows: Iterable[Mapping[str, Any]]) -> Cost | None:
             prompt_tokens=row["prompt_tokens"],
             completion_tokens=row["completion_tokens"],
             estimated=bool(row["estimated"]),
+            cut=bool(row.get("cut")),
             usd=row["usd"],
         )
         parts.setdefault((row["model"], row["stage"]), []).append(one)
@@ -106,6 +109,7 @@ def _sum(ones: Sequence[Spent], model: str = "", stage: str = "") -> Spent:
         prompt_tokens=sum(one.prompt_tokens for one in ones),
         completion_tokens=sum(one.completion_tokens for one in ones),
         estimated=sum(one.estimated for one in ones),
+        cut=sum(one.cut for one in ones),
         usd=math.fsum(known) if len(known) == len(ones) else None,
     )
 
@@ -122,6 +126,7 @@ def _said(spent: Spent) -> str:
     failed = spent.attempts - spent.answered
     again = f" ({failed:,} more failed)" if failed else ""
     usd = "price unknown" if spent.usd is None else f"{dollars(spent.usd)} USD"
+    again += f"; max_tokens cut {spent.cut:,} answers short" if spent.cut else ""
     counted = f", {spent.estimated:,} of them estimated" if spent.estimated else ""
     return (
         f"{spent.answered:,} calls{again}, {spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens{counted}, {usd}"

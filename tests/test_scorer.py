@@ -16,6 +16,7 @@ from raytuner.calls import calling
 from raytuner.calls.handle import LocalHandle
 from raytuner.calls.ledger import Ledger
 from raytuner.config_sections import JudgeConfig
+from raytuner.cost import cost_of, said
 from raytuner.datasets import Question, QuestionSet
 from raytuner.errors import AllTrialsFailedError, ConfigError, TrialError
 from raytuner.metrics import Evidence, custom
@@ -97,6 +98,15 @@ def test_the_three_judges(tmp_path: Path, server: OpenAIServer, ledger: Ledger) 
     assert Counter((row["model"], row["stage"]) for row in rows) == {("tiny", "answers"): 3, ("wise", "judge"): 9}
     assert rag({}).questions == result.questions
     assert ledger.take()[0] == [], "what was judged once is kept"
+
+
+def test_answers_that_are_cut_short_are_counted(tmp_path: Path, server: OpenAIServer, ledger: Ledger) -> None:
+    server.behaviour.finish = "length"
+    assert objective(tmp_path, server, metric="exact_match")({}).questions["q0"]["exact_match"] == 1.0
+    found = cost_of(ledger.take()[0])
+    assert found is not None
+    assert found.total.cut == 3
+    assert "max_tokens cut 3 answers short" in said(found)[0]
 
 
 def test_a_judge_in_batches_judges_all_questions_at_once(
@@ -362,11 +372,11 @@ def test_the_best_of_several_right_answers_counts_for_judges_too(
 
 
 def test_a_config_with_a_bad_prompt_of_a_judge_is_refused(tmp_path: Path, server: OpenAIServer) -> None:
-    for prompts, said in (
+    for prompts, words in (
         ({"correctness": "rate {query}"}, "lacks {reference_answer}"),
         ({"goodness": "x"}, "not judged"),
         ({"correctness": "{query} {reference_answer} {generated_answer} {context_str}"}, "holds {context_str}"),
     ):
         config = JudgeConfig.model_validate({"llm": "wise", "prompts": prompts})
-        with pytest.raises(ConfigError, match=re.escape(said)):
+        with pytest.raises(ConfigError, match=re.escape(words)):
             objective(tmp_path, server, metric="correctness", judge=config)

@@ -69,6 +69,7 @@ class Outcome:
         is_passing: Whether the request can succeed if it is made again.
         retry_after_s: When the service wants to be asked again.
         is_alive: Whether the service answered at all, though with nothing that can be used.
+        is_cut: Whether ``max_tokens`` cut the answer short, which is used as it is.
     """
 
     status: str
@@ -80,6 +81,7 @@ class Outcome:
     is_passing: bool = False
     retry_after_s: float | None = None
     is_alive: bool = False
+    is_cut: bool = False
 
     @property
     def is_unknown(self) -> bool:
@@ -140,6 +142,7 @@ def row(call: Call, outcome: Outcome, at: float) -> dict[str, Any]:
         "completion_tokens": taken.completion_tokens,
         "estimated": taken.is_estimated,
         "usd": taken.usd,
+        "cut": outcome.is_cut,
         "seconds": round(outcome.seconds, 4),
         "at": round(at, 4),
     }

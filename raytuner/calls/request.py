@@ -172,7 +172,8 @@ class Request:
             )
         if any(choice.finish_reason == "length" for choice in choices or ()) and (not text or self._is_whole):
             return replace(outcome, status="cut short"), TrialError(f"{self._who}: max_tokens cut the answer short")
-        return outcome, None
+        is_cut = any(choice.finish_reason == "length" for choice in choices or ())
+        return replace(outcome, is_cut=is_cut), None
 
     def failed(self, error: BaseException) -> tuple[Outcome, BaseException]:
         """How an attempt ended that was not answered, and what is raised if it was the last one."""

@@ -91,7 +91,12 @@ def drafted(kind: Asked, said: str, sources: Sequence[Passage]) -> Draft | str:
     if not isinstance(answer, str) or not answer.strip():
         return "without an answer"
     quoted = [quote for quote in quotes if len(str(quote)) >= SHORTEST] if isinstance(quotes, list) else []
-    places = [place for quote in quoted if (place := _place(str(quote), sources)) is not None]
+    places: list[Place] = []
+    for quote in quoted:  # one that both passages hold belongs to the one without a quote
+        have = {_source(place, sources) for place in places}
+        order = sorted(range(len(sources)), key=lambda at: at in have)
+        place = _place(str(quote), [sources[at] for at in order])
+        places += [place] if place is not None else []
     if not places or len(places) < len(quoted):
         return "with a quote that is not in the documents"
     if len({_source(place, sources) for place in places}) < len(sources):

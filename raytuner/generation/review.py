@@ -21,12 +21,13 @@ HEAD = """\
 
 
 class Quote(BaseModel):
-    """What supports an answer."""
+    """What supports an answer; `start` says where it begins, if that is not where it stands first."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     document: str
     text: str
+    start: int | None = None
 
 
 class Entry(BaseModel):
@@ -54,14 +55,17 @@ def review_text(drafts: Sequence[Draft], texts: Mapping[str, str]) -> str:
             "kind": draft.kind,
             "question": draft.question,
             "answer": draft.answer,
-            "quotes": [
-                {"document": place.document, "text": texts[place.document][place.start : place.end]}
-                for place in draft.places
-            ],
+            "quotes": [_quote(place, texts[place.document]) for place in draft.places],
         }
         for draft in drafts
     ]
     return HEAD + yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _quote(place: Place, text: str) -> dict[str, Any]:
+    found = text[place.start : place.end]
+    where = {} if text.find(found) == place.start else {"start": place.start}
+    return {"document": place.document, "text": found, **where}
 
 
 def read_review(path: Path, documents: Sequence[Document]) -> list[Draft]:
@@ -90,6 +94,8 @@ def _draft(where: str, given: Any, texts: Mapping[str, str]) -> Draft | None:
         raise DataError(f"{where}: {key}: {first['msg'].lower()}; correct it, or set keep: false") from None
     if not entry.keep:
         return None
+    if not entry.question.strip():
+        raise DataError(f"{where}: the question is blank; write one, or set keep: false")
     places = tuple(_place(where, quote, texts) for quote in entry.quotes)
     if entry.kind != "unanswerable" and not places:
         raise DataError(f"{where} has no quote; add one, or make its kind unanswerable")
@@ -99,7 +105,10 @@ def _draft(where: str, given: Any, texts: Mapping[str, str]) -> Draft | None:
 def _place(where: str, quote: Quote, texts: Mapping[str, str]) -> Place:
     if quote.document not in texts:
         raise DataError(f"{where}: there is no document {quote.document!r}")
-    found = Locator({quote.document: texts[quote.document]}).find(quote.text)
+    text, start = texts[quote.document], quote.start
+    if start is not None and text[start : start + len(quote.text)] == quote.text:
+        return Place(quote.document, start, start + len(quote.text))
+    found = Locator({quote.document: text}).find(quote.text)
     if found is None:
         raise DataError(f"{where}: a quote is not in {quote.document!r}; copy it from the document")
     return Place(*found)

@@ -35,7 +35,8 @@ from raytuner.space import SearchSpace
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (
     *("overhead", "recipe", "plain", "warm", "retrieval_sweep", "scale", "corpus_scale", "embedding"),
-    *("search_quality", "cost_aware", "racing", "false_alarms"),
+    *("search_quality", "cost_aware", "racing", "false_alarms", "generated_questions", "llm_throughput"),
+    *("scaling", "faults"),
 )
 
 
@@ -258,3 +259,14 @@ def test_a_race_through_ray_is_its_replay(tmp_path: Path) -> None:
     used = sum(len(one.questions) for one in (*result.run_results, *result.stopped))
     assert (space.key(space.encode(result.best_run_result.params)), used) == outcome
     assert len(result.stopped) > 4
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(900)
+def test_nothing_is_lost_when_things_die() -> None:
+    found = last_line(run("faults", "--runs", "3", "--json", timeout=880))
+    assert set(found) == {"driver", "worker", "node"}
+    for kind, one in found.items():
+        assert (one["lost"], one["repeated"], one["wrong"], one["failed_resumes"]) == (0, 0, 0, 0), kind
+    assert found["driver"]["kills"] >= 2
+    assert sum(one["kills"] for one in found.values()) >= 6

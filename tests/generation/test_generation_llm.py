@@ -23,6 +23,7 @@ from raytuner.documents.load import load_documents
 from raytuner.errors import ConfigError, DataError
 from raytuner.generation import generate
 from raytuner.generation.by_llm import drafted, knows
+from raytuner.generation.draft import Draft, Place
 from raytuner.generation.passages import Passage, passages
 from raytuner.generation.review import read_review, review_text
 from raytuner.models.spec import ModelSpec, spec
@@ -173,6 +174,19 @@ def test_a_budget_ends_it_and_it_goes_on_later(server: OpenAIServer) -> None:
     assert len(server.requests) == 6
     assert len(generate(documents(), 5, llm(server), seed=1).drafts) == 5
     assert set(server.answered.values()) == {1}, "nothing is paid for twice"
+
+
+def test_a_quote_that_stands_twice_keeps_its_place(tmp_path: Path) -> None:
+    texts = {"d": "Tides rise. Cats sleep. Tides rise. Dogs bark."}
+    drafts = [Draft("fact", "What do tides do?", "rise", (Place("d", 24, 35), Place("d", 36, 46)))]
+    text = review_text(drafts, texts)
+    assert text.count("start:") == 1
+    folder = tmp_path
+    (folder / "r.yaml").write_text(text)
+    assert read_review(folder / "r.yaml", [Document("d", texts["d"])]) == drafts
+    (folder / "r.yaml").write_text(text.replace("What do tides do?", "' '"))
+    with pytest.raises(DataError, match="the question is blank"):
+        read_review(folder / "r.yaml", [Document("d", texts["d"])])
 
 
 def test_few_questions_take_few_calls(server: OpenAIServer) -> None:
