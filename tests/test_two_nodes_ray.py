@@ -1,0 +1,64 @@
+"""A search on two nodes: what the second one lacks comes to it, and the scores are those of one node."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.cluster_utils import Cluster
+
+from raytuner.folders import cache_folder
+from raytuner.run_folder import LOG
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+CONFIG = {
+    "documents": "builtin:quickstart",
+    "questions": "builtin:quickstart",
+    "pipeline": {"embedding": "wordllama"},
+    "space": {"chunk_size": [64, 128, 256], "top_k": [1, 2, 3]},
+    "objective": {"metric": "span_f4"},
+    "search": {"name": "grid", "scheduler": "fifo", "holdout": "none"},
+}
+
+
+@pytest.fixture
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address of a cluster, and the cache of its second node, which may fetch nothing."""
+    cache = tmp_path_factory.mktemp("other") / "cache"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.add_node(num_cpus=1, env_vars={"RAYTUNER_CACHE": str(cache), "RAYTUNER_OFFLINE": "1"})
+    yield cluster.address, cache
+    cluster.shutdown()
+
+
+def tuned(folder: Path, *options: str) -> tuple[dict[int, Any], set[str]]:
+    """The scores of all trials, and the processes that they ran in."""
+    folder.mkdir()
+    (folder / "rag.yaml").write_text(yaml.safe_dump(CONFIG))
+    command = [sys.executable, "-m", "raytuner", "tune", "rag.yaml", "-q", *options]
+    environment = {**os.environ, "RAYTUNER_CACHE": str(cache_folder())}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (log,) = folder.glob(f"runs/*/{LOG}")
+    rows = [row for row in map(json.loads, log.read_text().splitlines()) if row["kind"] == "trial"]
+    assert all(row["error"] is None for row in rows), rows
+    return {row["trial"]: (row["params"], row["metrics"]) for row in rows}, {row["worker"] for row in rows}
+
+
+def test_a_node_without_documents_and_weights(tmp_path: Path, nodes: tuple[str, Path]) -> None:
+    address, cache = nodes
+    found, workers = tuned(tmp_path / "two", "--address", address)
+    assert len(workers) == 2
+    assert list((cache / "models" / "wordllama").iterdir()), "the other node took part, and had to be given them"
+    alone, _ = tuned(tmp_path / "one")
+    assert found == alone
