@@ -199,6 +199,7 @@ def run_trials(job: Job) -> bool:
     from ray.tune.error import TuneError
 
     from raytuner.calls_ray import open_accounts
+    from raytuner.nodes_ray import Shared
     from raytuner.trainable import Gate
 
     study, options = job.study, job.options
@@ -207,6 +208,7 @@ def run_trials(job: Job) -> bool:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
     workers = min(share.number, job.searcher.at_most or share.number)
     gate = Gate(uuid.uuid4().hex, workers, limit_s=max(20.0, 2.0 * workers))
+    shared = Shared.pack(job.objective.built_in(job.space))
     accounts = open_accounts(job.objective, job.space, job.options, study, job.spent)
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
@@ -214,8 +216,9 @@ def run_trials(job: Job) -> bool:
         _quiet_tune(share.number),
         contextlib.closing(gate),
         contextlib.closing(accounts),
+        contextlib.closing(shared),
     ):
-        tuner = _tuner(job, share, gate, accounts, scratch)
+        tuner = _tuner(job, share, gate, accounts, shared, scratch)
         try:
             return _fit(tuner, accounts)
         except SearchError as error:  # raised while it ran: nothing that the user has written
@@ -226,13 +229,12 @@ def run_trials(job: Job) -> bool:
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error
 
 
-def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> Any:
+def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, shared: Any, scratch: str) -> Any:
     """Tune's own object for the search."""
     from ray import tune
 
     from raytuner.schedulers.tune import RuleScheduler
     from raytuner.trainable import ObjectiveTrainable, Parcel, StudyCallback
-    from raytuner.weights_ray import Freight
 
     given = dict(job.options.run_config or {})
     fields = tune.RunConfig.__dataclass_fields__
@@ -247,7 +249,7 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, scratch: str) -> An
         gate=gate,
         ledger=accounts.ledger,
         timeout_s=job.options.trial_timeout_s,
-        freight=Freight.pack(job.objective.built_in(job.space)),
+        shared=shared,
     )
     recorder = StudyCallback(job.study, job.space, job.log, job.losses, job.options.trial_timeout_s)
     quiet = {

@@ -23,6 +23,7 @@ from raytuner.calls import calling, labelled
 from raytuner.calls.handle import Handle
 from raytuner.components import begin_run, run_token
 from raytuner.errors import BudgetUsedUpError, ConfigError, EndpointDownError, ModelChangedError, redact
+from raytuner.nodes_ray import Shared
 from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
 from raytuner.results import summary_of
@@ -30,7 +31,6 @@ from raytuner.run_log import RunLog
 from raytuner.schedulers.unfinished import Losses
 from raytuner.space import SearchSpace
 from raytuner.study import Study
-from raytuner.weights_ray import Freight
 from raytuner.worker_log import Line, WorkerLog
 
 PAYLOAD = "raytuner"
@@ -189,12 +189,12 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         gate: Gate,
         ledger: Handle | None = None,
         timeout_s: float | None = None,
-        freight: Freight | None = None,
+        shared: Shared | None = None,
     ) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
         calling(ledger)
-        if freight is not None:
-            freight.unpack()
+        if shared is not None:
+            shared.unpack()
         self._timeout_s = timeout_s
         self._log = WorkerLog().open()  # before anything of the user's is imported
         memory.share_among(gate.workers)  # at the most: on a cluster others may be elsewhere

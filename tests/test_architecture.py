@@ -11,7 +11,7 @@ from pathlib import Path
 import raytuner
 
 PACKAGE = Path(raytuner.__file__).parent
-RAY = {"calls_ray", "tuners", "trainable", "search", "schedulers", "runtime", "jobs", "space_ray", "weights_ray"}
+RAY = {"calls_ray", "tuners", "trainable", "search", "schedulers", "runtime", "jobs", "space_ray", "nodes_ray"}
 LLAMA_INDEX = {"pipeline", "models", "datasets", "metrics"}
 
 

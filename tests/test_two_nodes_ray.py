@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,37 @@ CONFIG = {
 }
 
 
-@pytest.fixture
+COUNTED = '''
+"""Splitters that note in which process they cut a document."""
+
+import os
+import pathlib
+
+from llama_index.core.node_parser import SentenceSplitter
+
+
+class Small(SentenceSplitter):
+    def __init__(self):
+        super().__init__(chunk_size=64, chunk_overlap=0)
+
+    def _parse_nodes(self, nodes, *args, **kwargs):
+        with open(pathlib.Path(__file__).parent / "cut.txt", "a") as file:
+            file.write("".join(f"{type(self).__name__} {len(node.get_content())} {os.getpid()}\\n" for node in nodes))
+        return super()._parse_nodes(nodes, *args, **kwargs)
+
+
+class Middle(Small):
+    def __init__(self):
+        SentenceSplitter.__init__(self, chunk_size=128, chunk_overlap=0)
+
+
+class Large(Small):
+    def __init__(self):
+        SentenceSplitter.__init__(self, chunk_size=256, chunk_overlap=0)
+'''
+
+
+@pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The address of a cluster, and the cache of its second node, which may fetch nothing."""
     cache = tmp_path_factory.mktemp("other") / "cache"
@@ -39,10 +70,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
     cluster.shutdown()
 
 
-def tuned(folder: Path, *options: str) -> tuple[dict[int, Any], set[str]]:
+def tuned(folder: Path, config: dict[str, Any], *options: str) -> tuple[dict[int, Any], set[str]]:
     """The scores of all trials, and the processes that they ran in."""
     folder.mkdir()
-    (folder / "rag.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "rag.yaml").write_text(yaml.safe_dump(config))
+    (folder / "counted.py").write_text(COUNTED)
     command = [sys.executable, "-m", "raytuner", "tune", "rag.yaml", "-q", *options]
     environment = {**os.environ, "RAYTUNER_CACHE": str(cache_folder())}
     done = subprocess.run(
@@ -57,8 +89,22 @@ def tuned(folder: Path, *options: str) -> tuple[dict[int, Any], set[str]]:
 
 def test_a_node_without_documents_and_weights(tmp_path: Path, nodes: tuple[str, Path]) -> None:
     address, cache = nodes
-    found, workers = tuned(tmp_path / "two", "--address", address)
+    found, workers = tuned(tmp_path / "two", CONFIG, "--address", address)
     assert len(workers) == 2
     assert list((cache / "models" / "wordllama").iterdir()), "the other node took part, and had to be given them"
-    alone, _ = tuned(tmp_path / "one")
+    alone, _ = tuned(tmp_path / "one", CONFIG)
+    assert found == alone
+
+
+def test_each_artefact_is_built_on_one_node(tmp_path: Path, nodes: tuple[str, Path]) -> None:
+    splitters = [f"counted.{name}" for name in ("Small", "Middle", "Large")]
+    config = {**CONFIG, "space": {"splitter": splitters, "top_k": [1, 2, 3]}}
+    found, workers = tuned(tmp_path / "two", config, "--address", nodes[0])
+    assert len(workers) == 2
+    lines = (tmp_path / "two" / "cut.txt").read_text().splitlines()
+    cut = Counter(tuple(line.split()[:2]) for line in lines)
+    alone, _ = tuned(tmp_path / "one", config, "--address", "local")
+    once = Counter(tuple(line.split()[:2]) for line in (tmp_path / "one" / "cut.txt").read_text().splitlines())
+    assert {name for name, _ in cut} == {"Small", "Middle", "Large"}
+    assert cut == once, "no document was cut by both"
     assert found == alone

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -24,6 +24,28 @@ from raytuner.store.folder import LIMIT_VARIABLE, parse_size
 
 T = TypeVar("T")
 logger = logging.getLogger("raytuner")
+
+
+class Others(Protocol):
+    """Other machines, which build the same artefacts."""
+
+    def built(
+        self,
+        keys: Sequence[str],
+        build: Callable[[list[int]], Sequence[T]],
+        codec: Codec[T],
+        usable: Callable[[T], bool],
+    ) -> list[T]:
+        """The artefacts under some keys: from another machine, or built here if none does; see `StageCache`."""
+
+
+_others: Others | None = None
+
+
+def share_with(others: Others | None) -> None:
+    """From now on artefacts that are missing here are built by one machine only; None is this one alone."""
+    global _others  # noqa: PLW0603 - a process works for one search at a time
+    _others = others
 
 
 class StageCache:
@@ -112,12 +134,18 @@ class StageCache:
             def make(which: list[int]) -> Sequence[T]:
                 return build([needed[i] for i in which])
 
+            def make_or_fetch(which: list[int]) -> Sequence[T]:
+                if _others is None or codec is None:
+                    return make(which)
+                names = [wanted[i] for i in which]
+                return _others.built(names, lambda some: make([which[i] for i in some]), codec, usable)
+
             if codec is None or self.store is None:
-                made = self._made(wanted, make, usable)
+                made = self._made(wanted, make_or_fetch, usable)
             elif batch is not None:
-                made = self.store.build_together(wanted, make, codec, stage=stage, at_least=batch)
+                made = self.store.build_together(wanted, make_or_fetch, codec, stage=stage, at_least=batch)
             else:
-                made = self.store.get_or_build_many(wanted, make, codec, stage=stage, usable=usable)
+                made = self.store.get_or_build_many(wanted, make_or_fetch, codec, stage=stage, usable=usable)
             found |= dict(zip(wanted, made, strict=True))
             with self._guard:
                 for key, artefact in zip(wanted, made, strict=True):
