@@ -153,7 +153,7 @@ class Objective:
     def built_in(self, space: SearchSpace) -> set[str]:
         """The built-in models with weights that some configuration uses, of an objective that knows its models."""
         given: Any = self._given
-        if not hasattr(given, "specs"):
+        if not hasattr(given, "calls_services"):
             return set()
         return {spec.kind for spec in given.specs(set().union(*given.models(space, self.fixed)))} & set(REGISTRY)
 

@@ -61,7 +61,7 @@ def test_concurrency_beyond_the_slots_is_said_and_lowered(tmp_path: Path) -> Non
 def test_no_disk_space_ends_with_one_line_and_keeps_what_was_finished(
     tmp_path: Path, small_disk: Callable[[str], Path]
 ) -> None:
-    tiny_disk = small_disk("20k")  # little more than the beginning of a run
+    tiny_disk = small_disk("48k")  # little more than the beginning of a run
     space = {"chunk_size": {"int": [8, 200]}, "top_k": {"int": [1, 3]}}
     search = {"name": "random", "trials": 60, "scheduler": "fifo"}  # else none ends before they all do
     code, said = ended(start(tmp_path, {"space": space, "search": search, "run": {"folder": str(tiny_disk)}}))

@@ -84,7 +84,16 @@ def test_quickstart(tmp_path: Path) -> None:
     folder = Path(result["run"])
     assert folder.parent == tmp_path / "runs"
     assert folder.stat().st_mode & 0o077 == 0
-    files = {"best.yaml", "config.yaml", "held_out.json", "log.jsonl", "questions.json", "raytuner.log", "run.json"}
+    files = {
+        ".lock",
+        "best.yaml",
+        "config.yaml",
+        "held_out.json",
+        "log.jsonl",
+        "questions.json",
+        "raytuner.log",
+        "run.json",
+    }
     assert {path.name for path in folder.iterdir()} == files
     assert "Best:" in err
     check_against_the_readme(err)

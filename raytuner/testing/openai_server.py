@@ -222,15 +222,19 @@ class _Handler(BaseHTTPRequestHandler):
         reply = "" if self.path.endswith("/embeddings") else self.owner.behaviour.answer(prompt)
         fault = self.owner.enter(body, prompt, reply)
         try:
-            self._respond(body, prompt, reply, fault)
-        finally:
+            self._wait(fault)
+        finally:  # before the client hears of it, who may send the next one at once
             self.owner.leave()
+        self._respond(body, prompt, reply, fault)
+
+    def _wait(self, fault: Fault | None) -> None:
+        if fault == "hang":
+            self._hang(self.owner.behaviour.hang_s)
+        else:
+            time.sleep(self.owner.behaviour.latency_s)
 
     def _respond(self, body: Mapping[str, Any], prompt: str, reply: str, fault: Fault | None) -> None:
         own = self.owner.behaviour
-        if fault == "hang":
-            self._hang(own.hang_s)
-        time.sleep(own.latency_s)
         if fault in ("hang", "cut"):
             self._cut(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n{"id"')
         elif fault in ERRORS:
@@ -267,8 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang(self, seconds: float) -> None:
         """Wait, but not for a client that has gone."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            readable, _, _ = select.select([self.connection], [], [], 0.02)
+        while (left := until - time.monotonic()) > 0:
+            readable, _, _ = select.select([self.connection], [], [], left)
             if readable and not self.connection.recv(1, socket.MSG_PEEK):
                 return
 
