@@ -168,6 +168,12 @@ def is_no_output(code: Code) -> bool:
     return code.text == HANDBOOK or code.text.partition("\n")[0] in NO_OUTPUT
 
 
+@pytest.fixture(autouse=True)
+def data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configs on the pages name their data by this variable; what they name is not read."""
+    monkeypatch.setenv("RAYTUNER_DATA", os.environ.get("RAYTUNER_DATA") or str(ROOT.parent / "shared" / "data"))
+
+
 @pytest.mark.parametrize("page", params(PAGES))
 def test_no_block_is_left_out(page: Path) -> None:
     """Data has a name under which it is saved, and what is saved is used by another block or shown by the text."""
