@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from raytuner.components import is_dotted
+from raytuner.errors import ConfigError
 from raytuner.folders import MAX_PART, is_path
 from raytuner.search.task import MAX_SEED
+from raytuner.storage import checked_storage
 from raytuner.values import MOST_FAILED
 
 MAX_NAME = 100
@@ -231,12 +233,25 @@ class RunSection(Section):
         folder: Where the run folder is made; by default ``runs`` in the current folder.
         address: A Ray cluster; by default Ray is started on this machine.
         resources: What a trial needs, as Ray names it, e.g. ``{cpu: 2, gpu: 0.5}``; by default its share of the CPUs.
+        cache: Where machines share the artefacts of stages: a URL (s3://, gs://, ...) or an absolute path that all of
+            them see; by default each has its own, and the nodes of a cluster share them through Ray.
     """
 
     name: str | None = None
     folder: PathText | None = None
     address: str | None = None
     resources: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    cache: str | None = None
+
+    @field_validator("cache")
+    @classmethod
+    def _is_a_storage(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return checked_storage(value, "run.cache")
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("name")
     @classmethod

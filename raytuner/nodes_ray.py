@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 
+from raytuner.errors import ConfigError, in_a_line
 from raytuner.models import weights
-from raytuner.pipeline.cache import share_with
+from raytuner.pipeline.cache import Others, Stored, share_with
+from raytuner.storage import DISK, Storage
 from raytuner.store import Codec
+from raytuner.store.remote import Remote
 
 T = TypeVar("T")
+logger = logging.getLogger("raytuner")
 
 PING_S = 5.0
 GONE_S = 30.0
@@ -149,6 +156,61 @@ class Sharing:
                 return
 
 
+ANSWER_S = 60.0
+"""A node may have to start a process first."""
+
+
+def check_cache(url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Look at a storage of artefacts from here and from each node.
+
+    Args:
+        url: The storage.
+        nodes: Those that are alive, as Ray lists them.
+
+    Raises:
+        ConfigError: It cannot be used from one of them, or is a path that is not the same on all.
+    """
+    storage = Storage(url)
+    if len(nodes) < 2:
+        return
+    probe = f"{storage.root}/.raytuner-{uuid.uuid4().hex}"
+    storage.files.pipe_file(probe, b"")
+    try:
+        task = ray.remote(num_cpus=0, max_retries=0)(_trouble_with)
+        asked = {node["NodeID"]: _on_node(task, node["NodeID"]).remote(url, probe) for node in nodes}
+        for node in nodes:
+            name = node["NodeManagerHostname"]
+            try:
+                trouble = ray.get(asked[node["NodeID"]], timeout=ANSWER_S)
+            except ray.exceptions.RayError as error:
+                raise ConfigError(f"run.cache: node {name} does not answer: {in_a_line(error)}") from None
+            if trouble is not None:
+                raise ConfigError(f"run.cache: {trouble}")
+    finally:
+        storage.files.rm_file(probe)
+
+
+def _on_node(task: Any, node: str) -> Any:
+    """A task that runs on one node only."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+
+
+def _trouble_with(url: str, probe: str) -> str | None:
+    """Why this node cannot share a storage with the one that has written the probe; None if it can."""
+    if url.startswith(DISK) and not Path(probe).exists():
+        return (
+            f"{url} is not the same folder on node {socket.gethostname()}; name one that all nodes share, or a URL "
+            "(s3://bucket/cache), or leave it out: the nodes then share what they build through Ray"
+        )
+    try:
+        Storage(url)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
 @dataclass(frozen=True)
 class Shared:
     """What goes to the workers; nothing on one node alone.
@@ -156,25 +218,40 @@ class Shared:
     Attributes:
         files: For each built-in model where Ray keeps its files.
         board: See `Sharing`.
+        cache: A storage of artefacts, as a URL.
     """
 
     files: Mapping[str, Any] = field(default_factory=dict)
     board: Any = None
+    cache: str | None = None
 
     @classmethod
-    def pack(cls, models: Iterable[str]) -> Shared:
-        """Hand the weights of some models, which this node has, to Ray, and start the board."""
-        if sum(node["Alive"] for node in ray.nodes()) < 2:
-            return cls()
+    def pack(cls, models: Iterable[str], cache: str | None = None) -> Shared:
+        """Hand the weights of some models, which this node has, to Ray, and start the board.
+
+        Raises:
+            ConfigError: The storage cannot be used, or is a path that is not the same on all nodes.
+        """
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        if cache is not None:
+            check_cache(cache, nodes)
+        if len(nodes) < 2:
+            return cls(cache=cache)
         board = ray.remote(num_cpus=0, max_concurrency=10_000)(_Board).remote()
-        return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board)
+        return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board, cache)
 
     def unpack(self) -> None:
         """Put into this node's cache what it lacks of weights, and share artefacts from now on; in a worker."""
         for name, files in self.files.items():
             if not weights.cached(name):
                 weights.take(name, ray.get(files))
-        share_with(Sharing(self.board) if self.board is not None else None)
+        others: Others | None = Sharing(self.board) if self.board is not None else None
+        if self.cache is not None:
+            try:
+                others = Stored(Remote(Storage(self.cache)), others)
+            except ConfigError as error:  # it has worked on the nodes that were there at the start
+                logger.warning("%s; this worker goes on without it", error)
+        share_with(others)
 
     def close(self) -> None:
         """End the board; in the driver."""

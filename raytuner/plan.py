@@ -235,6 +235,7 @@ def run_plan(
         trial_timeout_s=config.search.trial_timeout_s,
         max_retries=config.search.max_retries,
         resources=config.run.resources,
+        cache=config.run.cache,
     )
     others = [goal.metric for goal in plan.goals[1:]]
     with config.named_in_errors():

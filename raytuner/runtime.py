@@ -208,7 +208,7 @@ def run_trials(job: Job) -> bool:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
     workers = min(share.number, job.searcher.at_most or share.number)
     gate = Gate(uuid.uuid4().hex, workers, limit_s=max(20.0, 2.0 * workers))
-    shared = Shared.pack(job.objective.built_in(job.space))
+    shared = Shared.pack(job.objective.built_in(job.space), options.cache)
     accounts = open_accounts(job.objective, job.space, job.options, study, job.spent)
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (

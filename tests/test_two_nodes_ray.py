@@ -70,13 +70,15 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
     cluster.shutdown()
 
 
-def tuned(folder: Path, config: dict[str, Any], *options: str) -> tuple[dict[int, Any], set[str]]:
+def tuned(
+    folder: Path, config: dict[str, Any], *options: str, cache: Path | None = None
+) -> tuple[dict[int, Any], set[str]]:
     """The scores of all trials, and the processes that they ran in."""
     folder.mkdir()
     (folder / "rag.yaml").write_text(yaml.safe_dump(config))
     (folder / "counted.py").write_text(COUNTED)
     command = [sys.executable, "-m", "raytuner", "tune", "rag.yaml", "-q", *options]
-    environment = {**os.environ, "RAYTUNER_CACHE": str(cache_folder())}
+    environment = {**os.environ, "RAYTUNER_CACHE": str(cache or cache_folder())}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
@@ -96,15 +98,40 @@ def test_a_node_without_documents_and_weights(tmp_path: Path, nodes: tuple[str, 
     assert found == alone
 
 
+def cut(folder: Path) -> Counter[tuple[str, ...]]:
+    """Which splitters have cut how long documents, and how often."""
+    found = folder / "cut.txt"
+    return Counter(tuple(line.split()[:2]) for line in found.read_text().splitlines()) if found.is_file() else Counter()
+
+
+def test_nodes_share_a_storage_with_later_runs(tmp_path: Path, nodes: tuple[str, Path]) -> None:
+    storage = tmp_path / "shared"
+    own = {name.lower(): {"path": f"counted.{name}", "version": "1"} for name in ("Small", "Large")}
+    config = {**CONFIG, "components": own, "space": {"splitter": sorted(own), "top_k": [1, 3]}}
+    shared = ("--set", f"run.cache={storage}")
+    found, _ = tuned(tmp_path / "two", config, "--address", nodes[0], *shared)
+    assert set(cut(tmp_path / "two").values()) == {1}
+    alone, _ = tuned(tmp_path / "later", config, *shared, cache=tmp_path / "empty")
+    assert cut(tmp_path / "later") == Counter()
+    assert list((tmp_path / "empty" / "artefacts").rglob("*")), "a copy of its own"
+    assert found == alone
+
+
+def test_a_path_that_is_not_the_same_on_all_nodes_is_refused(tmp_path: Path, nodes: tuple[str, Path]) -> None:
+    (tmp_path / "rag.yaml").write_text(yaml.safe_dump({**CONFIG, "run": {"cache": "/proc/self/cwd/cache"}}))
+    command = [sys.executable, "-m", "raytuner", "tune", "rag.yaml", "-q", "--address", nodes[0]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert "run.cache: file:///proc/self/cwd/cache is not the same folder on node " in done.stderr
+    assert "name one that all nodes share, or a URL" in done.stderr
+
+
 def test_each_artefact_is_built_on_one_node(tmp_path: Path, nodes: tuple[str, Path]) -> None:
     splitters = [f"counted.{name}" for name in ("Small", "Middle", "Large")]
     config = {**CONFIG, "space": {"splitter": splitters, "top_k": [1, 2, 3]}}
     found, workers = tuned(tmp_path / "two", config, "--address", nodes[0])
     assert len(workers) == 2
-    lines = (tmp_path / "two" / "cut.txt").read_text().splitlines()
-    cut = Counter(tuple(line.split()[:2]) for line in lines)
     alone, _ = tuned(tmp_path / "one", config, "--address", "local")
-    once = Counter(tuple(line.split()[:2]) for line in (tmp_path / "one" / "cut.txt").read_text().splitlines())
-    assert {name for name, _ in cut} == {"Small", "Middle", "Large"}
-    assert cut == once, "no document was cut by both"
+    assert {name for name, _ in cut(tmp_path / "two")} == {"Small", "Middle", "Large"}
+    assert cut(tmp_path / "two") == cut(tmp_path / "one"), "no document was cut by both"
     assert found == alone

@@ -22,9 +22,9 @@ from raytuner.jobs.cluster import Cluster, answered, connect
 from raytuner.jobs.job import IMAGE, KEY, RUN, STORAGE, Job
 from raytuner.jobs.order import Order
 from raytuner.jobs.package import MAX_MB, RAYS_LIMIT_MB, Package, described, pack
-from raytuner.jobs.storage import checked_storage
 from raytuner.jobs.wheel import requirements, unpacked_wheel
 from raytuner.plan import Plan, make_plan
+from raytuner.storage import checked_storage
 
 ENTRYPOINT = "exec python -m raytuner.jobs.keeper"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -72,7 +72,7 @@ def submit(
         ClusterError: The cluster cannot be reached or used, with the reason.
     """
     loaded = config if isinstance(config, TuneConfig) else TuneConfig.load(config)
-    storage = checked_storage(storage)
+    storage = None if storage is None else checked_storage(storage)
     if not 0 < max_mb <= RAYS_LIMIT_MB:
         raise ConfigError(f"max_mb is {max_mb:g}; it must be above 0 and at most {RAYS_LIMIT_MB}, which is Ray's limit")
     for name in (*env, *env_from_cluster):

@@ -21,6 +21,7 @@ from raytuner.errors import StoreError
 from raytuner.folders import cache_folder
 from raytuner.store import Codec, Store
 from raytuner.store.folder import LIMIT_VARIABLE, parse_size
+from raytuner.store.remote import Remote
 
 T = TypeVar("T")
 logger = logging.getLogger("raytuner")
@@ -37,6 +38,42 @@ class Others(Protocol):
         usable: Callable[[T], bool],
     ) -> list[T]:
         """The artefacts under some keys: from another machine, or built here if none does; see `StageCache`."""
+
+
+class Stored:
+    """A storage that other machines use too, now or later; see `Others`.
+
+    Args:
+        remote: The artefacts there.
+        others: Who may build the same at this time.
+    """
+
+    def __init__(self, remote: Remote, others: Others | None = None) -> None:
+        self._remote, self._others = remote, others
+
+    def built(
+        self,
+        keys: Sequence[str],
+        build: Callable[[list[int]], Sequence[T]],
+        codec: Codec[T],
+        usable: Callable[[T], bool],
+    ) -> list[T]:
+        """See `Others.built`."""
+
+        def look_first(which: list[int]) -> list[T]:
+            names = [keys[i] for i in which]
+            stored = self._remote.get_many(names, codec)
+            found = {key: artefact for key, artefact in stored.items() if usable(artefact)}
+            missing = [i for i in which if keys[i] not in found]
+            if missing:
+                made = dict(zip([keys[i] for i in missing], build(missing), strict=True))
+                self._remote.put_many(made, codec)
+                found |= made
+            return [found[name] for name in names]
+
+        if self._others is None:
+            return look_first(list(range(len(keys))))
+        return self._others.built(keys, look_first, codec, usable)
 
 
 _others: Others | None = None

@@ -30,6 +30,7 @@ class SearchOptions:
         scheduler_options: Its options.
         budget: What may be used up in calls; its deadline is set when the search begins.
         trial_timeout_s: So many seconds a trial may take before it is ended, and has failed; None is no limit.
+        cache: A storage that machines share artefacts in, as a URL; see `raytuner.storage`.
         max_retries: How often a trial goes on in another worker when its own was lost.
     """
 
@@ -49,3 +50,4 @@ class SearchOptions:
     budget: Budget = Budget()  # noqa: RUF009 - it is frozen
     trial_timeout_s: float | None = None
     max_retries: int = 3
+    cache: str | None = None

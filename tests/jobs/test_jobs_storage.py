@@ -11,7 +11,8 @@ import pytest
 
 from raytuner.errors import ConfigError, RaytunerError
 from raytuner.jobs import storage as module
-from raytuner.jobs.storage import Mirror, checked_storage
+from raytuner.jobs.storage import Mirror
+from raytuner.storage import checked_storage
 
 
 @pytest.fixture
