@@ -61,7 +61,7 @@ def test_only_what_has_changed_is_copied(run: Path, tmp_path: Path) -> None:
     put: list[str] = []
     files = fsspec.filesystem("memory")
     write = files.pipe_file
-    mirror._files = files
+    mirror._storage.files = files
     files.pipe_file = lambda path, data: (put.append(path), write(path, data))
     (run / "log.jsonl").write_text("longer than before, and another time\n")
     try:
@@ -90,7 +90,7 @@ class Broken:
 
 def broken(tmp_path: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> Mirror:
     mirror = Mirror(f"file://{tmp_path}/shared")
-    mirror._files = Broken(times)
+    mirror._storage.files = Broken(times)
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
     return mirror
 
@@ -105,7 +105,7 @@ def test_no_bucket_is_made_in_an_object_store(run: Path) -> None:
         def pipe_file(self, path: str, _: bytes) -> None:
             put.append(path)
 
-    mirror._files = Store(99)
+    mirror._storage.files = Store(99)
     mirror.copy(run)
     assert sorted(put) == ["/bucket/runs/rag-1/log.jsonl", "/bucket/runs/rag-1/run.json"]
 
@@ -143,13 +143,12 @@ def test_a_storage_whose_library_is_missing_says_so(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("given", "url"),
     [
-        (None, None),
         ("/mnt/shared", "file:///mnt/shared"),
         ("s3://bucket/runs", "s3://bucket/runs"),
         ("file:///mnt/x", "file:///mnt/x"),
     ],
 )
-def test_storages_that_can_be_meant(given: str | None, url: str | None) -> None:
+def test_storages_that_can_be_meant(given: str, url: str) -> None:
     assert checked_storage(given) == url
 
 

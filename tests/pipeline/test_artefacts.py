@@ -91,7 +91,7 @@ def test_who_needs_the_same_vectors_takes_part_in_making_them() -> None:
         process.stdin.flush()
     (first, found), (second, same) = (json.loads(process.communicate(timeout=60)[0]) for process in both)
     assert found == same == expected
-    assert min(first, second) > (first + second) / 4
+    assert min(first, second) > (first + second) / 10  # half each, on a machine that does nothing else
     assert first + second == alone
 
 
