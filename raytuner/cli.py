@@ -128,7 +128,7 @@ def init(documents: str, questions: str | None, out: Path, force: bool) -> None:
 
 @cli.command()
 @click.argument("config", type=CONFIG)
-@click.option("--address", metavar="ADDRESS", help="Run on a Ray cluster: auto or HOST:PORT.")
+@click.option("--address", metavar="ADDRESS", help="Run on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT.")
 @search_options
 @output_options
 def tune(config: Path, address: str | None, overrides: tuple[str, ...], **options: Any) -> None:

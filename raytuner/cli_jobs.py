@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raytuner.cli_parts import CONFIG, PATH, Commands, search_options
-from raytuner.cli_tune import ask, overrides_of, set_logging
+from raytuner.cli_tune import INTERRUPTED, ask, overrides_of, print_result, set_logging
 
 if TYPE_CHECKING:
+    from raytuner.config import TuneConfig
     from raytuner.jobs.job import Job
 
 
@@ -92,6 +93,27 @@ def submit(
     if not quiet:
         click.echo(f"job {job.id}", err=True)
     sys.exit(_follow(job, address, quiet))
+
+
+def tune_there(config: TuneConfig, *, as_json: bool, quiet: bool, yes: bool) -> None:
+    """Search in the cluster of an address of Ray Client, and bring the run folder here, as if it had run here."""
+    from raytuner.jobs.cluster import connect, server_of
+    from raytuner.jobs.fetch import fetch
+    from raytuner.jobs.submit import submit as submit_job
+    from raytuner.run_folder import read_run
+    from raytuner.saved_run import load_study, result_of
+
+    address = server_of(config.run.address or "")
+    job = submit_job(config, address, show_progress=not quiet, confirm=None if yes else ask)
+    if not quiet:
+        click.echo(f"job {job.id} at {address}", err=True)
+    with contextlib.redirect_stdout(sys.stderr):  # its log; the result is printed below
+        code = _follow(job, address, quiet)
+    if code in (0, INTERRUPTED):
+        folder = fetch(connect(address), job, Path(config.run.folder or "runs").expanduser())
+        study = load_study(folder)
+        print_result(result_of(study, read_run(folder)), study.metric, study.mode, as_json, quiet=True)
+    sys.exit(code)
 
 
 @click.group(cls=Commands)

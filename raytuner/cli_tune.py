@@ -55,6 +55,11 @@ def run_tune(
 
     with RunLog() as log:
         loaded = TuneConfig.load(config, overrides_of(search, scheduler, trials, seed, overrides))
+        if (loaded.run.address or "").startswith("ray://"):
+            from raytuner.cli_jobs import tune_there
+
+            tune_there(loaded, as_json=as_json, quiet=quiet, yes=yes)
+            return
         from raytuner.documents.load import progress_bar
         from raytuner.plan import make_plan, run_plan
         from raytuner.progress import Progress

@@ -231,7 +231,8 @@ class RunSection(Section):
     Attributes:
         name: The name of the run; by default that of the config file.
         folder: Where the run folder is made; by default ``runs`` in the current folder.
-        address: A Ray cluster; by default Ray is started on this machine.
+        address: A Ray cluster: ``auto`` or ``HOST:PORT``; with ``ray://HOST:PORT`` the whole search runs there, as a
+            job. By default Ray is started on this machine.
         resources: What a trial needs, as Ray names it, e.g. ``{cpu: 2, gpu: 0.5}``; by default its share of the CPUs.
         cache: Where machines share the artefacts of stages: a URL (s3://, gs://, ...) or an absolute path that all of
             them see; by default each has its own, and the nodes of a cluster share them through Ray.
@@ -262,9 +263,7 @@ class RunSection(Section):
 
     @field_validator("address")
     @classmethod
-    def _is_no_client_address(cls, value: str | None) -> str | None:
-        if value is not None and value.startswith("ray://"):
-            raise ValueError("auto or HOST:PORT, called on a node of the cluster; Ray Client is not supported")
-        if value is not None and not re.fullmatch(r"auto|local|\S{1,255}:[0-9]{1,5}", value):
-            raise ValueError("auto or HOST:PORT, e.g. 10.0.0.1:6379")
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"auto|local|(ray://)?[^\s/]{1,255}:[0-9]{1,5}", value):
+            raise ValueError("auto or HOST:PORT, e.g. 10.0.0.1:6379, or ray://HOST:10001")
         return value

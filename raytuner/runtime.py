@@ -61,7 +61,7 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
     if ray.is_initialized():
         return
     if address is not None and address.startswith("ray://"):
-        raise ConfigError(f"address {address!r}: Ray Client is not supported; run on the cluster, with address auto")
+        raise ConfigError(f"address {address!r}: Ray Client is not used; raytuner.submit runs a search in the cluster")
     options: dict[str, Any] = {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": verbose}
     if options["address"] == "local":
         options |= {"include_dashboard": False, "_temp_dir": str(ray_access.temporary_folder())}

@@ -438,7 +438,7 @@ PLACES = {
     "a long path": Row(("documents.path", "at most 255"), {"documents": LONG}),
     **{
         f"the address {address!r}": Row(("run.address", "HOST:PORT"), {"run": {"address": address}})
-        for address in ("", "foo", "a b:1", "ray://h:1", "h:123456")
+        for address in ("", "foo", "a b:1", "ray://h", "http://h:1", "h:123456")
     },
     "an empty metric": Row(("unknown metric ''", "ndcg"), {"objective": {"metric": ""}}),
     "a variable that is no number": Row(

@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 import raytuner
 from raytuner.cli import QUICKSTART, cli, main
 from raytuner.config import TuneConfig
-from raytuner.errors import ConfigError
+from raytuner.errors import ClusterError, ConfigError
 from raytuner.plan import make_plan
 from raytuner.search import ALGORITHMS
 
@@ -443,6 +443,15 @@ def test_plan_shows_how_far_the_documents_are_read_on_a_terminal_only(config: Pa
 
 
 def test_an_address_replaces_that_of_the_config(config: Path) -> None:
-    result = invoke("tune", str(config), "--set", "run.address=auto", "--address", "ray://head:10001")
+    result = invoke("tune", str(config), "--set", "run.address=auto", "--address", "head")
     assert isinstance(result.exception, ConfigError)
-    assert "Ray Client is not supported" in str(result.exception)
+    assert "run.address: 'head' is not allowed; it should be auto or HOST:PORT" in str(result.exception)
+
+
+def test_an_address_of_ray_client_is_that_of_a_cluster_that_is_given_a_job(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    result = invoke("tune", str(config), "--address", "ray://127.0.0.1:10001")
+    assert isinstance(result.exception, ClusterError)
+    assert str(result.exception).startswith("http://127.0.0.1:8265: no job server answers there")

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from raytuner.errors import ClusterError, in_a_line, quoted, redact
 from raytuner.ray_access import check_private
 
-DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+DASHBOARD_PORT = 8265
+DEFAULT_ADDRESS = f"http://127.0.0.1:{DASHBOARD_PORT}"
 VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Ray's own variables; its client prefers them to the address that it is given."""
 ANSWER_S = 8.0
@@ -68,6 +69,15 @@ def connect(address: str | None = None) -> Cluster:
         )
     _check_version(address, answer["ray_version"])
     return Cluster(address, _client(address, token), protected)
+
+
+def server_of(client_address: str) -> str:
+    """The job server of a cluster that is given by the address of its Ray Client, ``ray://HOST:PORT``.
+
+    It is where ``RAY_API_SERVER_ADDRESS`` says, else at the port of Ray's dashboards on the same host.
+    """
+    host = client_address.removeprefix("ray://").rpartition(":")[0]
+    return os.environ.get(VARIABLES[0]) or f"http://{host}:{DASHBOARD_PORT}"
 
 
 def _from_environment() -> str:

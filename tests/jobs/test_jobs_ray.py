@@ -168,6 +168,17 @@ def test_a_search_on_the_cluster_gives_what_it_gives_here(head: Head, project: P
     assert f"runs/{fetched.name} is there already" in refused_fetch(project, head, job)
 
 
+def test_an_address_of_ray_client_runs_all_of_it_there(head: Head, project: Path) -> None:
+    options = ("--trials", "2", "--search", "random", "--json", "--address", "ray://127.0.0.1:10001")
+    code, out, err = run(project, head, "tune", "rag.yaml", *options)
+    assert code == 0, (out, err)
+    result = json.loads(out)
+    assert f"at {head.address}" in err
+    [fetched] = (project / "runs").iterdir()
+    assert project / result["run"] == fetched
+    assert result["best"]["score"] == max(scores(fetched).values())
+
+
 def refused_fetch(folder: Path, head: Head, job: str) -> str:
     code, _, err = run(folder, head, "jobs", "fetch", job)
     assert code == 2
