@@ -18,7 +18,7 @@ import ray
 
 from raytuner.errors import ConfigError, in_a_line
 from raytuner.models import weights
-from raytuner.pipeline.cache import Others, Stored, share_with
+from raytuner.pipeline.cache import Others, Stored, share_with, shared_cache
 from raytuner.storage import DISK, Storage
 from raytuner.store import Codec
 from raytuner.store.remote import Remote
@@ -156,6 +156,55 @@ class Sharing:
                 return
 
 
+class _Shelf:
+    """Gives other nodes what is in the cache of this one."""
+
+    def contents(self, keys: Sequence[str], form: str) -> dict[str, bytes]:
+        """The bytes of those of several artefacts of a format that are here."""
+        store = shared_cache().store
+        return {} if store is None else store.get_many(keys, _Raw(form))
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """Artefacts as their bytes, in the format of another codec."""
+
+    format: str
+
+    def encode(self, value: bytes) -> Sequence[bytes]:
+        return [value]
+
+    def decode(self, content: bytes | memoryview) -> bytes:
+        return bytes(content)
+
+
+class Shelves:
+    """What the nodes of a cluster had in their caches before; see `raytuner.pipeline.cache.Elsewhere`.
+
+    Args:
+        shelves: A `_Shelf` of each node, as actors.
+    """
+
+    def __init__(self, shelves: Sequence[Any]) -> None:
+        self._shelves = list(shelves)
+
+    def get_many(self, keys: Sequence[str], codec: Codec[T]) -> dict[str, T]:
+        """See `Elsewhere.get_many`."""
+        found: dict[str, T] = {}
+        asked = [(shelf, shelf.contents.remote(list(keys), codec.format)) for shelf in self._shelves]
+        for shelf, answer in asked:
+            try:
+                contents = ray.get(answer, timeout=FETCH_S)
+            except ray.exceptions.RayError:  # its node is gone, or too slow to be of use
+                self._shelves.remove(shelf)
+                continue
+            found |= {key: codec.decode(content) for key, content in contents.items() if key not in found}
+        return found
+
+    def put_many(self, values: Mapping[str, T], codec: Codec[T]) -> None:
+        """Nothing: the board says where it is."""
+
+
 ANSWER_S = 60.0
 """A node may have to start a process first."""
 
@@ -191,7 +240,7 @@ def check_cache(url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _on_node(task: Any, node: str) -> Any:
-    """A task that runs on one node only."""
+    """A task, or an actor, that runs on one node only."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
@@ -219,11 +268,13 @@ class Shared:
         files: For each built-in model where Ray keeps its files.
         board: See `Sharing`.
         cache: A storage of artefacts, as a URL.
+        shelves: See `Shelves`.
     """
 
     files: Mapping[str, Any] = field(default_factory=dict)
     board: Any = None
     cache: str | None = None
+    shelves: Sequence[Any] = ()
 
     @classmethod
     def pack(cls, models: Iterable[str], cache: str | None = None) -> Shared:
@@ -238,7 +289,9 @@ class Shared:
         if len(nodes) < 2:
             return cls(cache=cache)
         board = ray.remote(num_cpus=0, max_concurrency=10_000)(_Board).remote()
-        return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board, cache)
+        shelf = ray.remote(num_cpus=0)(_Shelf)
+        shelves = [_on_node(shelf, node["NodeID"]).remote() for node in nodes]
+        return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board, cache, shelves)
 
     def unpack(self) -> None:
         """Put into this node's cache what it lacks of weights, and share artefacts from now on; in a worker."""
@@ -246,6 +299,8 @@ class Shared:
             if not weights.cached(name):
                 weights.take(name, ray.get(files))
         others: Others | None = Sharing(self.board) if self.board is not None else None
+        if self.shelves:
+            others = Stored(Shelves(self.shelves), others)
         if self.cache is not None:
             try:
                 others = Stored(Remote(Storage(self.cache)), others)
@@ -254,7 +309,8 @@ class Shared:
         share_with(others)
 
     def close(self) -> None:
-        """End the board; in the driver."""
-        if self.board is not None and ray.is_initialized():
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.kill(self.board)
+        """End its actors; in the driver."""
+        for actor in (self.board, *self.shelves) if ray.is_initialized() else ():
+            if actor is not None:
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.kill(actor)

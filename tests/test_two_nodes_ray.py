@@ -117,6 +117,17 @@ def test_nodes_share_a_storage_with_later_runs(tmp_path: Path, nodes: tuple[str,
     assert found == alone
 
 
+def test_what_a_node_had_before_is_built_by_no_other(tmp_path: Path, nodes: tuple[str, Path]) -> None:
+    own = {"small": {"path": "counted.Small", "version": "of this test"}}
+    config = {**CONFIG, "components": own, "space": {"splitter": ["small"], "top_k": [1, 2, 3, 4]}}
+    before, _ = tuned(tmp_path / "before", config, "--address", "local", "--trials", "1")
+    assert cut(tmp_path / "before")
+    found, workers = tuned(tmp_path / "two", config, "--address", nodes[0])
+    assert len(workers) == 2
+    assert cut(tmp_path / "two") == Counter()
+    assert found.items() >= before.items()
+
+
 def test_a_path_that_is_not_the_same_on_all_nodes_is_refused(tmp_path: Path, nodes: tuple[str, Path]) -> None:
     (tmp_path / "rag.yaml").write_text(yaml.safe_dump({**CONFIG, "run": {"cache": "/proc/self/cwd/cache"}}))
     command = [sys.executable, "-m", "raytuner", "tune", "rag.yaml", "-q", "--address", nodes[0]]

@@ -8,7 +8,7 @@ import mmap
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,7 +21,6 @@ from raytuner.errors import StoreError
 from raytuner.folders import cache_folder
 from raytuner.store import Codec, Store
 from raytuner.store.folder import LIMIT_VARIABLE, parse_size
-from raytuner.store.remote import Remote
 
 T = TypeVar("T")
 logger = logging.getLogger("raytuner")
@@ -40,16 +39,26 @@ class Others(Protocol):
         """The artefacts under some keys: from another machine, or built here if none does; see `StageCache`."""
 
 
+class Elsewhere(Protocol):
+    """Artefacts that are somewhere else already."""
+
+    def get_many(self, keys: Sequence[str], codec: Codec[T]) -> dict[str, T]:
+        """The artefacts under those of several keys that are there."""
+
+    def put_many(self, values: Mapping[str, T], codec: Codec[T]) -> None:
+        """Take artefacts that were built here, where that is possible."""
+
+
 class Stored:
-    """A storage that other machines use too, now or later; see `Others`.
+    """Artefacts that are elsewhere already are not built; see `Others`.
 
     Args:
-        remote: The artefacts there.
+        elsewhere: Where is looked before anything is built.
         others: Who may build the same at this time.
     """
 
-    def __init__(self, remote: Remote, others: Others | None = None) -> None:
-        self._remote, self._others = remote, others
+    def __init__(self, elsewhere: Elsewhere, others: Others | None = None) -> None:
+        self._elsewhere, self._others = elsewhere, others
 
     def built(
         self,
@@ -62,12 +71,12 @@ class Stored:
 
         def look_first(which: list[int]) -> list[T]:
             names = [keys[i] for i in which]
-            stored = self._remote.get_many(names, codec)
+            stored = self._elsewhere.get_many(names, codec)
             found = {key: artefact for key, artefact in stored.items() if usable(artefact)}
             missing = [i for i in which if keys[i] not in found]
             if missing:
                 made = dict(zip([keys[i] for i in missing], build(missing), strict=True))
-                self._remote.put_many(made, codec)
+                self._elsewhere.put_many(made, codec)
                 found |= made
             return [found[name] for name in names]
 
