@@ -46,7 +46,7 @@ def anchors(page: Path) -> list[str]:
 
 
 def translated(link: str, pair: Pair) -> str:
-    """A link of either page as the translation has it: to Chinese pages where they are; as it is if it leads nowhere."""
+    """A link of either page as the translation has it, to Chinese pages where they are; one to nowhere stays."""
     path, _, anchor = link.partition("#")
     for page in (pair.chinese, pair.english):
         target = (page.parent / path).resolve() if path else page

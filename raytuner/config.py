@@ -112,6 +112,9 @@ class TuneConfig(Section):
                 environment, ``$${`` stands for ``${``; relative paths are relative to the file.
             overrides: ``a.b=c`` each: a key and its new value as YAML.
 
+        Returns:
+            The config; a run without a name gets that of the file.
+
         Raises:
             ConfigError: With the file, the key, the rule and the fix.
         """

@@ -89,7 +89,11 @@ class Confirmation(BaseModel):
         return self
 
     def of(self, trial: int) -> HeldOut | None:
-        """The result of a trial."""
+        """The result of a trial; None if it was not run on them.
+
+        Args:
+            trial: Its number.
+        """
         return next((found for found in self.results if found.trial == trial), None)
 
 

@@ -11,6 +11,8 @@ RaytunerError              exit code 1: something failed
 │   └── StoreError         the folder of artefacts: full, or not to be used
 ├── ModelChangedError      a model is not what it was when the search began
 ├── TrialError             what an objective returned cannot be scored
+├── BudgetUsedUpError      what a search may use up is used up
+├── EndpointDownError      an endpoint does not answer, or refuses all that is asked
 ├── AllTrialsFailedError   no trial of a search succeeded
 └── InfeasibleError        no trial of a search is within the limits
 """
@@ -27,9 +29,11 @@ from typing import Any
 
 __all__ = [
     "AllTrialsFailedError",
+    "BudgetUsedUpError",
     "ClusterError",
     "ConfigError",
     "DataError",
+    "EndpointDownError",
     "InfeasibleError",
     "ModelChangedError",
     "ModelError",

@@ -28,17 +28,29 @@ class Goal(BaseModel):
     limit: float | None = Field(default=None, allow_inf_nan=False)
 
     def loss(self, value: float) -> float:
-        """A value of the metric as something to be minimised."""
+        """A value of the metric as something to be minimised.
+
+        Args:
+            value: The value.
+        """
         return value if self.mode == "min" else -value
 
     def excess(self, value: float) -> float:
-        """How far a value is beyond the limit, as a share of the limit; 0 within it, or where there is none."""
+        """How far a value is beyond the limit, as a share of the limit; 0 within it, or where there is none.
+
+        Args:
+            value: A value of the metric.
+        """
         if self.limit is None:
             return 0.0
         return max(0.0, self.loss(value) - self.loss(self.limit)) / (abs(self.limit) or 1.0)
 
     def breach(self, value: float) -> str | None:
-        """What is said of a value beyond the limit; None within it."""
+        """What is said of a value beyond the limit; None within it.
+
+        Args:
+            value: A value of the metric.
+        """
         if not self.excess(value):
             return None
         assert self.limit is not None  # else nothing is beyond it

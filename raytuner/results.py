@@ -224,7 +224,14 @@ class TunedResult(BaseModel):
         return [self.run_results[at] for at in self._standing().beyond]
 
     def breaches(self, result: RunResult) -> list[str]:
-        """What of a result is beyond a limit, e.g. ``chunk_tokens 1620.0, more than 1500``."""
+        """What of a result is beyond a limit, e.g. ``chunk_tokens 1620.0, more than 1500``.
+
+        Args:
+            result: One of `run_results`.
+
+        Returns:
+            A line for each limit that it breaks; none if it is within all.
+        """
         return [said for goal in self.objectives if (said := goal.breach(result.metrics.get(goal.metric, math.nan)))]
 
     def _standing(self) -> Standing:

@@ -31,7 +31,14 @@ class Retrieved:
 
     @classmethod
     def of(cls, document: Document, start: int, end: int, score: float) -> Retrieved:
-        """A piece of a document."""
+        """A piece of a document.
+
+        Args:
+            document: The document.
+            start: Its first character.
+            end: The character after its last one.
+            score: What it was ranked by.
+        """
         text = document.text[start:end]
         return cls(document.id, start, end, text, score, document.source, document.page(start))
 

@@ -45,7 +45,11 @@ class Robustness(BaseModel):
     without: list[WithoutDocument]
 
     def other_winners(self, best: int | None) -> list[WithoutDocument]:
-        """Those that win in place of the best where a document is left out."""
+        """Those that win in place of the best where a document is left out.
+
+        Args:
+            best: The number of the best configuration.
+        """
         return [found for found in self.without if found.trial != best]
 
 

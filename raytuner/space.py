@@ -71,15 +71,33 @@ class SearchSpace:
         return cls({name: parameter(name, value) for name, value in spec.items()}, constraint)
 
     def decode(self, raw: Mapping[str, Any]) -> Params:
-        """The value of every parameter, active or not, behind what a searcher drew."""
+        """The value of every parameter, active or not, behind what a searcher drew.
+
+        Args:
+            raw: A raw sample: for every parameter a label (of a choice), a number of steps or a number.
+        """
         return {name: parameter.decode(raw[name]) for name, parameter in self.parameters.items()}
 
     def configuration(self, raw: Mapping[str, Any]) -> Params:
-        """The configuration behind what a searcher drew; see `resolve`."""
+        """The configuration behind what a searcher drew; see `resolve`.
+
+        Args:
+            raw: See `decode`.
+
+        Returns:
+            The active parameters by name.
+        """
         return self.resolve(self.decode(raw))
 
     def names(self, params: Mapping[str, Any]) -> dict[str, str]:
-        """What stands for those values of a configuration that are objects, where it is logged and shown."""
+        """What stands for those values of a configuration that are objects, where it is logged and shown.
+
+        Args:
+            params: The configuration.
+
+        Returns:
+            A name for each parameter whose value is an object; the others are left out.
+        """
         choices = {name: part for name, part in self.parameters.items() if isinstance(part, Choice) and name in params}
         named = {name: part.name(params[name]) for name, part in choices.items()}
         return {name: text for name, text in named.items() if text is not None}
@@ -99,7 +117,17 @@ class SearchSpace:
         return [self.resolve(one) for one in found]
 
     def encode(self, params: Mapping[str, Any]) -> Raw:
-        """What a searcher would draw for these values; parameters that are absent get their default."""
+        """What a searcher would draw for these values.
+
+        Args:
+            params: Values by name; parameters that are absent get their default.
+
+        Returns:
+            The raw sample; see `decode`.
+
+        Raises:
+            SpaceError: A value is none of the space.
+        """
         return {
             name: parameter.encode(params[name]) if name in params else parameter.first()
             for name, parameter in self.parameters.items()
@@ -164,13 +192,23 @@ class SearchSpace:
         return True
 
     def draw(self, rng: random.Random) -> Raw:
-        """Draw every parameter independently."""
+        """Draw every parameter independently.
+
+        Args:
+            rng: Where the numbers come from.
+
+        Returns:
+            A raw sample, which need not be valid.
+        """
         return {name: parameter.draw(rng) for name, parameter in self.parameters.items()}
 
     def points(self) -> Iterator[Raw]:
         """Every distinct valid configuration as a raw sample, the first parameter varying slowest.
 
         Inactive parameters have their default, and parameters vary after those that their conditions name.
+
+        Yields:
+            Raw samples; see `decode`.
 
         Raises:
             SpaceError: A parameter has no countable values.
@@ -246,6 +284,9 @@ class SearchSpace:
 
         Where these together break the rule of the space, it is a valid configuration that keeps as
         many of them as possible.
+
+        Returns:
+            A raw sample; see `decode`.
 
         Raises:
             SpaceError: No configuration is valid.

@@ -196,16 +196,17 @@ class RayTuneParamTuner(BaseParamTuner):
     Attributes:
         param_fn: The objective, as for `ParamTuner`; it runs in Ray's worker processes.
         aparam_fn: The same as a coroutine function; one of the two is given.
-        search: The name of a search algorithm; `raytuner algorithms` lists them.
+        search: The name of a search algorithm; ``raytuner algorithms`` lists them.
         search_options: Options of the algorithm.
-        scheduler: What stops trials early; by default nothing. See `raytuner.schedulers`.
+        scheduler: What stops trials early: ``fifo`` (nothing), ``racing``, ``halving``, ``asha``, ``median`` or
+            ``wilcoxon``.
         scheduler_options: Options of the scheduler.
         num_samples: The most configurations to evaluate; by default the whole grid, or 30 for the others.
         seed: Fixes the sequence of configurations; always for grid and random, for the others with one
             trial at a time.
         max_concurrent_trials: The most trials at once; by default as many as fit.
         resources_per_trial: What each trial may use, e.g. ``{"cpu": 1}``; by default its share of the CPUs.
-        time_budget_s: Seconds after which no more is run.
+        time_budget_s: Seconds after which no more is run; by default there is no limit.
         storage_path: Where the run folder is made; by default ``./runs``.
         address: A Ray cluster (``auto`` or ``HOST:PORT``); by default Ray is started on this machine,
             unless this process is connected already.

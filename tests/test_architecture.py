@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,22 @@ def test_nothing_is_pickled_to_disk_and_yaml_is_loaded_safely() -> None:
 def test_modules_stay_short() -> None:
     long = {path.name: count for path in PACKAGE.rglob("*.py") if (count := len(path.read_text().splitlines())) > 400}
     assert long == {}
+
+
+def test_the_map_of_the_code_names_every_module_and_no_other() -> None:
+    """Of packages it names what matters, of the modules beside them each."""
+    map_ = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Rules")[0]
+    named: set[Path] = set()
+    for row in map_.splitlines():
+        folders = [PACKAGE, PACKAGE.parent]  # and those that the row has named before
+        for code in re.findall(r"`([\w./]+(?:\.(?:py|md|yaml)|/))`", row.rpartition("? |")[2]):
+            found = next((folder / code for folder in folders if (folder / code).exists()), None)
+            assert found is not None, f"{code} in {row}"
+            named |= {found, *found.parents}
+            folders.append(found if found.is_dir() else found.parent)
+    private = {"__init__", "__main__", "__pycache__", "py"}
+    there = {path for path in PACKAGE.iterdir() if path.stem not in private}
+    assert sorted(there - named) == []
 
 
 def test_every_public_name_is_there() -> None:

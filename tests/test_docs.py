@@ -33,8 +33,13 @@ from raytuner.space import SearchSpace
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER_PAGES = [ROOT / "docs" / "submit.md"]  # tests/jobs/test_jobs_guide_ray.py runs their blocks
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "cluster").glob("*.md"))]
+API = ROOT / "docs" / "api.md"  # made of docstrings, its blocks are signatures
+PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page != API)]
+OTHERS = [
+    *(ROOT / name for name in ("README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(page for folder in ("docs/zh", "cluster") for page in sorted((ROOT / folder).glob("*.md"))),
+    API,
+]
 LANGUAGES = {"bash", "python", "toml", "yaml", "json", "csv", "text"}
 STARTS_RAY = ("raytuner tune", "raytuner quickstart", "RayTuneParamTuner", "raytuner.tune(")
 RUN_BY_CI = ("python3 -m venv", "pip install")  # .ci/run runs these lines in a fresh environment
@@ -217,6 +222,12 @@ def test_the_examples_are_about_the_handbook() -> None:
     assert HANDBOOK[26:73] == "Each employee has 30 days of paid leave a year."
     assert HANDBOOK[74:131] == "The team lead approves each request within two work days."
     assert any(code.text == HANDBOOK for code in blocks(ROOT / "docs" / "questions.md"))
+
+
+def test_the_guide_lists_all_its_pages() -> None:
+    for index in (ROOT / "docs" / "README.md", ROOT / "docs" / "zh" / "README.md"):
+        listed = {Path(link).name for link in LINK.findall(index.read_text(encoding="utf-8"))}
+        assert {page.name for page in (ROOT / "docs").glob("*.md")} <= {*listed, "README.md"}, index
 
 
 # Links and commands

@@ -24,7 +24,18 @@ __all__ = [
 
 
 def given(questions: QuestionSet | str | Path, documents: Sequence[Document] | None) -> QuestionSet:
-    """A question set, or what is read from a path, fitted to the documents if there are any."""
+    """A question set, or what is read from a path, fitted to the documents if there are any.
+
+    Args:
+        questions: The set, or the path of one.
+        documents: The collection; None where it is not known.
+
+    Returns:
+        The questions; see `fit`.
+
+    Raises:
+        DataError: They cannot be read, or do not fit the documents.
+    """
     if not isinstance(questions, QuestionSet):
         return load(questions, documents=documents)
     return questions if documents is None else fit(questions, documents)

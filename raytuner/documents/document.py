@@ -31,7 +31,11 @@ class Document:
     pages: tuple[int, ...] = ()
 
     def page(self, position: int) -> int | None:
-        """The page, counted from 1, on which a character stands; None for a document without pages."""
+        """The page, counted from 1, on which a character stands; None for a document without pages.
+
+        Args:
+            position: The character, counted from 0.
+        """
         return bisect_right(self.pages, position) or None
 
     def __getattr__(self, name: str) -> Any:

@@ -64,7 +64,7 @@ def submit(
         confirm: Called with what will be run before anything is sent; what it raises ends it.
 
     Returns:
-        The job: `Job.follow` gives what it prints, `Job.wait` its exit code.
+        The job, whose `Job.follow` gives what it prints, and `Job.wait` its exit code.
 
     Raises:
         ConfigError: Something in the config or an argument is wrong.

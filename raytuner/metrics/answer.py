@@ -73,7 +73,11 @@ def exact_match(evidence: Evidence) -> float:
 
 
 def abstains(answer: str) -> bool:
-    """Whether an answer is empty or says no more than that there is none: one of `ABSTENTIONS`."""
+    """Whether an answer is empty or says no more than that there is none: one of `ABSTENTIONS`.
+
+    Args:
+        answer: The answer; case, ASCII punctuation and articles do not matter.
+    """
     return normalise(answer.replace("’", "'")) in ABSTENTIONS
 
 

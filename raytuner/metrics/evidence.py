@@ -60,11 +60,19 @@ class Evidence:
             raise ValueError("ranges, relevant and tokens must have one entry for each retrieved chunk")
 
     def judged(self, judgements: Mapping[str, float]) -> Evidence:
-        """The same evidence with what judges said of the answer."""
+        """The same evidence with what judges said of the answer.
+
+        Args:
+            judgements: Their values by metric.
+        """
         return replace(self, judgements=judgements)
 
     def cut(self, cutoff: int) -> Evidence:
-        """The same evidence with only the first `cutoff` retrieved chunks."""
+        """The same evidence with only the first `cutoff` retrieved chunks.
+
+        Args:
+            cutoff: How many chunks, from 1.
+        """
         return replace(
             self,
             ranges=self.ranges[:cutoff],

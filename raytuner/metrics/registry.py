@@ -44,7 +44,14 @@ class Metric:
     asks: Callable[..., Any] | None = None
 
     def __call__(self, evidence: Evidence) -> float:
-        """Score one question."""
+        """Score one question.
+
+        Args:
+            evidence: What is known of it, all retrieved chunks included.
+
+        Returns:
+            The value, in the range of the metric.
+        """
         return self.score(evidence if self.cutoff is None else evidence.cut(self.cutoff))
 
 

@@ -52,7 +52,7 @@ def embedding(model: str | ModelSpec, **options: Any) -> BaseEmbedding:
     """Make an embedding model. Of built-in models and services nothing is loaded or sent before the first use.
 
     Args:
-        model: ``minilm``, ``wordllama``, one of `FORMS`, or a spec.
+        model: ``minilm``, ``wordllama``, ``openai:MODEL``, ``huggingface:NAME``, a dotted path, or a spec.
         **options: ``long_text``: ``windows`` (default) or ``truncate``, what happens to a text longer than the
             model's window; without effect where the model has none or a service decides.
 
@@ -86,7 +86,7 @@ def llm(model: str | ModelSpec, **options: Any) -> LLM:
     """Make a language model. Of built-in models and services nothing is loaded or sent before the first use.
 
     Args:
-        model: ``smollm2``, ``mock``, one of `FORMS`, or a spec.
+        model: ``smollm2``, ``mock``, ``openai:MODEL``, ``huggingface:NAME``, a dotted path, or a spec.
         **options: ``temperature``: 0 (default) to 2; without effect on ``mock``, dotted paths and objects, and on a
             model of Hugging Face whose options have one.
 

@@ -105,12 +105,20 @@ class Algorithm:
     problem_elsewhere: Callable[[], str | None] | None = None
 
     def models_objectives(self, options: Mapping[str, Any]) -> bool:
-        """Whether it models several objectives, and limits, by itself with these options."""
+        """Whether it models several objectives, and limits, by itself with these options.
+
+        Args:
+            options: Its options.
+        """
         alone = any(options.get(name) == value for name, value in self.one_objective)
         return "multi-objective" in self.can and not alone
 
     def problem(self, options: Mapping[str, Any] | None = None) -> str | None:
-        """What has to be done before it can be used with these options; None if nothing."""
+        """What has to be done before it can be used with these options; None if nothing.
+
+        Args:
+            options: Its options; none by default.
+        """
         needed = [self.library] if self.library is not None else []
         needed += [self.libraries[choice] for choice in (options or {}).items() if choice in self.libraries]
         problems = [library.problem() for library in needed]
@@ -120,6 +128,9 @@ class Algorithm:
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Check that it can be used here with these options; imports no library.
+
+        Args:
+            options: Its options.
 
         Raises:
             SearchError: An option is unknown or has a wrong value, or something is not installed.
@@ -135,7 +146,12 @@ class Algorithm:
             raise SearchError(f"search {self.name!r} {problem}")
 
     def refusal(self, space: SearchSpace, options: Mapping[str, Any] | None = None) -> tuple[str, str] | None:
-        """The first parameter that it cannot take with these options, and why; None if it can take all."""
+        """The first parameter that it cannot take with these options, and why; None if it can take all.
+
+        Args:
+            space: The search space.
+            options: Its options; none by default.
+        """
         chosen = [self.refuses_with[choice] for choice in (options or {}).items() if choice in self.refuses_with]
         for name, parameter in space.parameters.items():
             for refuses in (self.refuses, *chosen):

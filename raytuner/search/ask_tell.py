@@ -35,10 +35,19 @@ class AskTellSearcher(Searcher):  # type: ignore[misc]
 
     @abstractmethod
     def tell(self, raw: Raw, loss: float | None) -> None:
-        """Take in what is to be minimised of a point, whoever suggested it; None is a failure."""
+        """Take in the result of a point, whoever suggested it.
+
+        Args:
+            raw: The point, inactive parameters at their default.
+            loss: What is to be minimised, whatever the mode; None is a failure.
+        """
 
     def expect(self, raw: Raw) -> None:
-        """Take note of a point that is evaluated now, whoever suggested it; a library that can models it as pending."""
+        """Take note of a point that is evaluated now, whoever suggested it; a library that can models it as pending.
+
+        Args:
+            raw: The point.
+        """
 
     def suggest(self, trial_id: str) -> Any:
         """The next point; those that were given come first."""

@@ -171,6 +171,12 @@ def names() -> list[str]:
 def algorithm(name: str) -> Algorithm:
     """Look up an algorithm.
 
+    Args:
+        name: One of `names`. That of another package is imported.
+
+    Returns:
+        The algorithm.
+
     Raises:
         SearchError: With the nearest valid name; or another package's cannot be used.
     """
@@ -192,6 +198,14 @@ def algorithm(name: str) -> Algorithm:
 
 def check_search(name: str | Algorithm, space: SearchSpace, options: dict[str, Any] | None = None) -> Algorithm:
     """Check that an algorithm can search a space with these options; imports no library.
+
+    Args:
+        name: One of `names`, or an algorithm.
+        space: The search space.
+        options: Options of the algorithm.
+
+    Returns:
+        The algorithm.
 
     Raises:
         SearchError: It or an option is unknown, or something is not installed.

@@ -76,7 +76,12 @@ class Drive:
         self.go_on(most, flight)
 
     def go_on(self, most: int, flight: int = 1) -> None:
-        """Run until so many configurations were handed out and all have ended, or until the search ends."""
+        """Run until so many configurations were handed out and all have ended, or until the search ends.
+
+        Args:
+            most: So many in all.
+            flight: So many trials run at once.
+        """
         ended, waits = False, 0
         while self.running or not ended:
             started = time.process_time(), time.perf_counter()
@@ -105,7 +110,11 @@ class Drive:
         return found
 
     def finish(self, trial: str) -> None:
-        """End a trial and tell its score."""
+        """End a trial and tell its score.
+
+        Args:
+            trial: Its name in `running`.
+        """
         score = self._score(self.running.pop(trial))
         if score == FAILURE:
             self.searcher.on_trial_complete(trial, error=True)

@@ -84,7 +84,11 @@ class SearcherConformance:
 
     @classmethod
     def applies(cls, test: str) -> bool:
-        """Whether a test is about something that the algorithm claims, on a space that it takes."""
+        """Whether a test is about something that the algorithm claims, on a space that it takes.
+
+        Args:
+            test: The name of the test.
+        """
         method = getattr(SearcherConformance, test)
         capability, function = getattr(method, "capability", None), getattr(method, "function", None)
         if capability is not None and capability not in cls.found().can:
@@ -93,15 +97,32 @@ class SearcherConformance:
 
     @classmethod
     def accepts(cls, space: SearchSpace) -> bool:
-        """Whether the algorithm takes a space."""
+        """Whether the algorithm takes a space.
+
+        Args:
+            space: The search space.
+        """
         return cls.found().refusal(space, cls.options) is None
 
     def drive(self, space: SearchSpace, score: Score = any_score, **settings: Any) -> Drive:
-        """Run a search with the options of the class; see `Drive`."""
+        """Run a search with the options of the class.
+
+        Args:
+            space: The search space.
+            score: Scores a configuration.
+            **settings: What `Drive` takes beside these.
+        """
         return Drive(self.found(), space, score, **{**self.options, **settings})
 
     def spaces(self, *specs: Mapping[str, Any]) -> Iterator[tuple[str, SearchSpace]]:
-        """Those spaces that the algorithm takes, with a name for messages; at least one."""
+        """Those spaces that the algorithm takes, with a name for messages; at least one.
+
+        Args:
+            *specs: Param dicts; see `SearchSpace.from_dict`.
+
+        Yields:
+            The name and the space.
+        """
         named = [(str(spec), SearchSpace.from_dict(spec)) for spec in specs]
         taken = [(name, space) for name, space in named if self.accepts(space)]
         assert taken, f"the algorithm refuses {' and '.join(name for name, _ in named)}"
