@@ -50,8 +50,9 @@ def translated(link: str, pair: Pair) -> str:
     path, _, anchor = link.partition("#")
     for page in (pair.chinese, pair.english):
         target = (page.parent / path).resolve() if path else page
-        to_other_language = (target, anchor) == (pair.english, "")
-        if "://" in link or to_other_language or not target.is_file():
+        if (target, anchor) == (pair.english, ""):  # the way to the other language
+            return link
+        if "://" in link or not target.is_file():
             continue
         to = dict(pairs()).get(target, target)
         names = {"": "", **dict(zip(anchors(target), anchors(to), strict=False)), **{own: own for own in anchors(to)}}

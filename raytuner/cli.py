@@ -213,7 +213,12 @@ def show(run: str, as_json: bool, folder: str) -> None:
 @click.argument("source", metavar="IN", type=PATH)
 @click.argument("target", metavar="OUT", type=PATH)
 @click.option("--documents", type=AnyPath(), metavar="PATH", help="The documents, to check spans and to fill in texts.")
-@click.option("--to", "form", metavar="FORM", help="jsonl, csv, parquet, labelled-rag or query-response; see OUT.")
+@click.option(
+    "--to",
+    "form",
+    metavar="FORM",
+    help="jsonl, csv, parquet, labelled-rag or query-response; by default by OUT's suffix.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def convert(source: Path, target: Path, documents: str | None, form: str | None, force: bool) -> None:
     """Write the question set IN in another form: OUT is .jsonl, .csv, .parquet or .json (LabelledRagDataset)."""
