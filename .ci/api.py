@@ -253,7 +253,8 @@ def _code(one: Any) -> str:
         if "parameters" in listed(one):
             signature = _call(f"class {one.name}", one.members["__init__"])
     else:
-        before = "async def" if "async" in one.labels else "def"
+        before = "@classmethod\n" if "classmethod" in one.labels else ""
+        before += "async def" if "async" in one.labels else "def"
         signature = _call(f"{before} {one.name}", one) + (f" -> {one.returns}" if one.returns else "")
     return f"```python\n{signature}\n```\n"
 

@@ -26,10 +26,10 @@ class Evidence:
         reference_answer: The answer it should have given; empty if the question cannot be answered.
         other_answers: Further answers that would have been as right.
         similarity: Cosine of the embeddings of the two answers.
-        seconds: How long the answer of an LLM took when it was asked for; None without one.
-        prompt_tokens: What that took, all its calls together; None if it is not known.
-        completion_tokens: Likewise.
-        usd: What that cost; None if the price is unknown.
+        seconds: Seconds that the answer of an LLM took when it was asked for; None without one.
+        prompt_tokens: Tokens that were sent for it, all its calls together; None if that is not known.
+        completion_tokens: Tokens of what came back, likewise.
+        usd: US dollars that it cost; None if the price is unknown.
         judgements: What judges said of the answer, by metric.
         question: The question's text.
         contexts: The texts of the retrieved chunks, in the order of `ranges`.
