@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import tempfile
 import threading
 import uuid
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raytuner import ray_access
+from raytuner import head, ray_access
 from raytuner.errors import ConfigError, RaytunerError, SearchError, in_a_line, nearest
 from raytuner.objective import Objective
 from raytuner.run_log import RunLog
@@ -95,7 +94,7 @@ def _check_reachable(address: str) -> None:
     if not colon or not port.isdecimal():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        head.connect(address, timeout_s=5)
     except (OSError, OverflowError) as error:  # a port has 16 bits
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
@@ -217,6 +216,7 @@ def run_trials(job: Job) -> bool:
         contextlib.closing(gate),
         contextlib.closing(accounts),
         contextlib.closing(shared),
+        _watched(job),
     ):
         tuner = _tuner(job, share, gate, accounts, shared, scratch)
         try:
@@ -227,6 +227,25 @@ def run_trials(job: Job) -> bool:
             if study.failure is not None:
                 raise study.failure from None
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error
+
+
+def _watched(job: Job) -> contextlib.AbstractContextManager[None]:
+    """The head and the driver's node looked after; without them calls into Ray wait until Ray ends the process."""
+    import ray
+
+    context = ray.get_runtime_context()
+    servers = [head.Server("the head of the Ray cluster", context.gcs_address, head.HEAD_LOST_S)]
+    for node in ray.nodes():
+        if node["NodeID"] == context.get_node_id():
+            address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+            servers.append(head.Server("the Ray node of this process", address, head.NODE_LOST_S))
+
+    def lost(server: head.Server) -> None:
+        said = head.farewell(server, job.study.folder)
+        job.log.note(f"ended: {said}", logging.ERROR)
+        head.end(said)
+
+    return head.watched(servers, lost)
 
 
 def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, shared: Any, scratch: str) -> Any:
