@@ -12,12 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from raytuner.errors import ConfigError
+
 LOOK_S = 2.0
 ANSWER_S = 5.0
 HEAD_LOST_S = 30.0
 """A head that cannot be reached for so long is lost; after 60 s Ray ends this process, with words of its own."""
 NODE_LOST_S = 5.0
 """The same for the node that this process belongs to; Ray ends the process when the head has missed the node."""
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+"""What a client of HTTP/2 says first; a frame of settings has the type 4."""
 
 
 class Server(NamedTuple):
@@ -55,7 +60,7 @@ def _watch(servers: Sequence[Server], lost: Callable[[Server], None], over: thre
     while not over.wait(LOOK_S):
         for server in servers:
             try:
-                connect(server.address, ANSWER_S)
+                greet(server.address, ANSWER_S)
                 answered[server] = time.monotonic()
             except OSError:
                 if time.monotonic() - answered[server] >= server.lost_s and not over.is_set():
@@ -63,18 +68,46 @@ def _watch(servers: Sequence[Server], lost: Callable[[Server], None], over: thre
     return None
 
 
-def connect(address: str, timeout_s: float) -> None:
-    """Connect to an address, and leave.
+def greet(address: str, timeout_s: float) -> None:
+    """Connect to a server of Ray's, and wait for its first words: gRPC begins with settings (RFC 9113, 3.4 and 6.5).
 
     Args:
         address: See `Server`.
-        timeout_s: The most seconds that it may take.
+        timeout_s: The most seconds that it may take to connect, and to answer.
 
     Raises:
-        OSError: Nobody listens there.
+        OSError: Nobody listens there, answers, or what answers is something else.
     """
     host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):  # then it says nothing before it is asked for a key
+            return
+        connection.sendall(PREFACE)
+        answer = connection.recv(len(SETTINGS))
+    if answer[3:4] != SETTINGS[3:4]:
+        raise OSError("what listens there is no head of Ray")
+
+
+def check_address(address: str | None) -> None:
+    """Refuse an address where no head answers; Ray itself would try for minutes.
+
+    Raises:
+        ConfigError: With the address and the reason.
+    """
+    if address is None:
+        return
+    if address.startswith("ray://"):
+        raise ConfigError(f"address {address!r}: Ray Client is not used; raytuner.submit runs a search in the cluster")
+    _, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        greet(address, timeout_s=4)
+    except (OSError, OverflowError) as error:  # a port has 16 bits
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"address {address!r}: nobody answers there ({reason}); start Ray there, or correct the address"
+        ) from None
 
 
 def farewell(server: Server, folder: Path | None) -> str:

@@ -282,8 +282,13 @@ class Shared:
     shelves: Sequence[Any] = ()
 
     @classmethod
-    def pack(cls, models: Iterable[str], cache: str | None = None) -> Shared:
+    def pack(cls, models: Iterable[str], cache: str | None = None, grows: bool = False) -> Shared:
         """Hand the weights of some models, which this node has, to Ray, and start the board.
+
+        Args:
+            models: The built-in models of the search.
+            cache: A storage that all nodes share.
+            grows: Whether nodes may join; else there is nothing to share where there is one node.
 
         Raises:
             ConfigError: The storage cannot be used, or is a path that is not the same on all nodes.
@@ -291,7 +296,7 @@ class Shared:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         if cache is not None:
             check_cache(cache, nodes)
-        if len(nodes) < 2:
+        if not grows and len(nodes) < 2:
             return cls(cache=cache)
         board = ray.remote(**beside_the_driver(), max_concurrency=10_000)(_Board).remote()
         shelf = ray.remote(num_cpus=0)(_Shelf)
