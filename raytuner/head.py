@@ -68,6 +68,18 @@ def _watch(servers: Sequence[Server], lost: Callable[[Server], None], over: thre
     return None
 
 
+def await_all(servers: Sequence[Server]) -> None:
+    """Wait until all servers answer, as long as none is lost; then who watches them ends the process."""
+    end = time.monotonic() + max(server.lost_s for server in servers) + 2 * ANSWER_S
+    while time.monotonic() < end:
+        try:
+            for server in servers:
+                greet(server.address, ANSWER_S)
+            return
+        except OSError:
+            time.sleep(LOOK_S / 4)
+
+
 def greet(address: str, timeout_s: float) -> None:
     """Connect to a server of Ray's, and wait for its first words: gRPC begins with settings (RFC 9113, 3.4 and 6.5).
 

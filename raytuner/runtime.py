@@ -19,7 +19,7 @@ from raytuner.errors import ConfigError, RaytunerError, SearchError, in_a_line, 
 from raytuner.objective import Objective
 from raytuner.run_log import RunLog
 from raytuner.schedulers.rule import Rule
-from raytuner.schedulers.unfinished import Losses
+from raytuner.schedulers.unfinished import Losses, every_loss_counted
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -207,6 +207,7 @@ def run_trials(job: Job) -> bool:
         contextlib.closing(accounts),
         contextlib.closing(shared),
         _watched(job),
+        every_loss_counted(),
     ):
         tuner = _tuner(job, share, gate, accounts, shared, scratch)
         try:
@@ -229,6 +230,8 @@ def _watched(job: Job) -> contextlib.AbstractContextManager[None]:
         if node["NodeID"] == context.get_node_id():
             address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
             servers.append(head.Server("the Ray node of this process", address, head.NODE_LOST_S))
+
+    job.losses.settle = lambda: head.await_all(servers)
 
     def lost(server: head.Server) -> None:
         said = head.farewell(server, job.study.folder)

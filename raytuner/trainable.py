@@ -350,9 +350,11 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         if trial.config.get("held_out"):
             self._study.note(f"trial {number} failed on the held-out questions: {summary_of(_error_text(trial))}")
             return
+        error = _error_text(trial)
+        if not self._study.trials:
+            self._study.give_up(f"no worker could start: {summary_of(error)}")
         if number not in self._study.trials:  # it never began
             self._study.start(number, self._space.configuration(trial.config["point"]), trial.config["point"])
-        error = _error_text(trial)
         if self._losses.is_over(number):
             error = f"TrialError: it took longer than the {self._timeout_s:g} s of search.trial_timeout_s and was ended"
         self._study.finish(number, 0.0, error)

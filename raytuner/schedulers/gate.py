@@ -11,8 +11,9 @@ from ray.experimental import internal_kv
 
 LATER_S = 60.0
 """So long those at work wait for workers on a node that has joined, which has to load everything first."""
-HOLD_BACK_S = 30.0
-"""The most that a worker which cannot start waits before it says so."""
+HOLD_BACK_S = 600.0
+ALONE_S = 30.0
+"""The most that a worker which cannot start waits before it says so: while others work, and while none does."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,35 @@ class Gate:
             _put(f"{self._workers}{uuid.uuid4().hex}", "1")
         expected = int(_get(self._expected) or self.workers) if self.grows or not passed else passed
         end = time.monotonic() + (LATER_S if passed else self.limit_s)
-        while expected > passed and len(_listed(self._workers)) < expected and time.monotonic() < end:
+        while expected > passed and self._seen() < expected and time.monotonic() < end:
             time.sleep(0.02)
         return max(expected, passed)
 
     def expect(self, more: int) -> None:
         """Expect more workers; in the driver."""
-        _put(self._expected, str(max(len(_listed(self._workers)), self.workers) + more))
+        _put(self._expected, str(max(self._seen(), self.workers) + more))
 
     def hold_back(self) -> None:
-        """Wait in a worker that cannot start: meanwhile Tune gives its trial to another one that becomes free."""
+        """Wait in a worker that cannot start: meanwhile Tune gives its trial to another one that becomes free.
+
+        Where none has started yet, not for long, so that it is soon said why.
+        """
         _put(f"{self._failed}{uuid.uuid4().hex}", "1")
-        time.sleep(min(2.0 ** len(_listed(self._failed)), HOLD_BACK_S))
+        began = time.monotonic()
+        alone_s = min(2.0 ** len(_listed(self._failed)), ALONE_S)
+        while (waited := time.monotonic() - began) < HOLD_BACK_S:
+            if waited > alone_s and not _listed(self._workers):
+                return
+            time.sleep(0.5)
 
     def close(self) -> None:
         """Forget the workers; for the driver, when the run has ended."""
         if ray.is_initialized():
             internal_kv._internal_kv_del(f"raytuner:{self.run}:".encode(), del_by_prefix=True)
+
+    def _seen(self) -> int:
+        """How many workers have started, or could not."""
+        return len(_listed(self._workers)) + len(_listed(self._failed))
 
     @property
     def _workers(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError
 from ray.tune.search import Searcher
 
 from raytuner.schedulers.around import Around
@@ -22,10 +24,12 @@ class Losses:
     Attributes:
         most: How often each may.
         is_over: Whether a trial, by its number, has taken longer than it may, so that it does not go on.
+        settle: Called before it is decided; waits while it is not the worker that is lost, but all of Ray.
     """
 
     most: int = MAX_RETRIES
     is_over: Callable[[int], bool] = lambda number: False
+    settle: Callable[[], None] = lambda: None
     _lost: Counter[int] = field(default_factory=Counter)
     _decided: dict[str, bool] = field(default_factory=dict)
 
@@ -37,9 +41,26 @@ class Losses:
             number: The number of the trial.
         """
         if trial_id not in self._decided:
+            self.settle()
             self._lost[number] += 1
             self._decided[trial_id] = self._lost[number] <= self.most and not self.is_over(number)
         return self._decided[trial_id]
+
+
+@contextlib.contextmanager
+def every_loss_counted() -> Iterator[None]:
+    """Have Tune take each way in which Ray reports a lost worker for one; of most it thinks that they cannot be.
+
+    So it ended the search when Ray had ended one worker for its use of memory.
+    """
+    from ray.air.execution._internal import actor_manager
+
+    known = actor_manager.RayActorError
+    actor_manager.RayActorError = (known, OutOfMemoryError, NodeDiedError, ObjectLostError)
+    try:
+        yield
+    finally:
+        actor_manager.RayActorError = known
 
 
 class UnfinishedSearcher(Around):
