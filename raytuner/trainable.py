@@ -160,6 +160,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
             if shared is not None:
                 shared.unpack()
             self._objective, self._space = parcel.unpack()
+            self._objective.resolve()
         except Exception:
             gate.hold_back()
             raise

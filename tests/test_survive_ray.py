@@ -5,6 +5,7 @@ last one loses the head.
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import time
@@ -14,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
+from ray._private.utils import get_system_memory, get_used_memory
+from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 
 from raytuner.run_folder import LOG
@@ -158,12 +162,10 @@ def test_no_worker_that_can_start_ends_the_search_with_the_reason(cluster: Clust
 
 def test_a_trial_that_takes_too_much_memory(cluster: Cluster, tmp_path: Path) -> None:
     """Ray ends a worker when the memory of the machine is used up; here from 1.5 GB above what is used on."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    if memory.available < 4e9:
-        pytest.skip("there is too little memory to use up")
-    limit = {"RAY_memory_usage_threshold": f"{(memory.total - memory.available + 1.5e9) / memory.total:.4f}"}
+    total = get_system_memory()
+    used = get_used_memory()
+    assert total - used > 4e9, "there is too little memory for this test"
+    limit = {"RAY_memory_usage_threshold": f"{(used + 1.5e9) / total:.4f}"}
     variables = {"TEST_NODE": "small", "RAY_memory_monitor_refresh_ms": "50", **limit}
     node = cluster.add_node(num_cpus=1, resources={"small": 1}, env_vars=variables)
     out, err = ended(started(tmp_path, cluster.address, 4, resources={"cpu": 1, "small": 1}))
@@ -180,6 +182,18 @@ def test_resources_that_no_node_has_are_named_with_what_there_is(cluster: Cluste
     assert err.count("\n") == 1, err
     assert "tpu" in err
     assert "'cpu': 1.0" in err
+
+
+def test_another_version_of_ray_or_python_names_both(cluster: Cluster, tmp_path: Path) -> None:
+    store = GcsClient(address=cluster.address)
+    key, space = b"CLUSTER_METADATA", b"cluster"
+    before = store.internal_kv_get(key, space)
+    store.internal_kv_put(key, json.dumps({"ray_version": "2.1.0", "python_version": "3.8.20"}).encode(), True, space)
+    _, err = ended(started(tmp_path, cluster.address, 4), code=2)
+    store.internal_kv_put(key, before, True, space)
+    assert err.count("\n") == 1, err
+    for version in ("Ray: 2.1.0", "Python: 3.8.20", f"Ray: {ray.__version__}", f"Python: {platform.python_version()}"):
+        assert version in err
 
 
 def test_the_head_is_lost(cluster: Cluster, tmp_path: Path) -> None:

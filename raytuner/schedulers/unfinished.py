@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
 from ray.tune.search import Searcher
 
+from raytuner.errors import in_a_line
 from raytuner.schedulers.around import Around
 
 MAX_RETRIES = 3
@@ -53,14 +54,20 @@ def every_loss_counted() -> Iterator[None]:
 
     So it ended the search when Ray had ended one worker for its use of memory.
     """
-    from ray.air.execution._internal import actor_manager
+    from ray.air.execution._internal.actor_manager import RayActorManager
 
-    known = actor_manager.RayActorError
-    actor_manager.RayActorError = (known, OutOfMemoryError, NodeDiedError, ObjectLostError)
+    taken: Callable[[Any, Any, Exception], None] = RayActorManager._actor_task_failed
+
+    def failed(manager: Any, task: Any, exception: Exception) -> None:
+        if isinstance(exception, (OutOfMemoryError, NodeDiedError, ObjectLostError)):
+            exception = RayActorError(error_msg=in_a_line(exception))
+        taken(manager, task, exception)
+
+    RayActorManager._actor_task_failed = failed
     try:
         yield
     finally:
-        actor_manager.RayActorError = known
+        RayActorManager._actor_task_failed = taken
 
 
 class UnfinishedSearcher(Around):
