@@ -155,9 +155,10 @@ def test_a_node_whose_workers_cannot_start(cluster: Cluster, second: Any, tmp_pa
 def test_no_worker_that_can_start_ends_the_search_with_the_reason(cluster: Cluster, tmp_path: Path) -> None:
     began = time.monotonic()
     _, err = ended(started(tmp_path, cluster.address, 8, broken="first"), code=1)
-    assert time.monotonic() - began < 90
+    assert time.monotonic() - began < 200
     assert err.count("\n") == 1, err
-    assert "no worker could start: ImportError: node first has no such library" in err
+    assert err.startswith("error: no worker could start: ")
+    assert "ImportError: node first has no such library" in err
 
 
 def test_a_trial_that_takes_too_much_memory(cluster: Cluster, tmp_path: Path) -> None:
