@@ -363,7 +363,7 @@ def _quiet_tune(workers: int) -> Iterator[None]:
     """Tune told to be silent, and to start all workers at once, for the time of one search."""
     log = logging.getLogger("ray.tune")
     level = log.level
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)  # it would show a traceback for each worker that is lost
     try:
         with _environment({**TUNE_ENVIRONMENT, "TUNE_MAX_PENDING_TRIALS_PG": str(workers)}):
             yield

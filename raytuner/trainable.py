@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -362,8 +363,10 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
 
 
 def _error_text(trial: Any) -> str:
-    """The error that Tune keeps in a file of its own."""
+    """The error that Tune keeps in a file of its own; of what Ray says of memory the line that tells."""
     try:
-        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     except (OSError, TypeError):
         return "the worker was lost"
+    telling = re.search(r"[^\n]*running low on memory[^\n]*", text)
+    return text if telling is None else telling[0]

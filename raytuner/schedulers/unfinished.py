@@ -56,12 +56,12 @@ def every_loss_counted() -> Iterator[None]:
     """
     from ray.air.execution._internal.actor_manager import RayActorManager
 
-    taken: Callable[[Any, Any, Exception], None] = RayActorManager._actor_task_failed
+    taken: Callable[..., None] = RayActorManager._actor_task_failed
 
-    def failed(manager: Any, task: Any, exception: Exception) -> None:
+    def failed(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, (OutOfMemoryError, NodeDiedError, ObjectLostError)):
             exception = RayActorError(error_msg=in_a_line(exception))
-        taken(manager, task, exception)
+        taken(manager, tracked_actor_task=tracked_actor_task, exception=exception)
 
     RayActorManager._actor_task_failed = failed
     try:
