@@ -26,7 +26,7 @@ from raytuner.trial_log import read_log
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(sys.platform != "linux", reason="Ray has clusters of several nodes on Linux only"),
 ]
 
@@ -106,7 +106,7 @@ def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == code, out + err
     return out, err
 
