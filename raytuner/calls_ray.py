@@ -20,6 +20,7 @@ from raytuner.calls.handle import Handle
 from raytuner.calls.ledger import Ledger
 from raytuner.cost import CallLog
 from raytuner.errors import EndpointDownError, RaytunerError
+from raytuner.nodes_ray import beside_the_driver
 from raytuner.objective import Objective
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
@@ -113,7 +114,7 @@ class ActorHandle(Handle):
 
 
 def _start(budget: Budget, spent: tuple[float, int, int]) -> ActorHandle:
-    make = ray.remote(num_cpus=0, max_concurrency=MOST_WAITING)(_Actor)
+    make = ray.remote(**beside_the_driver(), max_concurrency=MOST_WAITING)(_Actor)
     return ActorHandle(make.remote(budget, tuple(sys.path), spent))
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from raytuner import runtime
+from raytuner import head, runtime
 from raytuner.components import begin_run
 from raytuner.confirm import Confirmation
 from raytuner.cost import cost_of, read_calls, spent_of
@@ -84,6 +84,7 @@ def search(
         AllTrialsFailedError: No configuration could be scored.
     """
     begin_run()
+    head.check_address(options.address)  # before all that takes longer
     check_scheduler(options.scheduler, options.scheduler_options, options.goals)
     points = [space.encode(default)] if default is not None else []
     searcher = make_searcher(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytuner.errors import ConfigError, in_a_line
 from raytuner.models import weights
@@ -241,8 +242,6 @@ def check_cache(url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
 
 def _on_node(task: Any, node: str) -> Any:
     """A task, or an actor, that runs on one node only."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
 
 
@@ -258,6 +257,12 @@ def _trouble_with(url: str, probe: str) -> str | None:
     except ConfigError as error:
         return str(error)
     return None
+
+
+def beside_the_driver() -> dict[str, Any]:
+    """Options of an actor that no other node takes with it when it is lost; called in the driver."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return {"num_cpus": 0, "scheduling_strategy": here}
 
 
 @dataclass(frozen=True)
@@ -277,8 +282,13 @@ class Shared:
     shelves: Sequence[Any] = ()
 
     @classmethod
-    def pack(cls, models: Iterable[str], cache: str | None = None) -> Shared:
+    def pack(cls, models: Iterable[str], cache: str | None = None, grows: bool = False) -> Shared:
         """Hand the weights of some models, which this node has, to Ray, and start the board.
+
+        Args:
+            models: The built-in models of the search.
+            cache: A storage that all nodes share.
+            grows: Whether nodes may join; else there is nothing to share where there is one node.
 
         Raises:
             ConfigError: The storage cannot be used, or is a path that is not the same on all nodes.
@@ -286,9 +296,9 @@ class Shared:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         if cache is not None:
             check_cache(cache, nodes)
-        if len(nodes) < 2:
+        if not grows and len(nodes) < 2:
             return cls(cache=cache)
-        board = ray.remote(num_cpus=0, max_concurrency=10_000)(_Board).remote()
+        board = ray.remote(**beside_the_driver(), max_concurrency=10_000)(_Board).remote()
         shelf = ray.remote(num_cpus=0)(_Shelf)
         shelves = [_on_node(shelf, node["NodeID"]).remote() for node in nodes]
         return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board, cache, shelves)

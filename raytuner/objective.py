@@ -162,11 +162,18 @@ class Objective:
 
         An object with ``modes`` (such as `RagObjective`) does; what it knows by a dotted path is imported first.
         """
+        self.resolve()
+        return dict(getattr(self._given, "modes", {}))
+
+    def resolve(self) -> None:
+        """Import what the objective names by dotted paths, in a worker before its first trial.
+
+        Raises:
+            ConfigError: It cannot be imported there.
+        """
         given: Any = self._given
-        if not hasattr(given, "modes"):
-            return {}
-        given.resolve()
-        return dict(given.modes)
+        if hasattr(given, "modes"):
+            given.resolve()
 
     def reports(self, params: Mapping[str, Any], start: int = 0, failed: int = 0) -> Iterator[Report]:
         """Evaluate a configuration.

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import tempfile
 import threading
 import uuid
@@ -15,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raytuner import ray_access
+from raytuner import head, ray_access
 from raytuner.errors import ConfigError, RaytunerError, SearchError, in_a_line, nearest
 from raytuner.objective import Objective
 from raytuner.run_log import RunLog
 from raytuner.schedulers.rule import Rule
-from raytuner.schedulers.unfinished import Losses
+from raytuner.schedulers.unfinished import Losses, every_loss_counted
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -60,12 +59,10 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
 
     if ray.is_initialized():
         return
-    if address is not None and address.startswith("ray://"):
-        raise ConfigError(f"address {address!r}: Ray Client is not used; raytuner.submit runs a search in the cluster")
+    head.check_address(address)
     options: dict[str, Any] = {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": verbose}
     if options["address"] == "local":
         options |= {"include_dashboard": False, "_temp_dir": str(ray_access.temporary_folder())}
-    _check_reachable(options["address"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         try:
@@ -87,20 +84,6 @@ def _why_not(error: BaseException) -> str:
     if str(error).startswith("Version mismatch"):
         return f"{' '.join(str(error).split())}; install the cluster's versions here, or these there"
     return f"no Ray cluster answers there ({in_a_line(error)}); correct the address"
-
-
-def _check_reachable(address: str) -> None:
-    """Refuse an address where nobody listens; Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:  # a port has 16 bits
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"address {address!r}: nobody answers there ({reason}); start Ray there, or correct the address"
-        ) from None
 
 
 def disconnect() -> None:
@@ -137,16 +120,21 @@ def slots(concurrency: int | None, resources: Mapping[str, float] | None) -> Slo
         largest = max(1, *(int(node.get("cpu", 0)) for node in nodes))
         share = min(cpus // min(concurrency or cpus, cpus), largest)
         resources = {"cpu": share}
-    needed = {name.lower(): amount for name, amount in resources.items() if amount}
-    fitting = sum(_fitting(node, needed) for node in nodes)
+    fitting = sum(_fitting(node, resources) for node in nodes)
     if fitting < 1:
         raise ConfigError(f"resources_per_trial {dict(resources)} fit on no node; the nodes have {nodes}")
     return Slots(min(concurrency or fitting, fitting), dict(resources))
 
 
-def _fitting(node: Mapping[str, float], needed: Mapping[str, float]) -> int:
+def _fitting(node: Mapping[str, float], resources: Mapping[str, float]) -> int:
     """How many trials fit on a node."""
+    needed = {name.lower(): amount for name, amount in resources.items() if amount}
     return min((int(node.get(name, 0) / amount) for name, amount in needed.items()), default=1)
+
+
+def _may_grow(address: str | None) -> bool:
+    """Whether nodes may join while a search runs: not where raytuner has started Ray for this process."""
+    return address not in (None, "local") or not _started_here
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -200,15 +188,16 @@ def run_trials(job: Job) -> bool:
 
     from raytuner.calls_ray import open_accounts
     from raytuner.nodes_ray import Shared
-    from raytuner.trainable import Gate
+    from raytuner.schedulers.gate import Gate
 
     study, options = job.study, job.options
     share = slots(options.concurrency, options.resources)
     if options.concurrency is not None and options.concurrency > share.number:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
     workers = min(share.number, job.searcher.at_most or share.number)
-    gate = Gate(uuid.uuid4().hex, workers, limit_s=max(20.0, 2.0 * workers))
-    shared = Shared.pack(job.objective.built_in(job.space), options.cache)
+    grows = _may_grow(options.address)
+    gate = Gate(uuid.uuid4().hex, workers, limit_s=max(20.0, 2.0 * workers), grows=grows)
+    shared = Shared.pack(job.objective.built_in(job.space), options.cache, grows)
     accounts = open_accounts(job.objective, job.space, job.options, study, job.spent)
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
@@ -217,6 +206,8 @@ def run_trials(job: Job) -> bool:
         contextlib.closing(gate),
         contextlib.closing(accounts),
         contextlib.closing(shared),
+        _watched(job),
+        every_loss_counted(),
     ):
         tuner = _tuner(job, share, gate, accounts, shared, scratch)
         try:
@@ -229,10 +220,33 @@ def run_trials(job: Job) -> bool:
             raise RaytunerError(f"Ray Tune stopped: {str(error).strip().splitlines()[0]}") from error
 
 
+def _watched(job: Job) -> contextlib.AbstractContextManager[None]:
+    """The head and the driver's node looked after; without them calls into Ray wait until Ray ends the process."""
+    import ray
+
+    context = ray.get_runtime_context()
+    servers = [head.Server("the head of the Ray cluster", context.gcs_address, head.HEAD_LOST_S)]
+    for node in ray.nodes():
+        if node["NodeID"] == context.get_node_id():
+            address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+            servers.append(head.Server("the Ray node of this process", address, head.NODE_LOST_S))
+
+    job.losses.settle = lambda: head.await_all(servers)
+
+    def lost(server: head.Server) -> None:
+        said = head.farewell(server, job.study.folder)
+        job.log.note(f"ended: {said}", logging.ERROR)
+        head.end(said)
+
+    return head.watched(servers, lost)
+
+
 def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, shared: Any, scratch: str) -> Any:
     """Tune's own object for the search."""
     from ray import tune
+    from ray.tune.search import ConcurrencyLimiter
 
+    from raytuner.schedulers.room import Room
     from raytuner.schedulers.tune import RuleScheduler
     from raytuner.trainable import ObjectiveTrainable, Parcel, StudyCallback
 
@@ -252,6 +266,13 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, shared: Any, scratc
         shared=shared,
     )
     recorder = StudyCallback(job.study, job.space, job.log, job.losses, job.options.trial_timeout_s)
+    limiter = ConcurrencyLimiter(job.searcher, share.number)
+
+    def fitting() -> int:
+        found = sum(_fitting(node, share.resources) for node in _nodes())
+        return min(job.options.concurrency or found, found)
+
+    room = [Room(limiter, fitting, gate.expect, job.log.note)] if gate.grows else []
     quiet = {
         "verbose": 0,
         "checkpoint_config": tune.CheckpointConfig(checkpoint_at_end=False),
@@ -260,17 +281,16 @@ def _tuner(job: Job, share: Slots, gate: Any, accounts: Any, shared: Any, scratc
     ours = {
         "name": "tune",
         "storage_path": str(Path(scratch).resolve()),
-        "callbacks": [recorder, accounts, *(given.get("callbacks") or ())],
+        "callbacks": [recorder, accounts, *room, *(given.get("callbacks") or ())],
     }
     return tune.Tuner(
         tune.with_resources(trainable, share.resources),
         tune_config=tune.TuneConfig(
             metric=job.study.metric,
             mode=job.study.mode,
-            search_alg=job.searcher,
+            search_alg=limiter,
             scheduler=RuleScheduler(job.rule, job.searcher.on_partial, job.losses),
             num_samples=-1,
-            max_concurrent_trials=share.number,
             reuse_actors=True,
             time_budget_s=job.options.time_budget_s,
             trial_name_creator=lambda trial: trial.trial_id,
@@ -343,7 +363,7 @@ def _quiet_tune(workers: int) -> Iterator[None]:
     """Tune told to be silent, and to start all workers at once, for the time of one search."""
     log = logging.getLogger("ray.tune")
     level = log.level
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)  # it would show a traceback for each worker that is lost
     try:
         with _environment({**TUNE_ENVIRONMENT, "TUNE_MAX_PENDING_TRIALS_PG": str(workers)}):
             yield

@@ -6,10 +6,10 @@ import contextlib
 import faulthandler
 import logging
 import os
+import re
 import sys
 import time
 import traceback
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from raytuner.objective import Objective, Report
 from raytuner.pipeline.chunk import token_counter
 from raytuner.results import summary_of
 from raytuner.run_log import RunLog
+from raytuner.schedulers.gate import Gate
 from raytuner.schedulers.unfinished import Losses
 from raytuner.space import SearchSpace
 from raytuner.study import Study
@@ -86,46 +87,6 @@ class Payload:
     def clear(self) -> None:
         """Forget everything that must not reach the disk."""
         self.reports, self.error, self.lines = [], None, []
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Lets the workers of a run begin their first trials together.
-
-    Tune hands a free worker to a waiting trial even while that trial's own worker is starting, and
-    then ends the latter. Where trials are shorter than the start of a process, all of them would
-    run in the one worker that came up first.
-
-    Attributes:
-        run: A name of the run, unique in the cluster.
-        workers: How many are expected.
-        limit_s: How long the first ones wait at the most.
-    """
-
-    run: str
-    workers: int
-    limit_s: float = 20.0
-
-    def enter(self) -> None:
-        """Wait until Tune has started a trial in every worker."""
-        from ray.experimental import internal_kv
-
-        internal_kv._internal_kv_put(self._prefix + uuid.uuid4().hex.encode(), b"1")
-        end = time.monotonic() + self.limit_s
-        while len(internal_kv._internal_kv_list(self._prefix)) < self.workers and time.monotonic() < end:
-            time.sleep(0.02)
-
-    def close(self) -> None:
-        """Forget the workers; for the driver, when the run has ended."""
-        import ray
-        from ray.experimental import internal_kv
-
-        if ray.is_initialized():
-            internal_kv._internal_kv_del(self._prefix, del_by_prefix=True)
-
-    @property
-    def _prefix(self) -> bytes:
-        return f"raytuner:{self.run}:".encode()
 
 
 @dataclass(frozen=True)
@@ -192,16 +153,22 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         shared: Shared | None = None,
     ) -> None:
         """Take in the objective, once a worker, and begin the first trial."""
-        calling(ledger)
-        if shared is not None:
-            shared.unpack()
         self._timeout_s = timeout_s
         self._log = WorkerLog().open()  # before anything of the user's is imported
         memory.share_among(gate.workers)  # at the most: on a cluster others may be elsewhere
-        self._objective, self._space = parcel.unpack()
+        try:
+            calling(ledger)
+            if shared is not None:
+                shared.unpack()
+            self._objective, self._space = parcel.unpack()
+            self._objective.resolve()
+        except Exception:
+            gate.hold_back()
+            raise
         self._reports: Iterator[Report] = iter(())
         self._last: Report | None = None
-        self._gate: Gate | None = gate
+        self._gate, self._passed = gate, 0
+        self._is_new = True
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -216,9 +183,9 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         An exception of the objective ends the trial, not the worker, and never reaches Tune, which
         would write it to files of its own.
         """
-        if self._gate is not None:
-            self._gate.enter()
-            self._gate = None
+        if self._is_new:
+            self._passed = self._gate.enter(self._passed)
+            self._is_new = False
             self._started = time.perf_counter()
         with labelled(trial=self._number), self._within_time():
             return self._step()
@@ -274,6 +241,7 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         self._until: int | None = config.get("until")
         self._reports = self._objective.reports(params, config.get("start", 0), config.get("failed", 0))
         self._last = None
+        self._is_new = True
         self._started = time.perf_counter()
 
     def _told(
@@ -384,17 +352,21 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         if trial.config.get("held_out"):
             self._study.note(f"trial {number} failed on the held-out questions: {summary_of(_error_text(trial))}")
             return
+        error = _error_text(trial)
+        if not self._study.trials:
+            self._study.give_up(f"no worker could start: {summary_of(error)}")
         if number not in self._study.trials:  # it never began
             self._study.start(number, self._space.configuration(trial.config["point"]), trial.config["point"])
-        error = _error_text(trial)
         if self._losses.is_over(number):
             error = f"TrialError: it took longer than the {self._timeout_s:g} s of search.trial_timeout_s and was ended"
         self._study.finish(number, 0.0, error)
 
 
 def _error_text(trial: Any) -> str:
-    """The error that Tune keeps in a file of its own."""
+    """The error that Tune keeps in a file of its own; of what Ray says of memory the line that tells."""
     try:
-        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     except (OSError, TypeError):
         return "the worker was lost"
+    telling = re.search(r"[^\n]*running low on memory[^\n]*", text)
+    return text if telling is None else telling[0]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from raytuner import ray_access, runtime
+from raytuner import head, ray_access, runtime
+from raytuner.cli import cli
 from raytuner.errors import ConfigError, UserError
 
 
@@ -87,11 +93,36 @@ def test_ray_client_addresses_are_refused() -> None:
 
 def test_an_address_where_nobody_listens_is_an_error_at_once() -> None:
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9.*nobody answers"):
-        runtime._check_reachable("127.0.0.1:9")
+        head.check_address("127.0.0.1:9")
     with pytest.raises(ConfigError, match="correct the address"):
-        runtime._check_reachable("127.0.0.1:99999")
-    runtime._check_reachable("local")
-    runtime._check_reachable("auto")
+        head.check_address("127.0.0.1:99999")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(ConfigError, match=r"nobody answers there \(timed out\)"):
+            head.check_address(f"127.0.0.1:{silent.getsockname()[1]}")
+        assert time.monotonic() - began < 8
+    head.check_address(None)
+    head.check_address("local")
+    head.check_address("auto")
+
+
+def test_an_address_of_something_else_is_an_error_at_once() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(ConfigError, match="what listens there is no head of Ray"):
+        head.check_address(f"127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "127.0.0.1"])
+def test_commands_name_an_address_where_nobody_answers(host: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"{host}:{silent.getsockname()[1]}"
+        (tmp_path / "rag.yaml").write_text("documents: builtin:quickstart\nquestions: builtin:quickstart\n")
+        found = CliRunner().invoke(cli, ["tune", str(tmp_path / "rag.yaml"), "-q", "--address", address])
+    assert isinstance(found.exception, ConfigError)
+    assert f"address '{address}': nobody answers there" in str(found.exception)
 
 
 def test_usage_statistics_are_off() -> None:

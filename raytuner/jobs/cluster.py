@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +37,13 @@ class Cluster(NamedTuple):
         address: Its address.
         client: Ray's ``JobSubmissionClient``, connected.
         protected: Whether it refuses requests without the cluster's token.
+        python: The version of its Python, if it says it.
     """
 
     address: str
     client: Any
     protected: bool
+    python: str | None = None
 
 
 def connect(address: str | None = None) -> Cluster:
@@ -68,7 +71,7 @@ def connect(address: str | None = None) -> Cluster:
             "its dashboard, e.g. http://HOST:8265"
         )
     _check_version(address, answer["ray_version"])
-    return Cluster(address, _client(address, token), protected)
+    return Cluster(address, _client(address, token), protected, _python(address, token))
 
 
 def server_of(client_address: str) -> str:
@@ -101,13 +104,24 @@ def _checked(address: str) -> str:
     return address.rstrip("/")
 
 
-def _asked(address: str, token: str | None) -> tuple[int, dict[str, Any]]:
-    """Ask for the version of Ray: the status, and the answer; of one that is no JSON its text."""
+def _python(address: str, token: str | None) -> str | None:
+    """The version of Python on the head; None where the job server does not say it."""
+    try:
+        _, answer = _asked(address, token, "/api/v0/cluster_metadata")
+    except ClusterError:
+        return None
+    data = answer.get("data")
+    found = data.get("pythonVersion") if isinstance(data, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _asked(address: str, token: str | None, path: str = "/api/version") -> tuple[int, dict[str, Any]]:
+    """Ask for something, such as the version of Ray: the status, and the answer; of one that is no JSON its text."""
     import httpx
 
     try:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        reply = httpx.get(f"{address}/api/version", headers=headers, timeout=ANSWER_S / 2)
+        reply = httpx.get(f"{address}{path}", headers=headers, timeout=ANSWER_S / 2)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         raise _unreachable(address, error) from None
     try:
@@ -148,6 +162,20 @@ def _check_version(address: str, theirs: str) -> None:
         raise ClusterError(
             f"{address}: the cluster runs Ray {theirs}, here is Ray {ray.__version__}; install that of the cluster: "
             f"pip install 'ray[default,tune]=={theirs}'"
+        )
+
+
+def check_python(cluster: Cluster) -> None:
+    """Refuse a cluster whose Python is not ours: what is packed for one may not run in another.
+
+    Raises:
+        ClusterError: With both versions.
+    """
+    here = platform.python_version()
+    if cluster.python is not None and cluster.python.split(".")[:2] != here.split(".")[:2]:
+        raise ClusterError(
+            f"{cluster.address}: the cluster runs Python {cluster.python}, here is Python {here}; submit with Python "
+            f"{'.'.join(cluster.python.split('.')[:2])}"
         )
 
 

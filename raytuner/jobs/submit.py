@@ -18,7 +18,7 @@ import raytuner
 from raytuner.config import TuneConfig
 from raytuner.documents.load import progress_bar
 from raytuner.errors import REDACTED, ConfigError, declare_secret, quoted
-from raytuner.jobs.cluster import Cluster, answered, connect
+from raytuner.jobs.cluster import Cluster, answered, check_python, connect
 from raytuner.jobs.job import IMAGE, KEY, RUN, STORAGE, Job
 from raytuner.jobs.order import Order
 from raytuner.jobs.package import MAX_MB, RAYS_LIMIT_MB, Package, described, pack
@@ -82,6 +82,7 @@ def submit(
     with loaded.named_in_errors():
         package, job = _packed(loaded, storage, env_from_cluster, max_mb)
     cluster = connect(address)
+    check_python(cluster)
     if values and not cluster.protected:
         raise ConfigError(
             f"--env {', '.join(values)}: {cluster.address} answers without a token, so anybody could read the value; "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError
 from ray.tune.search import Searcher
 
+from raytuner.errors import in_a_line
 from raytuner.schedulers.around import Around
 
 MAX_RETRIES = 3
@@ -22,10 +25,12 @@ class Losses:
     Attributes:
         most: How often each may.
         is_over: Whether a trial, by its number, has taken longer than it may, so that it does not go on.
+        settle: Called before it is decided; waits while it is not the worker that is lost, but all of Ray.
     """
 
     most: int = MAX_RETRIES
     is_over: Callable[[int], bool] = lambda number: False
+    settle: Callable[[], None] = lambda: None
     _lost: Counter[int] = field(default_factory=Counter)
     _decided: dict[str, bool] = field(default_factory=dict)
 
@@ -37,9 +42,32 @@ class Losses:
             number: The number of the trial.
         """
         if trial_id not in self._decided:
+            self.settle()
             self._lost[number] += 1
             self._decided[trial_id] = self._lost[number] <= self.most and not self.is_over(number)
         return self._decided[trial_id]
+
+
+@contextlib.contextmanager
+def every_loss_counted() -> Iterator[None]:
+    """Have Tune take each way in which Ray reports a lost worker for one; of most it thinks that they cannot be.
+
+    So it ended the search when Ray had ended one worker for its use of memory.
+    """
+    from ray.air.execution._internal.actor_manager import RayActorManager
+
+    taken: Callable[..., None] = RayActorManager._actor_task_failed
+
+    def failed(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, (OutOfMemoryError, NodeDiedError, ObjectLostError)):
+            exception = RayActorError(error_msg=in_a_line(exception))
+        taken(manager, tracked_actor_task=tracked_actor_task, exception=exception)
+
+    RayActorManager._actor_task_failed = failed
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = taken
 
 
 class UnfinishedSearcher(Around):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 import ray
 import requests
+from click.testing import CliRunner
 
+from raytuner.cli import cli
 from raytuner.errors import ClusterError, UserError
 from raytuner.jobs import cluster
-from raytuner.jobs.cluster import answered, connect
+from raytuner.jobs.cluster import answered, check_python, connect
 
 TOKEN = "the-token-of-the-cluster"
 Serve = Callable[..., str]
@@ -169,6 +172,29 @@ def test_another_version_of_ray_names_both(serve: Serve) -> None:
     message = refused(serve(version="2.40.0"))
     assert f"the cluster runs Ray 2.40.0, here is Ray {ray.__version__}" in message
     assert "pip install 'ray[default,tune]==2.40.0'" in message
+
+
+def test_another_version_of_python_names_both(serve: Serve) -> None:
+    metadata = {"rayVersion": ray.__version__, "pythonVersion": "3.8.20"}
+    found = connect(serve(text=json.dumps({"ray_version": ray.__version__, "data": metadata})))
+    assert found.python == "3.8.20"
+    with pytest.raises(ClusterError, match=r"the cluster runs Python 3\.8\.20, here is Python 3\.1.*with Python 3\.8$"):
+        check_python(found)
+    check_python(found._replace(python=f"{sys.version_info.major}.{sys.version_info.minor}.99"))
+    check_python(connect(serve()))  # which does not say it
+
+
+@pytest.mark.parametrize(
+    "command", ["submit rag.yaml", "jobs list", "jobs logs rag", "jobs fetch rag", "jobs stop rag"]
+)
+def test_each_command_names_a_server_that_is_gone(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rag.yaml").write_text("documents: builtin:quickstart\nquestions: builtin:quickstart\n")
+    found = CliRunner().invoke(cli, [*command.split(), "--address", "http://127.0.0.1:9"])
+    assert isinstance(found.exception, ClusterError)
+    assert str(found.exception).startswith("http://127.0.0.1:9: no job server answers there (")
 
 
 @pytest.mark.parametrize(

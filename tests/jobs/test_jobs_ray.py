@@ -320,6 +320,14 @@ def test_what_the_nodes_lack_ends_the_job_with_one_line(head: Head, project: Pat
     assert "has no run folder on the head: it ended before its search began" in message
 
 
+def test_resources_that_no_node_has_are_named_with_what_there_is(head: Head, project: Path) -> None:
+    code, out, err = run(project, head, "submit", "slow.yaml", "--set", "run.resources={cpu: 1, tpu: 2}")
+    assert code == 2, (out, err)
+    [line] = [line for line in out.splitlines() if line.startswith("error:")]
+    assert "'tpu': 2" in line
+    assert "the nodes have [{" in line
+
+
 def test_a_storage_that_a_node_cannot_write(head: Head, project: Path) -> None:
     code, out, err = run(project, head, "submit", "slow.yaml", "--storage", "/proc/runs")
     assert code == 2, (out, err)
