@@ -91,6 +91,8 @@ def greet(address: str, timeout_s: float) -> None:
         OSError: Nobody listens there, answers, or what answers is something else.
     """
     host, _, port = address.rpartition(":")
+    if int(port) >= 2**16:  # the system would take what is left of it by 2**16
+        raise OSError("a port is at most 65535")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s) as connection:
         if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):  # then it says nothing before it is asked for a key
             return
@@ -115,7 +117,7 @@ def check_address(address: str | None) -> None:
         return
     try:
         greet(address, timeout_s=4)
-    except (OSError, OverflowError) as error:  # a port has 16 bits
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
             f"address {address!r}: nobody answers there ({reason}); start Ray there, or correct the address"
