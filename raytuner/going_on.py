@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytuner.config import TuneConfig
+from raytuner.datasets import Question
 from raytuner.documents.load import progress_bar
 from raytuner.errors import ConfigError, DataError, UserError, redact
 from raytuner.past import Past, read_past
@@ -34,13 +35,18 @@ def identity(plan: Plan) -> dict[str, Any]:
 
     Returns:
         ``{"base": the folder that paths are relative to, "config": ..., "data": {"documents": {id: hash}, "questions":
-        {id: hash}}}``; of texts only hashes.
+        {id: hash}, "asked": {id: hash of the question's text alone}}}``; of texts only hashes.
     """
     own = plan.objective
     documents = {document.id: _hash(document.text) for document in own.documents}
     questions = {question.id: _hash(repr(question)) for question in own.questions}
-    data = {"documents": documents, "questions": questions}
+    data = {"documents": documents, "questions": questions, "asked": asked_of(own.questions)}
     return {"base": str(plan.config.base), "config": _without_secrets(plan.config.settings), "data": data}
+
+
+def asked_of(questions: Iterable[Question]) -> dict[str, str]:
+    """For each question a hash of its text, by which it is known again when its references have changed."""
+    return {question.id: _hash(question.text) for question in questions}
 
 
 def load(folder: Path, overrides: Sequence[str] = ()) -> TuneConfig:
@@ -91,8 +97,8 @@ def check_unchanged(plan: Plan, run: Mapping[str, Any], force: bool = False) -> 
     """
     now = identity(plan)
     found = [line for line in changes(run["config"], now["config"]) if not line.startswith(FREE)]
-    for kind, before in run["data"].items():
-        found += _changed(kind, before, now["data"][kind])
+    for kind in ("documents", "questions"):
+        found += _changed(kind, run["data"][kind], now["data"][kind])
     if found and not force:
         listed = "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
         raise UserError(f"the run cannot go on with what has changed: {listed}. Undo that, or go on with --force")
