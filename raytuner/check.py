@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,8 @@ from raytuner.config import TuneConfig
 from raytuner.config_sections import SearchConfig
 from raytuner.cost import Cost, cost_of
 from raytuner.cost import said as said_of_cost
+from raytuner.data_hashes import asked_of
 from raytuner.errors import ConfigError, DataError
-from raytuner.going_on import asked_of
 from raytuner.objective import Objective
 from raytuner.plan import Plan, make_plan
 from raytuner.scored_run import Scored
@@ -36,7 +36,7 @@ LEAST_COMMON = 0.5
 class Check(BaseModel):
     """What came of a check; as text it says what a reader has to know.
 
-    It fails if the metric has dropped by more than is allowed and the drop is more than chance: the whole 95% interval
+    It fails if the metric is worse by more than is allowed and the drop is more than chance: the whole 95% interval
     of the difference is below 0, and so says the test (one-sided, 2.5%). So without a drop one check in 40 fails at the
     most, whatever is allowed.
 
@@ -79,8 +79,7 @@ class Check(BaseModel):
             return f"{own.metric} has not dropped"
         size = f"{own.metric} has dropped by {self.drop:.4f}"
         allowed = f"{'more than' if self.drop > self.max_drop else 'within'} the {self.max_drop:g} allowed"
-        chance = "more than chance" if verdict == "worse" else "which may be chance"
-        return f"{size}, {allowed}, {chance}"
+        return f"{size}, {allowed}, and that {'is more than' if verdict == 'worse' else 'may be'} chance"
 
 
 def check(config: TuneConfig, baseline: Scored, *, max_drop: float = MAX_DROP) -> Check:
@@ -138,24 +137,26 @@ def as_checked(config: TuneConfig, baseline: Scored) -> TuneConfig:
     """
     ours = {**(baseline.config.get("pipeline") or {}), **baseline.params}
     taken = {name: value for name, value in ours.items() if name not in config.pipeline}
+    metrics: list[str] = []
     objective, metric = config.objective, baseline.goal.metric
     if config.objectives is None and objective.metric is None and objective.weights is None:
         weights = (baseline.config.get("objective") or {}).get("weights")
         own = {"weights": weights} if metric == WEIGHTED else {"metric": metric, "mode": baseline.goal.mode}
         objective = objective.model_copy(update=own)
-        taken["objective.metric"] = metric
+        metrics = list(weights or ()) if metric == WEIGHTED else [metric]
     if config.objective.function is None:
-        _check_dotted(config, baseline, taken)
-    taken.pop("objective.metric", None)
+        _check_dotted(config, baseline, [*taken.items(), *(("objective", name) for name in metrics)])
     own_search = {name: getattr(config.search, name) for name in ("seed", "max_failed_questions")}
     search = SearchConfig(**own_search, holdout="none", scheduler="fifo")
     pipeline = {**taken, **config.pipeline}
-    return config.model_copy(update={"pipeline": pipeline, "space": {}, "search": search, "objective": objective})
+    return config.model_copy(
+        update={"pipeline": pipeline, "space": {}, "search": search, "objective": objective, "warm_start": []}
+    )
 
 
-def _check_dotted(config: TuneConfig, baseline: Scored, taken: Mapping[str, Any]) -> None:
+def _check_dotted(config: TuneConfig, baseline: Scored, taken: Iterable[tuple[str, Any]]) -> None:
     named = {*config.components, *config.models, *_choices(config.space)}
-    for name, value in taken.items():
+    for name, value in taken:
         if is_dotted(value) and value not in named:
             raise ConfigError(
                 f"{name}: {baseline.name} has {value!r} by a dotted path, which would be imported, and the config does "

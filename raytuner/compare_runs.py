@@ -141,8 +141,8 @@ class Comparison(BaseModel):
             yield f"  {row[0].ljust(widths[0])}  {numbers}".rstrip()
         yield f"{self.metric}: {said(part)}"
         if part.lost:
-            values = (f"{name} {shown(pair.before)} to {shown(pair.after)}" for name, pair in part.lost.items())
-            yield f"worse by most: {', '.join(values)}"
+            yield "worse by most:"
+            yield from (f"  {name}: {shown(pair.before)} -> {shown(pair.after)}" for name, pair in part.lost.items())
 
 
 def said(part: Part) -> str:

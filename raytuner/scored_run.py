@@ -47,11 +47,16 @@ class Scored(NamedTuple):
 
     def scored_by(self, metric: str) -> dict[str, Any]:
         """What values of a metric depend on beside configuration, questions and documents."""
-        own, pipeline = self.config.get("objective") or {}, self.config.get("pipeline") or {}
-        found = {name: own[name] for name in ("judge", "repeats", "weights") if name in own}
-        if self.config and metric in (SIMILARITY, WEIGHTED):
-            found["similarity_embedding"] = own.get("similarity_embedding") or pipeline.get("embedding") or "minilm"
-        return found
+        return scored_by(self.config, metric)
+
+
+def scored_by(config: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """What values of a metric depend on beside configuration, questions and documents, by a config as plain values."""
+    own, pipeline = config.get("objective") or {}, config.get("pipeline") or {}
+    found = {name: own[name] for name in ("judge", "repeats", "weights") if name in own}
+    if config and metric in (SIMILARITY, WEIGHTED):
+        found["similarity_embedding"] = own.get("similarity_embedding") or pipeline.get("embedding") or "minilm"
+    return found
 
 
 def scored(folder: Path, trial: int | None = None) -> Scored:
