@@ -16,7 +16,6 @@ FAILED = 1
 RUNS = click.option(
     "--folder", type=AnyPath(), default="runs", show_default=True, help="Where runs given by name are looked for."
 )
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.command()
@@ -26,7 +25,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 @click.option("--trial2", type=int, metavar="N", help="Take this trial of RUN2 in place of its winner.")
 @click.option("--metric", metavar="NAME", help="Compare by this metric; by default by what both were tuned for.")
 @RUNS
-@AS_JSON
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(
     before: str, after: str, trial1: int | None, trial2: int | None, metric: str | None, folder: str, as_json: bool
 ) -> None:
@@ -54,9 +53,9 @@ def compare(
 @click.option("--trial", type=int, metavar="N", help="Score this trial of the run in place of its winner.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Replace a value of the config.")
 @RUNS
-@AS_JSON
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout, all else to stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an unexpected error.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("-q", "--quiet", is_flag=True, help="With --json print nothing else.")
 def check(
     config: Path,
     baseline: str,
@@ -85,6 +84,9 @@ def check(
         raise DataError(f"{run}: this run has not ended; raytuner resume ends it, or name a trial by --trial")
     with contextlib.redirect_stdout(sys.stderr):  # what documents' readers print is no result
         found = checked(loaded, scored(run, trial), max_drop=max_drop)
-    click.echo(json.dumps(found.as_json(), ensure_ascii=False) if as_json else str(found))
+    if not as_json or not quiet:
+        click.echo(str(found), err=as_json)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), ensure_ascii=False))
     if not found.passed:
         sys.exit(FAILED)
