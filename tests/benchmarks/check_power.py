@@ -29,8 +29,8 @@ def fails(drop: float, count: int, seed: int, max_drop: float) -> bool:
     after = [0.0 if value and rng.random() < drop / HITS else value for value in changed]
     goal = Goal(metric="hit", mode="max")
     rows = [{f"q{at:04}": {"hit": value} for at, value in enumerate(own)} for own in (before, after)]
-    sides = [Scored("run", None, {}, goal, own, {}, {}, {}, {}) for own in rows]
-    return not Check(comparison=compare(*sides), max_drop=max_drop, seconds=0.0, cost=None).passed
+    then, now = (Scored("run", None, {}, goal, own, {}, {}, {}, {}) for own in rows)
+    return not Check(comparison=compare(then, now), max_drop=max_drop, seconds=0.0, cost=None).passed
 
 
 def main() -> None:
