@@ -18,10 +18,11 @@ from raytuner.check import check as checked
 from raytuner.cli import cli
 from raytuner.compare_runs import compare
 from raytuner.config import TuneConfig
-from raytuner.errors import ConfigError, DataError, TrialError, UserError
+from raytuner.errors import BudgetUsedUpError, ConfigError, DataError, TrialError, UserError
 from raytuner.goals import Goal
 from raytuner.run_folder import RUN, read_run, write_json
 from raytuner.scored_run import Scored, scored
+from raytuner.testing.openai_server import Behaviour, OpenAIServer
 
 TRIALS = ({"chunk_size": 16, "top_k": 1}, {"chunk_size": 32, "top_k": 3})
 
@@ -172,6 +173,30 @@ def test_too_many_questions_that_fail_are_no_pass(project: Path) -> None:
     )
     with pytest.raises(TrialError, match="questions failed"):
         checked(TuneConfig.load(config), baseline)
+
+
+def test_calls_of_services_are_counted_and_keep_to_the_budget(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTUNER_CACHE", str(project / "cache"))
+    rows = [json.loads(line) for line in (project / "q.jsonl").read_text().splitlines()]
+    (project / "q.jsonl").write_text("".join(json.dumps({**row, "answer": "name"}) + "\n" for row in rows))
+    with OpenAIServer(Behaviour(answer=lambda prompt: "name")) as server:
+        llm = {"model": "openai-like:m", "base_url": server.base_url, "api_key_env": None}
+        sections = {
+            "models": {"served": {name: value for name, value in llm.items() if value}},
+            "pipeline": {"retriever": "bm25", "llm": "served"},
+            "objective": {"metric": "exact_match"},
+        }
+        config = write_config(project, "llm.yaml", **sections)
+        baseline = scored(run_of(project))
+        right = {name: {"exact_match": 1.0} for name in baseline.questions}
+        before = baseline._replace(questions=right, goal=Goal(metric="exact_match", mode="max"), asked={})
+        capped = TuneConfig.load(config, ["budget.llm_calls=5"])
+        with pytest.raises(BudgetUsedUpError, match="5 LLM calls"):
+            checked(capped, before)
+        found = checked(TuneConfig.load(config), before)
+    assert found.passed
+    assert found.cost is not None
+    assert found.cost.llm_calls == 24 - 5  # what was answered before the budget ended is kept
 
 
 def of(values: list[float]) -> Scored:
