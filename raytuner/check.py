@@ -22,8 +22,11 @@ from raytuner.cost import said as said_of_cost
 from raytuner.data_hashes import asked_of
 from raytuner.errors import ConfigError, DataError
 from raytuner.objective import Objective
+from raytuner.pipeline.cache import Stored, share_with
 from raytuner.plan import Plan, make_plan
 from raytuner.scored_run import Scored
+from raytuner.storage import Storage
+from raytuner.store.remote import Remote
 from raytuner.values import Values
 from raytuner.weighting import WEIGHTED
 
@@ -195,15 +198,17 @@ def _check_common(before: Scored, after: Scored) -> None:
 
 @contextlib.contextmanager
 def _accounts(plan: Plan) -> Iterator[Ledger]:
-    """What all calls go through, with the budget of the config."""
+    """What all calls go through, with the budget of the config, and where artefacts are shared."""
     minutes = plan.config.budget.minutes
     deadline = None if minutes is None else time.time() + 60 * minutes
-    ledger = Ledger(replace(plan.budget, deadline=deadline))
+    ledger, cache = Ledger(replace(plan.budget, deadline=deadline)), plan.config.run.cache
     calling(LocalHandle(ledger))
+    share_with(None if cache is None else Stored(Remote(Storage(cache))))
     try:
         yield ledger
     finally:
         calling(None)
+        share_with(None)
         ledger.settle_all()
 
 

@@ -43,7 +43,8 @@ def call(project: Path, *arguments: str, config: str = "rag.yaml") -> tuple[int,
     run = str(run_of(project))
     done = CliRunner().invoke(cli, ["check", str(project / config), "--baseline", run, *arguments])
     refused = done.exception if isinstance(done.exception, UserError) else None
-    return (done.exit_code, done.output) if refused is None else (2, str(refused))
+    shown = done.stdout if "--json" in arguments else done.output
+    return (done.exit_code, shown) if refused is None else (2, str(refused))
 
 
 def test_what_has_not_changed_passes_with_the_same_scores(project: Path) -> None:
@@ -197,6 +198,13 @@ def test_calls_of_services_are_counted_and_keep_to_the_budget(project: Path, mon
     assert found.passed
     assert found.cost is not None
     assert found.cost.llm_calls == 24 - 5  # what was answered before the budget ended is kept
+
+
+def test_artefacts_are_shared_as_the_config_says(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYTUNER_CACHE", str(project / "cache"))
+    code, out = call(project, "--set", f"run.cache={project / 'shared'}")
+    assert code == 0, out
+    assert [path for path in (project / "shared").rglob("*") if path.is_file()]
 
 
 def of(values: list[float]) -> Scored:
