@@ -276,12 +276,12 @@ def _means(first: str, before: Sequence[Mapping[str, float]], after: Sequence[Ma
 
 
 def _nothing_common(before: Scored, after: Scored, same: set[str]) -> str:
-    one, other = (f"{len(ids(own))} of {own.name}" for own in (before, after))
+    both = f"the {len(ids(before))} questions of {before.name} and the {len(ids(after))} of {after.name}"
     reworded = len(ids(before) & ids(after)) - len(same)
     again = f", {reworded} have the same id and another text" if reworded else ""
     if len(same) >= FEWEST:
-        return f"{len(same)} questions of {one} and {other} are the same, but none that both scored; give them --trial"
-    return f"of the questions {one} and {other} {len(same)} are the same{again}; compare runs on the same questions"
+        return f"{len(same)} of {both} are the same, but one was scored on them in its search, the other held them out"
+    return f"{len(same)} of {both} are the same{again}; compare runs on the same questions"
 
 
 def _notes(before: Scored, after: Scored, goal: Goal, same: set[str], parts: Sequence[Part]) -> Iterator[str]:
