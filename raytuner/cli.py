@@ -15,6 +15,7 @@ from click.shell_completion import get_completion_class
 
 from raytuner import __version__
 from raytuner.cli_cache import cache
+from raytuner.cli_check import check, compare
 from raytuner.cli_jobs import jobs, submit
 from raytuner.cli_parts import (
     CONFIG,
@@ -317,7 +318,7 @@ def models_import(file: Path) -> None:
         click.echo(f"taken: {member}")
 
 
-for command in (submit, jobs, cache):
+for command in (submit, jobs, cache, compare, check):
     cli.add_command(command)
 
 

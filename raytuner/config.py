@@ -7,14 +7,15 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from raytuner.components import is_dotted
 from raytuner.config_sections import (
     AUTO_QUESTIONS,
     MAX_NAME,
+    RUNS,
     BudgetConfig,
     ComponentConfig,
     DocumentsConfig,
@@ -51,6 +52,8 @@ class TuneConfig(Section):
         objectives: Several metrics to optimise, or limits to keep, in place of ``objective.metric`` and ``mode``.
         budget: What the search may use up.
         run: Where it runs and where the results go.
+        warm_start: Earlier runs to start from: run folders, or names of runs as ``runs/NAME``, of which the newest is
+            taken.
         cache_sampled: Whether trials share the answers of an LLM that samples too, at a temperature above 0.
     """
 
@@ -66,7 +69,13 @@ class TuneConfig(Section):
     objectives: list[Goal] | None = Field(default=None, json_schema_extra={"minItems": 1})
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     run: RunSection = Field(default_factory=RunSection)
+    warm_start: Annotated[list[PathText], WithJsonSchema(RUNS)] = Field(default_factory=list)
     cache_sampled: bool = False
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _one_run(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else [] if value is None else value
 
     @field_validator("documents", "questions", mode="before")
     @classmethod
@@ -210,6 +219,7 @@ class TuneConfig(Section):
         raw = _resolve_paths(_mapping(self.text, "config"), self._base)
         raw["pipeline"] = {**(raw.get("pipeline") or {}), **escaped(dict(params))}
         raw.pop("space", None)
+        raw.pop("warm_start", None)
         search = raw.pop("search", None) or {}
         if kept := {key: search[key] for key in ("seed", "holdout") if key in search}:
             raw["search"] = kept  # which questions are held out, so that its score is the same again
@@ -315,6 +325,8 @@ def _resolve_paths(raw: Mapping[str, Any], base: Path) -> dict[str, Any]:
     resolved = dict(raw)
     if "modules" in raw:
         resolved["modules"] = _resolve_path(raw["modules"], base)
+    if "warm_start" in raw:
+        resolved["warm_start"] = _resolve_entries(raw["warm_start"], base)
     for key in ("documents", "questions"):
         section = raw.get(key)
         if isinstance(section, dict) and "path" in section:

@@ -59,6 +59,10 @@ PATHS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items"
 """A path or several, as a config has them."""
 
 
+RUNS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+"""A run or several."""
+
+
 class DocumentsConfig(Section):
     """Where the documents are and how they are read; see `raytuner.documents.load.load_documents`.
 

@@ -38,6 +38,7 @@ from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
 from raytuner.take_up import begun, left_of, take_up
+from raytuner.warm_start import NONE, WarmStart
 from raytuner.work import work
 
 
@@ -56,6 +57,7 @@ def search(
     log: RunLog,
     known: Mapping[str, Any] | None = None,
     past: Past | None = None,
+    warm: WarmStart = NONE,
 ) -> TunedResult:
     """Connect to Ray, search, and record everything in a new run folder, or in that of a search that goes on.
 
@@ -73,6 +75,7 @@ def search(
         log: What was logged so far; it goes on in the run folder.
         known: What else ``run.json`` is to say, for a search that goes on later.
         past: The log of the search that goes on; its folder is held by the caller.
+        warm: What earlier runs tell.
 
     Returns:
         The results, best first.
@@ -86,7 +89,7 @@ def search(
     begin_run()
     head.check_address(options.address)  # before all that takes longer
     check_scheduler(options.scheduler, options.scheduler_options, options.goals)
-    points = [space.encode(default)] if default is not None else []
+    points = [*([space.encode(default)] if default is not None else []), *warm.first]
     searcher = make_searcher(
         options.algorithm,
         space,
@@ -97,15 +100,19 @@ def search(
         points=points,
         objectives=options.goals,
         work=work(objective),
+        known=warm.known,
         **options.algorithm_options,
     )
     objective.prepare(space)
     goals = options.goals or [Goal.model_validate({"metric": objective.metric, "mode": options.mode})]
-    rule = _rule(objective, options, searcher, goals, kept=[1] if points else [])
+    rule = _rule(objective, options, searcher, goals, kept=[] if default is None else [1])
     if past is None:
         check_parent(parent)
     runtime.connect(options.address, verbose=verbose)
-    run = {**_description(name, objective.metric, options, default_trial=1 if points else None), **(known or {})}
+    run = {
+        **_description(name, objective.metric, options, default_trial=None if default is None else 1),
+        **(known or {}),
+    }
     if past is not None:
         run |= _of_before(past.folder)
     with contextlib.ExitStack() as held:

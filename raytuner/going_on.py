@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytuner.config import TuneConfig
+from raytuner.data_hashes import data_of
 from raytuner.documents.load import progress_bar
 from raytuner.errors import ConfigError, DataError, UserError, redact
 from raytuner.past import Past, read_past
@@ -19,12 +19,22 @@ from raytuner.run_folder import LOG, holding, read_run
 from raytuner.study import Listener
 from raytuner.take_up import changes
 from raytuner.trial_log import mend
+from raytuner.warm_start import kept
 
 if TYPE_CHECKING:
     from raytuner.run_log import RunLog
 
 CONFIG = "config.yaml"
-FREE = ("budget", "run", "search.trials", "search.name", "search.options", "search.concurrency", "search.max_retries")
+FREE = (
+    "budget",
+    "run",
+    "search.trials",
+    "search.name",
+    "search.options",
+    "search.concurrency",
+    "search.max_retries",
+    "warm_start",
+)
 """What of a config may change: it decides what is tried, and where, but not what a configuration scores."""
 SHOWN = 10
 
@@ -33,14 +43,11 @@ def identity(plan: Plan) -> dict[str, Any]:
     """What ``run.json`` says of a plan, so that a search that goes on later goes on with the same.
 
     Returns:
-        ``{"base": the folder that paths are relative to, "config": ..., "data": {"documents": {id: hash}, "questions":
-        {id: hash}}}``; of texts only hashes.
+        ``{"base": the folder that paths are relative to, "config": ..., "data": ...}``; of texts only hashes, see
+        `raytuner.data_hashes.data_of`.
     """
-    own = plan.objective
-    documents = {document.id: _hash(document.text) for document in own.documents}
-    questions = {question.id: _hash(repr(question)) for question in own.questions}
-    data = {"documents": documents, "questions": questions}
-    return {"base": str(plan.config.base), "config": _without_secrets(plan.config.settings), "data": data}
+    config = _without_secrets(plan.config.settings)
+    return {"base": str(plan.config.base), "config": config, "data": data_of(plan.objective)}
 
 
 def load(folder: Path, overrides: Sequence[str] = ()) -> TuneConfig:
@@ -91,8 +98,8 @@ def check_unchanged(plan: Plan, run: Mapping[str, Any], force: bool = False) -> 
     """
     now = identity(plan)
     found = [line for line in changes(run["config"], now["config"]) if not line.startswith(FREE)]
-    for kind, before in run["data"].items():
-        found += _changed(kind, before, now["data"][kind])
+    for kind in ("documents", "questions"):
+        found += _changed(kind, run["data"][kind], now["data"][kind])
     if found and not force:
         listed = "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
         raise UserError(f"the run cannot go on with what has changed: {listed}. Undo that, or go on with --force")
@@ -114,10 +121,6 @@ def _changed(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> It
 def _without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(redact(json.dumps(settings)))
     return found
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @contextlib.contextmanager
@@ -182,7 +185,7 @@ def planned(folder: Path, trials: int | None, overrides: Sequence[str], quiet: b
     """
     extra = [] if trials is None else more(folder, trials)
     with progress_bar(quiet=quiet) as reading:
-        return make_plan(load(folder, [*overrides, *extra]), imports=True, progress=reading)
+        return make_plan(load(folder, [*overrides, *extra]), imports=True, progress=reading, warm=kept(folder))
 
 
 def go_on(

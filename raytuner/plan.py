@@ -27,6 +27,7 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
+from raytuner.warm_start import WarmStart, warm_start
 
 if TYPE_CHECKING:
     from raytuner.past import Past
@@ -52,6 +53,7 @@ class Plan:
         models: The names of the embedding models and LLMs that some configuration uses.
         places: For each of them that is not built in: where it is, and which variable's key goes there.
         missing: What has to be fetched or set before it can run.
+        warm: What earlier runs tell.
         skipped: How many points of the space break a rule and are left out; None if they were not counted.
     """
 
@@ -67,6 +69,7 @@ class Plan:
     models: Sequence[str]
     places: Mapping[str, str]
     missing: Sequence[Missing]
+    warm: WarmStart
     skipped: int | None
 
     @property
@@ -88,9 +91,10 @@ class Plan:
     def notes(self) -> list[str]:
         """What has to be said of the search that is not wrong."""
         own = self.objective
+        warm = [f"warm start: {line}" for line in self.warm.said]
         if not isinstance(own, RagObjective) or self.config.search.holdout != AUTO or own.holdout:
-            return []
-        return [f"no questions are held out: that takes {FEWEST_TO_SPLIT}, there are {len(own.questions)}"]
+            return warm
+        return [*warm, f"no questions are held out: that takes {FEWEST_TO_SPLIT}, there are {len(own.questions)}"]
 
     @property
     def total(self) -> int | None:
@@ -98,7 +102,9 @@ class Plan:
         return min((n for n in (self.trials, self.space.size()) if n is not None), default=None)
 
 
-def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress | None = None) -> Plan:
+def make_plan(
+    config: TuneConfig, *, imports: bool = False, progress: Progress | None = None, warm: WarmStart | None = None
+) -> Plan:
     """Read documents and questions, and check that everything fits.
 
     Args:
@@ -106,15 +112,16 @@ def make_plan(config: TuneConfig, *, imports: bool = False, progress: Progress |
         imports: Whether what the config names by dotted paths is imported, which runs its code: for a search, not
             for a look at it. Documents from a reader of the user's own are not read without.
         progress: Called with how many parts of the documents have been read, and how many there are.
+        warm: What earlier runs tell, of a run that goes on; by default they are read.
 
     Raises:
         UserError: With the value, the rule and the fix.
     """
     with config.named_in_errors():
-        return _make_plan(config, imports, progress)
+        return _make_plan(config, imports, progress, warm)
 
 
-def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> Plan:
+def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None, warm: WarmStart | None) -> Plan:
     check_parameters(config)
     if config.search.name is not None:
         algorithm(config.search.name).check_options(config.search.options)
@@ -155,6 +162,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None) -> 
         models=(*sorted(embeddings), *sorted(llms)),
         places=_places([*objective.specs(embeddings), *objective.specs(llms)]),
         missing=models.required(objective.specs(embeddings), objective.specs(llms)),
+        warm=warm_start(config, objective, space, goals, trials) if warm is None else warm,
         skipped=_skipped(space),
     )
 
@@ -247,12 +255,13 @@ def run_plan(
             name=config.run.name or "run",
             default=plan.default,
             listeners=listeners,
-            files={"config.yaml": config.text},
+            files={"config.yaml": config.text, **plan.warm.files},
             verbose=verbose,
             notes=plan.notes,
             log=log,
             known=identity(plan),
             past=past,
+            warm=plan.warm,
         )
     best = config.with_best(result.best.params)
     assert result.run is not None  # a search from a config always has a folder

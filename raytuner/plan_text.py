@@ -102,6 +102,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"fixed       {_params(plan.objective.fixed)}"
     count = "until it ends" if plan.total is None else f"{plan.total} trials"
     yield f"search      {plan.search}, {count}, seed {plan.config.search.seed} ({plan.why}); {_scheduler(plan)}"
+    yield from (f"warm start  {line}" for line in plan.warm.said)
     yield from _estimate(plan)
     yield f"models      {', '.join(plan.models) or 'none'}"
     yield from (f"  {name}: {place}" for name, place in plan.places.items())

@@ -128,6 +128,11 @@ def goals_of(run: Mapping[str, Any], folder: Path) -> tuple[Goal, ...]:
         raise DataError(f"{folder}: {RUN} is damaged in metric, mode or objectives; restore the file") from None
 
 
+def has_ended(run: Mapping[str, Any]) -> bool:
+    """Whether ``run.json`` says that the search has ended; one that runs, or was killed, has not."""
+    return "interrupted" in run
+
+
 def _no_run(folder: Path) -> DataError:
     return DataError(f"{folder}: no readable {RUN} there; name a run folder, e.g. runs/quickstart-...")
 

@@ -73,12 +73,12 @@ def result_of(study: Study, run: dict[str, Any]) -> TunedResult:
     result.interrupted = bool(run.get("interrupted"))
     result.notes = [*run.get("notes", ()), *study.notes]
     result.confirmation = _confirmation(study.folder)
-    result.documents = _documents(study.folder)
+    result.documents = documents_of(study.folder)
     result.cost = cost_of(read_calls(study.folder)) if study.folder else None
     return result
 
 
-def _documents(folder: Path | None) -> dict[str, str]:
+def documents_of(folder: Path | None) -> dict[str, str]:
     """The documents of the questions; none of runs of before.
 
     Raises:

@@ -134,7 +134,9 @@ def run_blocks(page: Path, folder: Path) -> None:
     printed = ""
     for number, code in enumerate(blocks(page)):
         assert code.language in LANGUAGES, f"{page.name}: block {number} is {code.language!r}"
-        if code.language == "yaml":
+        if code.language == "yaml" and is_workflow(code):
+            run_workflow(yaml.safe_load(code.text), folder)
+        elif code.language == "yaml":
             check_yaml(code.text, folder)
         if code.language in ("yaml", "json", "csv", "python", "toml") and code.name:
             (folder / code.name).write_text(code.text, encoding="utf-8", newline="")
@@ -146,6 +148,23 @@ def run_blocks(page: Path, folder: Path) -> None:
             script = folder / f"block{number}.py"
             script.write_text(code.text, encoding="utf-8")
             run([sys.executable, script.name], folder)
+
+
+def is_workflow(code: Code) -> bool:
+    return code.language == "yaml" and "\njobs:" in code.text
+
+
+def run_workflow(workflow: dict[Any, Any], folder: Path) -> None:
+    """Steps of GitHub Actions are well-formed, and what they run does; installing is for .ci/run."""
+    assert workflow[True]  # `on`, as YAML 1.1 reads it
+    for job in workflow["jobs"].values():
+        assert job["runs-on"]
+        for step in job["steps"]:
+            assert set(step) <= {"name", "uses", "with", "run", "if", "env"}
+            assert ("uses" in step) != ("run" in step)
+            assert "run" in step or re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"])
+            if "run" in step and not any(sign in step["run"] for sign in RUN_BY_CI):
+                run(["bash", "-e", "-c", step["run"]], folder)
 
 
 def check_yaml(text: str, folder: Path) -> None:

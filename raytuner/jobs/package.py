@@ -15,6 +15,8 @@ from raytuner.errors import ConfigError, DataError, secret_in
 from raytuner.jobs.archive import write_zip
 from raytuner.jobs.modules import own_modules, visible_files
 from raytuner.jobs.order import CONFIG, FILES, ORDER, Order
+from raytuner.run_folder import LOG, RUN
+from raytuner.warm_start import run_of
 from raytuner.yaml_text import dump
 
 MAX_MB = 100
@@ -54,15 +56,19 @@ def pack(config: TuneConfig, order: Order, max_mb: float = MAX_MB) -> Package:
     raw = config.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     entries: dict[str, list[str]] = {name: _paths(raw[name]) for name in ("documents", "questions") if name in raw}
     local = {name: [path for path in paths if _is_local(path)] for name, paths in entries.items()}
-    root = _root([str(config.folder), *local.get("documents", ()), *local.get("questions", ())])
+    runs = [str(run_of(path)) for path in config.warm_start]
+    root = _root([str(config.folder), *local.get("documents", ()), *local.get("questions", ()), *runs])
     modules = own_modules(raw, config.folder)
     packed = {name: value for name, value in raw.items() if name != "modules"}  # they lie beside the config
     there = {name: value for name, value in raw.get("run", {}).items() if name != "folder"}
     packed["run"] = {**there, "name": config.run.name or "run", "address": "auto"}
+    if runs:
+        packed["warm_start"] = [_inside(run, root) for run in runs]
     for name, paths in entries.items():
         packed[name] = {**raw[name], "path": [_inside(path, root) for path in paths]}
     content: dict[str, bytes | Path] = {
         **modules,
+        **{_inside(f"{run}/{file}", root): Path(run) / file for run in runs for file in (RUN, LOG)},
         **{_inside(str(path), root): path for path in _data(local, reader="reader" in raw.get("documents", {}))},
         CONFIG: dump(escaped(packed)).encode(),
         ORDER: order._replace(root=str(root), modules=str(config.folder) if modules else None).dump(),

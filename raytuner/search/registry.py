@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -18,7 +19,7 @@ from raytuner.search.algorithm import Algorithm, Capability, Library, Make
 from raytuner.search.bridge import environment
 from raytuner.search.bridge import systems as bridge
 from raytuner.search.quiet import quiet
-from raytuner.search.task import MAX_SEED, Task, Work
+from raytuner.search.task import MAX_SEED, Evaluated, Task, Work
 from raytuner.space import Raw, SearchSpace
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ def make_searcher(
     points: Sequence[Raw] = (),
     objectives: Sequence[Goal | Mapping[str, Any]] = (),
     work: Work | None = None,
+    known: Sequence[Evaluated] = (),
     **options: Any,
 ) -> Searcher:
     """Make a searcher that keeps raytuner's contract; see `raytuner.search.guard.Guard`.
@@ -249,6 +251,8 @@ def make_searcher(
         objectives: Several metrics to optimise, or limits to keep: ``{"metric", "mode", "limit"}`` each, or a `Goal`;
             `metric` and `mode` then have to be those of the first.
         work: What work a configuration needs; only ``auto`` asks for it. See `raytuner.work`.
+        known: What earlier searches have found, with values of all that is optimised. It is told to an algorithm that
+            learns from points which it has not suggested; they are no trials, and may be suggested again.
         **options: Options of the algorithm; see `Algorithm.options`.
 
     Returns:
@@ -273,6 +277,10 @@ def make_searcher(
     with quiet():
         # There is nothing to model in a single point.
         inner = systems.grid(task) if space.size() == 1 else _made(found, task, options)
+        with contextlib.suppress(NotImplementedError):  # by those that do not learn, or only from their own points
+            for raw, values in known:
+                own = [values[goal.metric] for goal in goals]
+                inner.add_evaluated_point(raw, own if len(own) > 1 else own[0])
     patience = 2 if found.models else MAX_REJECTED
     others = [goal.metric for goal in goals[1:]]
     return Guard(

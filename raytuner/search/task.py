@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from raytuner.goals import Goals
 from raytuner.space import Params, Raw, SearchSpace
 
 Work = Callable[[Params], Mapping[str, float]]
 """From a configuration to what it needs that others may share: for each key about the seconds that making it takes."""
+
+
+class Evaluated(NamedTuple):
+    """A configuration that an earlier search has evaluated.
+
+    Attributes:
+        raw: As a raw sample.
+        values: By metric.
+    """
+
+    raw: Raw
+    values: dict[str, float]
 
 
 MAX_SEED = 2**32 - 1

@@ -236,3 +236,15 @@ def test_a_config_is_yaml_that_anybody_can_read(project: Path, tmp_path: Path) -
     there = unpacked(packed(project, "documents: docs\nquestions: questions.jsonl\n"), tmp_path)
     raw = yaml.safe_load((there / "config.yaml").read_text())
     assert raw["documents"] == {"path": ["job-files/docs"]}
+
+
+def test_runs_of_a_warm_start_go_along(project: Path, tmp_path: Path) -> None:
+    run = project / "runs" / "rag-20260101-000000"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text('{"metric": "ndcg", "mode": "max"}')
+    (run / "log.jsonl").write_text("")
+    (run / "raytuner.log").write_text("not to be packed")
+    there = unpacked(packed(project, f"{BUILTIN}warm_start: runs/rag\n"), tmp_path)
+    config = TuneConfig.load(there / "config.yaml")
+    assert config.warm_start == [str(there / "job-files" / "runs" / run.name)]
+    assert sorted(path.name for path in Path(config.warm_start[0]).iterdir()) == ["log.jsonl", "run.json"]
