@@ -141,7 +141,13 @@ def test_the_config_of_a_package_is_resolved(tmp_path: Path, monkeypatch: pytest
     text += "run: {folder: /here/runs, address: 'elsewhere:6379', name: mine}\n"
     config = TuneConfig.load(unpacked(packed(tmp_path, text), tmp_path) / "config.yaml")
     assert config.pipeline == {"embedding": "wordllama", "prompt": "${x} {context_str} {query_str}"}
-    assert config.run.model_dump() == {"folder": None, "address": "auto", "name": "mine", "resources": None}
+    assert config.run.model_dump() == {
+        "folder": None,
+        "address": "auto",
+        "name": "mine",
+        "resources": None,
+        "cache": None,
+    }
 
 
 @pytest.mark.parametrize("name", ["full.yaml", "quickstart.yaml", "pareto.yaml"])
