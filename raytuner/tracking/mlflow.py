@@ -44,10 +44,10 @@ class Mlflow:
         """Find or make the run of the search."""
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "alembic"):  # after the import, which sets them
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._facts = run
         own = run.folder / "mlflow.db"
         address = self._config.address()
