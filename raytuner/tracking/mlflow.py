@@ -24,6 +24,7 @@ AT_ONCE = 800
 """So many metrics in a request, which may hold 1000 things, and runs in a page."""
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # raytuner tries again by itself
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
