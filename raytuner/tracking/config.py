@@ -284,7 +284,7 @@ class TrackConfig(Section):
     def _without_options(cls, value: Any, info: Any) -> Any:
         if value is None or value is True:
             return {}
-        section: type[TrackerSection] = _SECTIONS[info.field_name]
+        section: type[TrackerSection] = SECTIONS[info.field_name]
         return {section.option: value} if isinstance(value, str) and section.option else value
 
     @property
@@ -305,7 +305,7 @@ def _entry(entry: Any) -> tuple[str, Any]:
     return entry, options
 
 
-_SECTIONS: dict[str, type[TrackerSection]] = {
+SECTIONS: dict[str, type[TrackerSection]] = {
     "aim": AimConfig,
     "mlflow": MlflowConfig,
     "optuna": OptunaConfig,
