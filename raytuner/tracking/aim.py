@@ -28,8 +28,8 @@ class Aim:
 
         self._facts = run
         self._repo: Any = Repo.from_path(self._config.repo or str(run.folder), init=True)
-        own = (found for found in self._repo.structured_db.runs() if found.experiment_obj.name == run.name)
-        self._known = {found.name: found.hash for found in own}
+        runs = ((found, found.experiment_obj) for found in self._repo.structured_db.runs())
+        self._known = {found.name: found.hash for found, own in runs if own is not None and own.name == run.name}
 
     def trial(self, trial: TrialFacts) -> None:
         """Write a trial that has ended."""

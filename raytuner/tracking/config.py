@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raytuner.config_sections import PathText, Section
-from raytuner.errors import ConfigError, declare_secret, holds_secret, nearest, quoted
+from raytuner.errors import ConfigError, declare_secret, nearest, quoted
 
 _USER_AND_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@|^https?://[^/]*@|[?&](password|passwd|token|key)=", re.IGNORECASE)
 
@@ -68,7 +68,7 @@ def _without_password(where: str, schemes: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if _USER_AND_PASSWORD.search(value) or holds_secret(value):
+        if _USER_AND_PASSWORD.search(value):
             key = where.rpartition(".")[2]
             raise ConfigError(
                 f"{where} holds a password, and none is put into a config; put the whole address into an environment "

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from raytuner.config import TuneConfig
 from raytuner.errors import ConfigError, redact
@@ -17,6 +18,7 @@ from raytuner.schema import config_schema
 from raytuner.tracking import registry
 from raytuner.tracking.config import NAMES
 from raytuner.tracking.tracking import Tracking
+from raytuner.tuners import RayTuneParamTuner
 
 REST = {"documents": "builtin:quickstart", "questions": "builtin:quickstart", "pipeline": {"retriever": "bm25"}}
 FORMS: list[tuple[Any, dict[str, dict[str, Any]]]] = [
@@ -149,3 +151,10 @@ def test_the_best_configuration_is_not_tracked() -> None:
 
 def test_every_tracker_has_its_library() -> None:
     assert set(registry.LIBRARIES) == set(NAMES)
+
+
+def test_the_tuner_takes_the_same_forms() -> None:
+    tuner = RayTuneParamTuner(param_fn=len, param_dict={"k": [1]}, track=["mlflow", {"optuna": "sqlite:///study.db"}])
+    assert list(tuner.track.asked) == ["mlflow", "optuna"]
+    with pytest.raises(ValidationError, match="'mlfow' is none; did you mean 'mlflow'"):
+        RayTuneParamTuner(param_fn=len, param_dict={"k": [1]}, track="mlfow")

@@ -23,7 +23,7 @@ import yaml
 from raytuner.tracking.config import TrackConfig
 from raytuner.tracking.tracking import Tracking
 
-pytestmark = [pytest.mark.trackers, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.trackers, pytest.mark.timeout(700)]
 
 STATES = {1: "scored", 2: "scored", 3: "stopped", 4: "failed"}
 STEPS = {1: [(2, 0.15), (4, 0.25)], 2: [(2, 0.55), (4, 0.675)], 3: [(2, 0.05)], 4: []}
@@ -321,7 +321,7 @@ def test_all_of_them_at_once_on_a_search_whose_driver_is_killed(tmp_path: Path) 
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({**config, "search": {"concurrency": 2}}))
     process = run(tmp_path, "tune", "own.yaml")
     ended = 0
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 300
     while ended < 3:
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
