@@ -13,7 +13,7 @@ from raytuner.tracking.tracker import Tracker
 
 LIBRARIES: dict[str, Library] = {
     "aim": Library("aim", "aim", ">=3.29", "aim"),
-    "mlflow": Library("mlflow", "mlflow", ">=3.1", "mlflow"),
+    "mlflow": Library("mlflow", "mlflow", ">=3.17", "mlflow"),
     "optuna": Library("optuna", "optuna", ">=4.5"),
     "tensorboard": Library("tensorboardX", "tensorboardX"),  # which Ray Tune needs too
     "wandb": Library("wandb", "wandb", ">=0.21", "wandb"),
