@@ -81,14 +81,18 @@ def search() -> Callable[..., Search]:
     return Search
 
 
-def whole(search: Callable[..., Search], folder: Path, make: Callable[[], Tracking]) -> None:
-    """Two trials that were scored, one stopped, one failed; the driver is lost in the middle of the second."""
-    one = search(folder, make())
+def first_half(folder: Path, tracking: Tracking) -> None:
+    """A trial that is scored, and one in the middle of which the driver is lost."""
+    one = Search(folder, tracking)
     one.trial(1, 0.1, 0.2, 0.3, 0.4, top_k=1)
     one.begin(2, top_k=2)
     one.block(2, 0.5, 0.6)
     one.lost()
-    other = search(folder, make())
+
+
+def second_half(folder: Path, tracking: Tracking) -> None:
+    """The second is scored after all, one is stopped, one fails."""
+    other = Search(folder, tracking)
     other.study.resume(2)
     other.block(2, 0.7, 0.9)
     other.study.finish(2, 3.0)
@@ -101,5 +105,16 @@ def whole(search: Callable[..., Search], folder: Path, make: Callable[[], Tracki
 
 
 @pytest.fixture
-def whole_search(search: Callable[..., Search]) -> Callable[[Path, Callable[[], Tracking]], None]:
-    return lambda folder, make: whole(search, folder, make)
+def whole_search() -> Callable[[Path, Callable[[], Tracking]], None]:
+    """A search of two drivers, each with a tracking of its own."""
+
+    def run(folder: Path, make: Callable[[], Tracking]) -> None:
+        first_half(folder, make())
+        second_half(folder, make())
+
+    return run
+
+
+@pytest.fixture
+def goes_on() -> Callable[[Path, Tracking], None]:
+    return second_half

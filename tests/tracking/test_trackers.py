@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -287,67 +286,43 @@ def test_optuna_dashboard_opens_the_study(tmp_path: Path, port: int, whole_searc
             assert b"<html" in page.read().lower()
 
 
-# a whole search
+# all of them
 
-OBJECTIVE = """
-import time
+KILLED = """
+import sys, time
+from pathlib import Path
 
+sys.path.insert(0, sys.argv[1])
+from conftest import first_half
+from raytuner.tracking.config import TrackConfig
+from raytuner.tracking.tracking import Tracking
 
-def scored(params, **_):
-    for block in range(4):
-        time.sleep(0.4)
-        yield {f"q{block}": {"score": params["k"] + block}}
+first_half(Path(sys.argv[2]), Tracking.of(TrackConfig.model_validate(sys.argv[3:])))
+print("told", flush=True)
+time.sleep(600)
 """
 
 
-def run(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "raytuner", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def test_all_of_them_at_once_on_a_search_whose_driver_is_killed(tmp_path: Path) -> None:
+def test_a_driver_that_is_killed_and_another_one_that_goes_on(
+    tmp_path: Path, goes_on: Callable[[Path, Tracking], None]
+) -> None:
     import optuna
     from mlflow import MlflowClient
 
     names = ["mlflow", "wandb", "tensorboard", "optuna", *(["aim"] if sys.version_info < (3, 13) else [])]
-    (tmp_path / "slow.py").write_text(OBJECTIVE)
-    config = {"objective": {"function": "slow.scored"}, "space": {"k": list(range(1, 9))}, "track": names}
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**config, "search": {"concurrency": 2}}))
-    process = run(tmp_path, "tune", "own.yaml")
-    ended = 0
-    deadline = time.monotonic() + 300
-    while ended < 3:
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
-        logs = list(tmp_path.glob("runs/*/log.jsonl"))
-        ended = logs[0].read_text().count('"kind": "trial"') if logs else 0
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    [folder] = (tmp_path / "runs").iterdir()
-    again = run(tmp_path, "resume", str(folder))
-    out, err = again.communicate(timeout=300)
-    assert again.returncode == 0, err
-    assert "track:" not in out, out
-    assert "cannot be told" not in err, err
-    study = optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder / 'optuna.db'}")
-    assert sorted(trial.user_attrs["trial"] for trial in study.trials) == list(range(1, 9))
-    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
-    assert {tuple(trial.intermediate_values) for trial in study.trials} == {(1, 2, 3, 4)}
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("raytuner").experiment_id])
-    assert Counter(one.info.status for one in runs) == {"FINISHED": 9}
-    for one in runs:
-        if "raytuner.trial" in one.data.tags:
-            steps = [metric.step for metric in client.get_metric_history(one.info.run_id, "score")]
-            assert steps == [1, 2, 3, 4]
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(folder), *names]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    assert "told\n" in process.stdout  # reads up to that line
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    goes_on(folder, Tracking.of(TrackConfig.model_validate(names)))
+    check_mlflow(MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}"))
+    study = optuna.load_study(study_name="run", storage=f"sqlite:///{folder / 'optuna.db'}")
+    assert [trial.user_attrs["trial"] for trial in study.trials] == [1, 2, 3, 4]
+    check_steps({trial.user_attrs["trial"]: sorted(trial.intermediate_values.items()) for trial in study.trials})
     files = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
-    assert len({path.name for path in files}) == len(files) == 9
-    assert len(list(folder.glob("tensorboard/trial-*"))) == 8
-    assert "aim" not in names or len(list(folder.glob(".aim/meta/chunks/*"))) == 9
+    assert len({path.name for path in files}) == len(files) == 5
+    assert sorted(path.name for path in folder.glob("tensorboard/trial-*")) == [f"trial-{n}" for n in STATES]
+    assert "aim" not in names or len(list(folder.glob(".aim/meta/chunks/*"))) == 5
