@@ -69,7 +69,7 @@ class Search:
 
     def lost(self) -> None:
         """The driver is gone without a word, after trackers were told all that was there to tell."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while any(feed._waiting for feed in self.tracking._feeds.values()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
