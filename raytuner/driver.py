@@ -38,9 +38,9 @@ from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
 from raytuner.take_up import begun, left_of, take_up
-from raytuner.warm_start import NONE, WarmStart
 from raytuner.tracking.config import TrackConfig
 from raytuner.tracking.tracking import Tracking
+from raytuner.warm_start import NONE, WarmStart
 from raytuner.work import work
 
 

@@ -27,8 +27,8 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
-from raytuner.warm_start import WarmStart, warm_start
 from raytuner.tracking.registry import missing
+from raytuner.warm_start import WarmStart, warm_start
 
 if TYPE_CHECKING:
     from raytuner.past import Past
