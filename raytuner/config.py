@@ -29,6 +29,7 @@ from raytuner.config_sections import (
 from raytuner.errors import ConfigError, UserError, holds_secret, is_secret, nearest, quoted, redact
 from raytuner.goals import Goal, checked
 from raytuner.models.spec import ModelSettings
+from raytuner.tracking.config import TrackConfig
 from raytuner.yaml_text import dump, read, read_file
 
 VARIABLE = re.compile(r"\$(?:\$\{|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})")
@@ -54,6 +55,7 @@ class TuneConfig(Section):
         run: Where it runs and where the results go.
         warm_start: Earlier runs to start from: run folders, or names of runs as ``runs/NAME``, of which the newest is
             taken.
+        track: Which trackers are told of it: ``mlflow``, a list of such names, or a mapping of them to their options.
         cache_sampled: Whether trials share the answers of an LLM that samples too, at a temperature above 0.
     """
 
@@ -70,6 +72,7 @@ class TuneConfig(Section):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     run: RunSection = Field(default_factory=RunSection)
     warm_start: Annotated[list[PathText], WithJsonSchema(RUNS)] = Field(default_factory=list)
+    track: TrackConfig = Field(default_factory=TrackConfig)
     cache_sampled: bool = False
 
     @field_validator("warm_start", mode="before")
@@ -84,7 +87,9 @@ class TuneConfig(Section):
             raise ValueError("a path, a list of paths, or a mapping with `path`")
         return {"path": value} if isinstance(value, (str, list)) else value
 
-    @field_validator("models", "pipeline", "space", "components", "search", "objective", "budget", "run", mode="before")
+    @field_validator(
+        "models", "pipeline", "space", "components", "search", "objective", "budget", "run", "track", mode="before"
+    )
     @classmethod
     def _nothing_said(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -161,6 +166,8 @@ class TuneConfig(Section):
             raise ConfigError(f"{source}: {error}") from None
         except ValidationError as error:
             raise ConfigError(f"{source}: {_explain(error)}") from None
+        for section in config.track.asked.values():
+            section.relative_to(base)
         config._text = dump(raw) if overrides else text
         config._base = base
         config._source = source
@@ -218,8 +225,8 @@ class TuneConfig(Section):
         """
         raw = _resolve_paths(_mapping(self.text, "config"), self._base)
         raw["pipeline"] = {**(raw.get("pipeline") or {}), **escaped(dict(params))}
-        raw.pop("space", None)
-        raw.pop("warm_start", None)
+        for name in ("space", "warm_start", "track"):
+            raw.pop(name, None)
         search = raw.pop("search", None) or {}
         if kept := {key: search[key] for key in ("seed", "holdout") if key in search}:
             raw["search"] = kept  # which questions are held out, so that its score is the same again

@@ -38,6 +38,8 @@ from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
 from raytuner.take_up import begun, left_of, take_up
+from raytuner.tracking.config import TrackConfig
+from raytuner.tracking.tracking import Tracking
 from raytuner.warm_start import NONE, WarmStart
 from raytuner.work import work
 
@@ -58,6 +60,7 @@ def search(
     known: Mapping[str, Any] | None = None,
     past: Past | None = None,
     warm: WarmStart = NONE,
+    track: TrackConfig | None = None,
 ) -> TunedResult:
     """Connect to Ray, search, and record everything in a new run folder, or in that of a search that goes on.
 
@@ -76,11 +79,13 @@ def search(
         known: What else ``run.json`` is to say, for a search that goes on later.
         past: The log of the search that goes on; its folder is held by the caller.
         warm: What earlier runs tell.
+        track: Which trackers are told of it.
 
     Returns:
         The results, best first.
 
     Raises:
+        ConfigError: A tracker cannot work here.
         SearchError: An unknown algorithm.
         SpaceError: The algorithm cannot express the space.
         ModelError: The objective uses a model that cannot be had.
@@ -88,6 +93,7 @@ def search(
     """
     begin_run()
     head.check_address(options.address)  # before all that takes longer
+    tracking = Tracking.of(track or TrackConfig())
     check_scheduler(options.scheduler, options.scheduler_options, options.goals)
     points = [*([space.encode(default)] if default is not None else []), *warm.first]
     searcher = make_searcher(
@@ -121,7 +127,7 @@ def search(
             held.enter_context(holding(folder))
         _open_folder(folder, run, objective, files or {})
         log.open(folder)
-        changed = (*listeners, log.on_change)
+        changed = (*listeners, log.on_change, tracking.on_change)
         study = Study(objective.metric, options.mode, folder, changed, space.names, goals=goals)
         how = f"{options.algorithm}, {options.scheduler}, seed {options.seed}"
         log.note(f"{how}; {described(study.goals)}; {run['versions']}")
@@ -129,14 +135,16 @@ def search(
             study.note(note)
         before = past or Past(folder, [], {}, [])
         take_up(study, before, objective.total)
+        tracking.begin(study, space, run, (files or {}).get("config.yaml", ""), before)
         searcher = _around(searcher, rule, study, objective, options, run["default_trial"], before)
         spent = spent_of(read_calls(folder))
         job = runtime.Job(objective, space, searcher, rule, study, options, log, searcher.losses, spent)
+        held.callback(tracking.end, study, None, None, finished=False)  # of what is not told of its end below
         try:
             finished = runtime.run_trials(job)
         finally:
             study.close()
-        return _concluded(job, run, finished)
+        return _concluded(job, run, finished, tracking)
 
 
 def _of_before(folder: Path) -> dict[str, Any]:
@@ -146,17 +154,19 @@ def _of_before(folder: Path) -> dict[str, Any]:
     return {**times, "seconds_before": (before.get("seconds") or 0.0) + before.get("seconds_before", 0.0)}
 
 
-def _concluded(job: runtime.Job, run: Mapping[str, Any], finished: bool) -> TunedResult:
+def _concluded(job: runtime.Job, run: Mapping[str, Any], finished: bool, tracking: Tracking) -> TunedResult:
     study, objective, options, searcher = job.study, job.objective, job.options, job.searcher
     folder = study.folder
     assert folder is not None
     confirmation = _confirmed(study, objective, folder, run["default_trial"])
     for remark in _remarks(objective, options, searcher, job.rule, confirmation):
         study.note(remark)
+    cost = cost_of(read_calls(folder))
+    for line in tracking.end(study, cost, confirmation, finished=finished):
+        study.note(line)
     ended = searcher.ended or _out_of_time(study, options)
     _record_end(study, folder, run, job.log, ended=ended, finished=finished)
     result = study.result(objective.fixed, default=run["default_trial"], ended=ended, interrupted=not finished)
-    cost = cost_of(read_calls(folder))
     known = {"confirmation": confirmation, "documents": objective.question_documents, "cost": cost}
     return result.model_copy(update=known)
 

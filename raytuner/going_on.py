@@ -28,6 +28,7 @@ CONFIG = "config.yaml"
 FREE = (
     "budget",
     "run",
+    "track",
     "search.trials",
     "search.name",
     "search.options",

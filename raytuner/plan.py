@@ -27,6 +27,7 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import DEFAULT_TRIALS, algorithm, check_search, default_trials
 from raytuner.space import MAX_COUNTED, Choice, Params, Range, SearchSpace
 from raytuner.study import Listener
+from raytuner.tracking.registry import missing
 from raytuner.warm_start import WarmStart, warm_start
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None, war
         why=why,
         models=(*sorted(embeddings), *sorted(llms)),
         places=_places([*objective.specs(embeddings), *objective.specs(llms)]),
-        missing=models.required(objective.specs(embeddings), objective.specs(llms)),
+        missing=[*models.required(objective.specs(embeddings), objective.specs(llms)), *missing(config.track)],
         warm=warm_start(config, objective, space, goals, trials) if warm is None else warm,
         skipped=_skipped(space),
     )
@@ -262,6 +263,7 @@ def run_plan(
             known=identity(plan),
             past=past,
             warm=plan.warm,
+            track=config.track,
         )
     best = config.with_best(result.best.params)
     assert result.run is not None  # a search from a config always has a folder

@@ -8,7 +8,7 @@ from raytuner import plan_cost
 from raytuner.components import is_dotted, run_token
 from raytuner.counting import Texts
 from raytuner.datasets.blocks import AUTO, FEWEST_TO_SPLIT
-from raytuner.errors import quoted
+from raytuner.errors import quoted, redact
 from raytuner.estimate import Embedding, configurations, estimate
 from raytuner.goals import Goal
 from raytuner.own_objective import OwnObjective
@@ -111,6 +111,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"components  {', '.join(own)}"
     for name, path in own.items():
         yield f"  {name}: {'' if name == path else f'{path} '}by dotted path, not imported"
+    yield from (f"track       {name}: {redact(to.place)}" for name, to in plan.config.track.asked.items())
     if not plan.missing:
         yield "missing     nothing"
     for missing in plan.missing:

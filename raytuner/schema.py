@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from raytuner.config import TuneConfig
 from raytuner.config_sections import PATHS
 from raytuner.pipeline import parameters as stages
+from raytuner.tracking.config import SHORT
 
 SCHEMA_FILE = "raytuner.schema.json"
 HEADER = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
@@ -25,7 +26,7 @@ HEADER = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
 Schema = dict[str, Any]
 
 VARIABLE = "Variable"
-_SHORT_FORMS: dict[str, Schema] = {"documents": PATHS, "questions": PATHS}
+_SHORT_FORMS: dict[str, Schema] = {"documents": PATHS, "questions": PATHS, "track": SHORT}
 """What may stand in place of a mapping or list; `TuneConfig` takes it apart."""
 _ENTRY = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 

@@ -23,6 +23,7 @@ from raytuner.search.options import SearchOptions
 from raytuner.search.registry import default_trials
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
+from raytuner.tracking.config import TrackConfig
 
 
 class BaseParamTuner(BaseModel):
@@ -212,6 +213,7 @@ class RayTuneParamTuner(BaseParamTuner):
             unless this process is connected already.
         run_config_dict: Fields of Ray's ``RunConfig``, as for LlamaIndex's tuner; ``name`` and ``storage_path`` name
             the run folder.
+        track: Which trackers are told of the search: a name such as ``mlflow``, a list, or a mapping to options.
     """
 
     param_fn: Callable[[dict[str, Any]], Any] | None = None
@@ -228,6 +230,7 @@ class RayTuneParamTuner(BaseParamTuner):
     storage_path: str | Path | None = None
     address: str | None = None
     run_config_dict: dict[str, Any] | None = None
+    track: TrackConfig = Field(default_factory=TrackConfig)
 
     def tune(self) -> TunedResult:
         """Search; works also inside a running event loop, and with objectives of a notebook.
@@ -276,6 +279,7 @@ class RayTuneParamTuner(BaseParamTuner):
                 listeners=(bar(_total(space, options.trials)),) if self.show_progress else (),
                 verbose=True,
                 log=log,
+                track=self.track,
             )
 
     async def atune(self) -> TunedResult:

@@ -30,6 +30,7 @@ from raytuner.models.wheels import REGISTRY
 from raytuner.pipeline import parameters as pipeline
 from raytuner.search.registry import ALGORITHMS
 from raytuner.space import SearchSpace
+from raytuner.tracking.config import NAMES, SECTIONS, TrackConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER_PAGES = [ROOT / "docs" / "submit.md"]  # tests/jobs/test_jobs_guide_ray.py runs their blocks
@@ -351,13 +352,21 @@ def keys() -> Iterator[tuple[str, str]]:
         "objectives": Goal,
         "budget": config_sections.BudgetConfig,
         "run": config_sections.RunSection,
+        "track": TrackConfig,
     }
     for name in TuneConfig.model_fields:
-        if name not in ("search", "objective", "budget", "run"):
+        if name not in ("search", "objective", "budget", "run", "track"):
             yield name, default(TuneConfig, name)
         if name in sections:
             for key, field in sections[name].model_fields.items():
                 yield f"{name}.{field.alias or key}", default(sections[name], key)
+
+
+def test_the_table_of_the_trackers_options_is_the_codes() -> None:
+    rows = table("tracking.md", "## Options")
+    options = {f"{name}.{key}": default(SECTIONS[name], key) for name in NAMES for key in SECTIONS[name].model_fields}
+    assert {name: cells[0].strip("`") for name, cells in rows.items()} == options
+    assert set(table("tracking.md", "# Trackers")) == set(table("tracking.md", "## What they are told")) == set(NAMES)
 
 
 def default(model: type[BaseModel], name: str) -> str:

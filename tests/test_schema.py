@@ -55,6 +55,9 @@ def test_each_config_names_the_schema_and_keeps_it(path: Path, validator: Draft2
         {"space": {"fusion_weight": {"float": [0, 1], "default": 0.5, "when": {"retriever": "hybrid"}}}},
         {"objectives": [{"metric": "mrr"}, {"metric": "chunk_tokens", "mode": "min", "limit": "${MOST}"}]},
         {"objectives": None},
+        {"track": "mlflow"},
+        {"track": ["wandb", {"optuna": "sqlite:///study.db"}]},
+        {"track": {"mlflow": None, "tensorboard": {"folder": "boards"}}},
         {"space": {"retriever": {"fixed": "bm25"}, "top_k": {"grid_search": [1, 2]}, "prompt": [None, "text"]}},
     ],
 )
@@ -75,6 +78,8 @@ def test_what_loads_is_valid(sections: dict[str, Any], validator: Draft202012Val
         {"objectives": [{"metric": "mrr", "limt": 3}]},
         {"questions": {"columns": {}}},
         {"pipeline": {"top_kk": 3}},
+        {"track": "mlfow"},
+        {"track": {"mlflow": {"urii": "x"}}},
         {"pipeline": {"top_k": 0}},
         {"pipeline": {"fusion": "weihgted"}},
         {"pipeline": {"temperature": 3}},
