@@ -175,6 +175,16 @@ class Request:
         is_cut = any(choice.finish_reason == "length" for choice in choices or ())
         return replace(outcome, is_cut=is_cut), None
 
+    def streamed(self, text: str, usage: Any) -> Outcome:
+        """How an attempt ended whose answer came piece by piece.
+
+        Args:
+            text: The whole answer.
+            usage: What the service said of tokens; None if it did not.
+        """
+        prompt, answer = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
+        return Outcome(OK, self._seconds, prompt, answer, self._service.count(text))
+
     def failed(self, error: BaseException) -> tuple[Outcome, BaseException]:
         """How an attempt ended that was not answered, and what is raised if it was the last one."""
         if not isinstance(error, Exception):
