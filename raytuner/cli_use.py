@@ -165,3 +165,46 @@ def _took(reply: Reply, pipeline: LoadedPipeline) -> str:
 def printable(text: str) -> str:
     """A text without what a terminal would obey; a document may hold anything."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in text)
+
+
+@click.command()
+@use_options
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; beyond this machine with a key.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@click.option("--name", default="raytuner", show_default=True, help="The name of the model that clients ask for.")
+@click.option("--api-key-env", multiple=True, metavar="NAME", help="A variable with an API key; may be repeated.")
+@click.option("--at-once", type=click.IntRange(1), default=16, show_default=True, help="The most requests at once.")
+@click.option("--per-minute", type=click.IntRange(1), metavar="N", help="The most requests in any minute.")
+def serve(
+    run: str,
+    trial: int | None,
+    folder: Path,
+    documents: str | None,
+    trust: bool,
+    host: str,
+    port: int,
+    name: str,
+    api_key_env: tuple[str, ...],
+    at_once: int,
+    per_minute: int | None,
+    verbose: bool,
+) -> None:
+    """Serve the pipeline that RUN found behind OpenAI's protocol: the path of a run folder, or the name of a run."""
+    set_logging(verbose, False)
+    from raytuner.serving.gate import Limits
+    from raytuner.serving.serve import check_installed, keys_of, listening
+    from raytuner.serving.serve import serve as serve_pipeline
+
+    check_installed()
+    keys = keys_of(api_key_env, host)
+    with listening(host, port) as listens:
+        pipeline = open_pipeline(run, trial, folder, documents, trust)
+        pipeline.warm()
+
+        def ready(address: str) -> None:
+            click.echo(
+                f"trial {pipeline.trial} of {pipeline.run.name}, as {name}, at {address}; Ctrl-C stops", err=True
+            )
+
+        limits = Limits(at_once, per_minute)
+        serve_pipeline(pipeline, listens, name=name, keys=keys, limits=limits, ready=ready)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -40,6 +42,10 @@ class MiniLM(BaseEmbedding):  # type: ignore[misc]
         ids = np.array([[tokenizer.token_to_id("[CLS]"), *window, tokenizer.token_to_id("[SEP]")]], dtype=np.int64)
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         return session.run(None, feed)[0][0].mean(axis=0, dtype=np.float64)
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # one thread a text, see `minilm`
+            return list(pool.map(self._get_text_embedding, texts))
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._get_text_embedding(query)
