@@ -28,16 +28,20 @@ class Streamed:
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """The pieces; one that does not come raises what the whole answer would."""
-        text, told = "", None
+        text, told, finish = "", None, None
         try:
             async for piece in self._pieces:
                 choices = getattr(piece, "choices", None) or ()
                 text += "".join(choice.delta.content or "" for choice in choices if choice.delta is not None)
                 told = getattr(piece, "usage", None) or told
+                finish = next((choice.finish_reason for choice in choices if choice.finish_reason), finish)
                 yield piece
         except BaseException as error:  # of one that nobody wants any more too: it is to be settled
-            outcome, problem = self._asking.failed(error)
+            outcome, raised = self._asking.failed(error)
             await self._pieces.close()
             await self._handle.aend(self._call, outcome)
-            raise problem from None
-        await self._handle.aend(self._call, self._asking.streamed(text, told))
+            raise raised from None
+        outcome, problem = self._asking.streamed(text, told, finish)
+        await self._handle.aend(self._call, outcome)
+        if problem is not None:
+            raise problem

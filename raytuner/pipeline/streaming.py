@@ -58,19 +58,34 @@ async def _given(params: Mapping[str, Any], question: str, contexts: Sequence[st
     packed = packed_into_one(model, question, contexts, own["prompt"]) if own["response_mode"] == "compact" else None
     if packed is None:
         return
-    started, said = time.perf_counter(), ""
-    with usage.counted() as used, labelled(stage="answers"):
-        try:
-            pieces = await _pieces(model, template(own["prompt"]), context_str=packed, query_str=question)
-        except NotImplementedError:
-            return
-        async for piece in pieces:
-            delta = piece.delta or ""
-            used.add(getattr(piece, "raw", None))
-            said += delta
-            if delta:
-                yield delta
-    yield Answer(said, round(time.perf_counter() - started, 6), used.prompt_tokens, used.completion_tokens)
+    said: asyncio.Queue[str | Answer | None] = asyncio.Queue()
+    # In a task of its own: what is noted of calls is of one context, and whoever wants the pieces may be of several.
+    asking = asyncio.create_task(_say(model, template(own["prompt"]), question, packed, said))
+    try:
+        while (piece := await said.get()) is not None:
+            yield piece
+        await asking
+    finally:
+        asking.cancel()
+
+
+async def _say(model: Any, prompt: Any, question: str, context: str, said: asyncio.Queue[str | Answer | None]) -> None:
+    """Put into a queue what an LLM says, the answer, and None at the end, also if it fails."""
+    started, text = time.perf_counter(), ""
+    try:
+        with usage.counted() as used, labelled(stage="answers"):
+            async for piece in await _pieces(model, prompt, context_str=context, query_str=question):
+                used.add(getattr(piece, "raw", None))
+                text += piece.delta or ""
+                if piece.delta:
+                    said.put_nowait(piece.delta)
+        seconds = round(time.perf_counter() - started, 6)
+        said.put_nowait(Answer(text, seconds, used.prompt_tokens, used.completion_tokens))
+    except NotImplementedError:
+        if text:
+            raise
+    finally:
+        said.put_nowait(None)
 
 
 async def _pieces(model: Any, prompt: Any, **texts: str) -> Any:
