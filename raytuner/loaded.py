@@ -31,8 +31,7 @@ from raytuner.run_folder import read_run
 from raytuner.values import FailedQuestion
 
 if TYPE_CHECKING:
-    from llama_index.core.base.base_query_engine import BaseQueryEngine
-    from llama_index.core.retrievers import BaseRetriever
+    from raytuner.pipeline.adapters import TunedQueryEngine, TunedRetriever
 
 logger = logging.getLogger("raytuner")
 
@@ -137,13 +136,13 @@ class LoadedPipeline:
             async for piece in streamed(self._pipeline, self._own, question, [one.text for one in sources]):
                 yield piece if isinstance(piece, str) else self._reply(piece, sources, started)
 
-    def as_retriever(self) -> BaseRetriever:
+    def as_retriever(self) -> TunedRetriever:
         """A LlamaIndex retriever that finds the same: reranked, cut and widened as the pipeline does it."""
         from raytuner.pipeline.adapters import TunedRetriever
 
         return TunedRetriever(self)
 
-    def as_query_engine(self) -> BaseQueryEngine:
+    def as_query_engine(self) -> TunedQueryEngine:
         """A LlamaIndex query engine that answers with the pipeline; seconds, tokens and usd are in the metadata."""
         from raytuner.pipeline.adapters import TunedQueryEngine
 
