@@ -30,7 +30,7 @@ CHINESE = (
     * 3
 )
 TEXTS = {
-    **{path.name: path.read_text(encoding="utf-8") for path in sorted(QUICKSTART.glob("*.md"))[:3]},
+    **{path.name: path.read_text(encoding="utf-8")[:2500] for path in sorted(QUICKSTART.glob("*.md"))[:2]},
     "chinese.md": f"# 手册\n\n{CHINESE}\r\n\r\n## 其他\n\n{CHINESE}",
     "page.html": "<html><head><title>Stars</title></head><body><h1>Stars</h1><p>A star  is a <b>hot</b> ball &amp; hot."
     "<table><tr><td>Sun</td><td>near</td></tr></table><script>no()</script></body></html>",
