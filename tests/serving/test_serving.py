@@ -68,6 +68,14 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
         yield server
 
 
+def wait_for(upstream: OpenAIServer) -> None:
+    """Until it is asked something."""
+    until = time.monotonic() + 60
+    while not upstream.most_in_flight:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def client(url: str, key: str = "none") -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
 
@@ -128,12 +136,12 @@ def test_many_at_once(make_run: MakeRun, upstream: OpenAIServer) -> None:
 
 
 def test_more_at_once_or_a_minute_than_it_takes_on(make_run: MakeRun, upstream: OpenAIServer) -> None:
-    upstream.behaviour.latency_s = 1.0
+    upstream.behaviour.latency_s = 3.0
     run = make_run(BY_LLM.format(url=upstream.base_url), TRIALS)
     with served(run, limits=Limits(at_once=1)) as url:
         slow = threading.Thread(target=chat, args=(url,))
         slow.start()
-        time.sleep(0.4)
+        wait_for(upstream)
         with pytest.raises(openai.RateLimitError, match="1 requests are answered at once") as busy:
             chat(url, "Another one?")
         slow.join()
@@ -149,7 +157,7 @@ def test_more_at_once_or_a_minute_than_it_takes_on(make_run: MakeRun, upstream: 
 def test_a_key_is_needed_where_there_is_one(make_run: MakeRun) -> None:
     with served(make_run(BM25, TRIALS), keys=("another-key-of-somebody", KEY)) as url:
         assert chat(url, key=KEY).choices
-        for key in ("wrong", KEY[:-1], KEY + "x", "ключ" if False else "none"):
+        for key in ("wrong", KEY[:-1], KEY + "x"):
             with pytest.raises(openai.AuthenticationError, match="the API key is wrong") as wrong:
                 chat(url, key=key)
             assert wrong.value.code == "invalid_api_key"
@@ -260,7 +268,7 @@ def test_the_command_serves_until_ctrl_c(make_run: MakeRun, upstream: OpenAIServ
         found: list[Any] = []
         asking = threading.Thread(target=lambda: found.append(chat(f"http://127.0.0.1:{port}", key=KEY)))
         asking.start()
-        time.sleep(1.0)
+        wait_for(upstream)
         process.send_signal(signal.SIGINT)
         asking.join(20)
         assert found[0].choices[0].message.content == "Thirty days. A year.", "what was in flight is answered"
