@@ -67,6 +67,17 @@ SECTIONS = (
         ),
     ),
     Section(
+        "Use what was found",
+        "More is in [use.md](use.md).",
+        (
+            "raytuner.load",
+            "raytuner.loaded.LoadedPipeline",
+            "raytuner.loaded.Reply",
+            "raytuner.serving.app.make_app",
+            "raytuner.serving.gate.Limits",
+        ),
+    ),
+    Section(
         "Documents and questions",
         "Their forms are in [documents.md](documents.md) and [questions.md](questions.md).",
         (

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from raytuner.errors import RaytunerError as RaytunerError
     from raytuner.going_on import resume as resume
     from raytuner.jobs.submit import submit as submit
+    from raytuner.loaded import load as load
     from raytuner.plan import tune as tune
     from raytuner.rag import RagObjective as RagObjective
     from raytuner.results import FailedTrial as FailedTrial
@@ -41,6 +42,7 @@ _HOMES = {
     "SearchSpace": "space",
     "TuneConfig": "config",
     "TunedResult": "results",
+    "load": "loaded",
     "make_searcher": "search",
     "resume": "going_on",
     "submit": "jobs.submit",
@@ -61,6 +63,7 @@ __all__ = [
     "TunedResult",
     "__version__",
     "datasets",
+    "load",
     "make_searcher",
     "metrics",
     "models",

@@ -28,6 +28,7 @@ from raytuner.cli_parts import (
     search_options,
 )
 from raytuner.cli_tune import INTERRUPTED, conclude, overrides_of, print_result, run_tune, set_logging
+from raytuner.cli_use import ask, export, serve
 from raytuner.errors import ConfigError, RaytunerError, redact
 
 QUICKSTART = Path(__file__).parent / "data" / "quickstart.yaml"
@@ -318,7 +319,7 @@ def models_import(file: Path) -> None:
         click.echo(f"taken: {member}")
 
 
-for command in (submit, jobs, cache, compare, check):
+for command in (submit, jobs, cache, compare, check, export, ask, serve):
     cli.add_command(command)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytuner.config import TuneConfig
-from raytuner.data_hashes import data_of
+from raytuner.data_hashes import data_of, hashed
+from raytuner.documents.document import Document
 from raytuner.documents.load import progress_bar
 from raytuner.errors import ConfigError, DataError, UserError, redact
 from raytuner.past import Past, read_past
@@ -105,6 +106,18 @@ def check_unchanged(plan: Plan, run: Mapping[str, Any], force: bool = False) -> 
         listed = "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
         raise UserError(f"the run cannot go on with what has changed: {listed}. Undo that, or go on with --force")
     return found
+
+
+def changed_documents(run: Mapping[str, Any], documents: Sequence[Document]) -> list[str]:
+    """How documents differ from those of a run, in lines; none where the run does not say.
+
+    Args:
+        run: What ``run.json`` says.
+        documents: The documents of now.
+    """
+    before = (run.get("data") or {}).get("documents")
+    now = {document.id: hashed(document.text) for document in documents}
+    return [] if before is None else list(_changed("documents", before, now))
 
 
 def _changed(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from raytuner import aio, datasets, languages, metrics, models
-from raytuner.components import component, importable, is_dotted
+from raytuner.components import importable, is_dotted
 from raytuner.config_sections import JudgeConfig
 from raytuner.datasets import Question, QuestionSet
 from raytuner.datasets.blocks import Order, document_of, number_held_out, order
@@ -16,12 +16,12 @@ from raytuner.documents.document import Document
 from raytuner.documents.load import given_documents
 from raytuner.errors import ConfigError, DataError
 from raytuner.judging import Judge, check_judged, judge_settings
-from raytuner.models import ModelSpec, named, resolved, table_of
+from raytuner.models import ModelSpec, named, table_of
 from raytuner.models.spec import spec
 from raytuner.pipeline import parameters as stages
 from raytuner.pipeline.generate import EXTRACTIVE, generate
 from raytuner.pipeline.pipeline import Pipeline
-from raytuner.rag_models import names_of, used_models
+from raytuner.rag_models import names_of, resolved_with, used_models
 from raytuner.results import RunResult
 from raytuner.retrieved import Retrieved
 from raytuner.scorer import Scorer, Wanted
@@ -229,11 +229,7 @@ class RagObjective:
         Returns:
             They and the fixed ones, with what the names of models and components stand for in their place.
         """
-        own = resolved({**self.fixed, **params}, self._models)
-        return {
-            name: component(value, self._components) if name in stages.COMPONENTS else value
-            for name, value in own.items()
-        }
+        return resolved_with({**self.fixed, **params}, self._models, self._components)
 
     def specs(self, names: Iterable[str]) -> list[ModelSpec]:
         """What names of models stand for, in the order of the names."""
@@ -377,13 +373,8 @@ class RagObjective:
             ConfigError: The configuration cannot run.
         """
         self.check(params or {})
-        own, pipeline = self.resolved(params or {}), self._stages()
         with importable(self.folder):
-            (ranking,) = pipeline.rankings(own, [question])
-        return [
-            Retrieved.of(self.documents[chunk.document], chunk.start, chunk.end, score)
-            for chunk, score in zip(pipeline.contexts(own, ranking), ranking.scores.tolist(), strict=True)
-        ]
+            return self._stages().retrieved(self.resolved(params or {}), question)
 
     def _stages(self) -> Pipeline:
         if self._pipeline is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from raytuner.components import Component, component
-from raytuner.models import named
+from raytuner.models import named, resolved
 from raytuner.models.spec import ModelSpec
 from raytuner.pipeline import parameters as stages
 from raytuner.pipeline.generate import EXTRACTIVE
@@ -45,10 +45,36 @@ def used_models(
             (llms if model.is_llm else embeddings).add(model.spec.name)
         if answers and own["llm"] != EXTRACTIVE:
             llms.add(own["llm"])
-        by_vector = own["retriever"] in ("vector", "hybrid")
-        if splitter_stage(own) is semantic or by_vector or (answers and own["llm"] == EXTRACTIVE):
+        if uses_embedding(own, answers=answers):
             embeddings.add(own["embedding"])
     return embeddings, llms
+
+
+def uses_embedding(params: Mapping[str, Any], *, answers: bool) -> bool:
+    """Whether a configuration uses its embedding model.
+
+    Args:
+        params: The whole configuration.
+        answers: Whether questions are answered.
+    """
+    by_vector = params["retriever"] in ("vector", "hybrid")
+    return splitter_stage(params) is semantic or by_vector or (answers and params["llm"] == EXTRACTIVE)
+
+
+def resolved_with(
+    params: Mapping[str, Any], models: Mapping[str, ModelSpec], components: Mapping[str, Component]
+) -> dict[str, Any]:
+    """Parameters as the stages of a pipeline take them: what names of models and components stand for in their place.
+
+    Args:
+        params: Parameters of a pipeline.
+        models: What names of models stand for.
+        components: What names of components stand for.
+    """
+    return {
+        name: component(value, components) if name in stages.COMPONENTS else value
+        for name, value in resolved(params, models).items()
+    }
 
 
 def names_of(

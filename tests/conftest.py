@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raytuner import ray_access
+from raytuner.config import TuneConfig
 from raytuner.folders import cache_folder
+from raytuner.objective import Report
+from raytuner.run_folder import RUN, write_json
+from raytuner.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,3 +91,43 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = cache_with_weights(tmp_path / "cache", cache_folder())
     monkeypatch.setenv("RAYTUNER_CACHE", str(folder))
     return folder
+
+
+DOCUMENTS = {
+    "leave.md": "# Leave\n\nEach employee has 30 days of paid leave a year. The team lead approves each request.\n\n"
+    "## Sickness\n\nA sick employee tells the team lead before nine. After three days a doctor's note is needed.\n",
+    "travel.md": "# Travel\n\nTravel by train is paid in second class. Flights need the approval of the director.\n\n"
+    "Hotels are paid up to 120 euros a night; receipts are handed in within a month.\n",
+}
+QUESTIONS = '{"id": "q1", "question": "How many days of leave?", "answer": "30 days"}\n'
+
+Trials = Sequence[tuple[dict[str, Any], float | str | None]]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a run folder of a config, with trials: their parameters, and the score, the error, or None as they run."""
+
+    def make(config: str, trials: Trials, documents: Mapping[str, str] = DOCUMENTS) -> Path:
+        folder = tmp_path / "runs" / f"rag-20260101-00000{len(list(tmp_path.glob('runs/*')))}"
+        (tmp_path / "docs").mkdir(exist_ok=True)
+        for name, text in documents.items():
+            (tmp_path / "docs" / name).write_text(text, encoding="utf-8", newline="")
+        (tmp_path / "questions.jsonl").write_text(QUESTIONS, encoding="utf-8")
+        folder.mkdir(parents=True)
+        text = f"documents: docs\nquestions: questions.jsonl\n{config}"
+        (folder / "config.yaml").write_text(text, encoding="utf-8")
+        settings = TuneConfig.parse(text, base=tmp_path).settings
+        run = {"format": 3, "name": "rag", "metric": "recall", "mode": "max", "base": str(tmp_path), "config": settings}
+        write_json(folder / RUN, run)
+        study = Study("recall", "max", folder)
+        for number, (params, end) in enumerate(trials, 1):
+            study.start(number, params)
+            if isinstance(end, float):
+                study.report(number, Report({"recall": end}))
+            if end is not None:
+                study.finish(number, 0.1, end if isinstance(end, str) else None)
+        study.close()
+        return folder
+
+    return make

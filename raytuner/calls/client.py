@@ -13,6 +13,7 @@ from raytuner.aio import in_thread
 from raytuner.calls import context
 from raytuner.calls.batch import batches
 from raytuner.calls.request import WHOLE, Request, Service
+from raytuner.calls.streamed import Streamed
 
 
 def through_ledger(client: Any, service: Service) -> Any:
@@ -44,6 +45,8 @@ def through_ledger(client: Any, service: Service) -> Any:
             except BaseException as error:  # cancelled too: it is to be settled
                 outcome, problem = asking.failed(error)
             else:
+                if others.get("stream"):
+                    return Streamed(found, asking, call, handle)
                 outcome, problem = asking.answered(found)
             again = await handle.aend(call, outcome)
             if problem is None:

@@ -175,6 +175,23 @@ class Request:
         is_cut = any(choice.finish_reason == "length" for choice in choices or ())
         return replace(outcome, is_cut=is_cut), None
 
+    def streamed(self, text: str, usage: Any, finish: str | None) -> tuple[Outcome, BaseException | None]:
+        """How an attempt ended whose answer came piece by piece, and what is wrong with the answer.
+
+        Args:
+            text: The whole answer.
+            usage: What the service said of tokens; None if it did not.
+            finish: Why the answer ended, as the service said; None if it broke off.
+        """
+        prompt, answer = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
+        outcome = Outcome(OK, self._seconds, prompt, answer, self._service.count(text), is_cut=finish == "length")
+        if finish is None:
+            return replace(outcome, status="cut"), TrialError(f"{self._who}: the answer broke off")
+        if finish == "content_filter":
+            said = f"{self._who}: the content filter held the answer back"
+            return replace(outcome, status="filtered"), TrialError(said)
+        return outcome, None
+
     def failed(self, error: BaseException) -> tuple[Outcome, BaseException]:
         """How an attempt ended that was not answered, and what is raised if it was the last one."""
         if not isinstance(error, Exception):

@@ -114,9 +114,12 @@ def _has_place(url: str) -> bool:
 def _is_trusted(url: str) -> bool:
     """Whether the user's OpenAI key may go there: OpenAI, this machine, or the environment's own address."""
     place = urlsplit(url)[:2]  # scheme, host and port: never in clear text where it was encrypted
-    return place in (urlsplit(DEFAULT_URL)[:2], urlsplit(environment_url())[:2]) or is_loopback(
-        urlsplit(url).hostname or ""
-    )
+    return place in (urlsplit(DEFAULT_URL)[:2], urlsplit(environment_url())[:2]) or is_loopback_url(url)
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether an address is on this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def is_loopback(host: str) -> bool:

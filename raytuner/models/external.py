@@ -58,7 +58,7 @@ def llm(spec: ModelSpec, temperature: float) -> Any:
         check_huggingface(spec, "llm")
         from llama_index.llms.huggingface import HuggingFaceLLM
 
-        given = {**_settings(spec), **spec.arguments, "generate_kwargs": generation(spec, temperature)}
+        given = {**settings(spec), **spec.arguments, "generate_kwargs": generation(spec, temperature)}
         return _called(spec, HuggingFaceLLM, given)
     return _made(spec, "llm", LLM)
 
@@ -132,7 +132,7 @@ def generation(spec: ModelSpec, temperature: float) -> dict[str, Any]:
     return {**chosen, **own}
 
 
-def _settings(spec: ModelSpec) -> dict[str, Any]:
+def settings(spec: ModelSpec) -> dict[str, Any]:
     """The arguments of ``HuggingFaceLLM`` that have names of their own in a config."""
     found = {
         "model_name": spec.served_name,

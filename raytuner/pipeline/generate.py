@@ -153,7 +153,7 @@ async def generate(
     if not contexts:
         return Answer("")
     loop = asyncio.get_running_loop()
-    model = _model(loop, llm, temperature)
+    model = model_for(loop, llm, temperature)
     synthesizer = _synthesizer(loop, llm, temperature, response_mode, prompt)
     started = time.perf_counter()
     with usage.counted() as used, labelled(stage="answers"), waiting() as waits:
@@ -169,17 +169,24 @@ async def _answer(
     model: Any, synthesizer: Any, question: str, contexts: Sequence[str], prompt: str | None, response_mode: str
 ) -> Any:
     """What a synthesizer answers; without its search for the best packing where all contexts fit into one prompt."""
+    packed = packed_into_one(model, question, contexts, prompt) if response_mode == "compact" else None
+    if packed is not None:
+        return await model.apredict(template(prompt), context_str=packed, query_str=question)
+    return await synthesizer.aget_response(question, list(contexts))
+
+
+def packed_into_one(model: Any, question: str, contexts: Sequence[str], prompt: str | None) -> str | None:
+    """All contexts as the one text that ``compact`` makes of them; None if it does not surely fit into one prompt."""
     packed = "\n\n".join(filter(None, map(str.strip, contexts)))
     around = question + (prompt or "") + (getattr(model, "system_prompt", None) or "")
     # No tokenizer makes more tokens of a text than it has bytes.
     room = model.metadata.context_window - abs(model.metadata.num_output) - TEMPLATES - len(around.encode())
-    if response_mode == "compact" and packed and (len(packed.encode()) <= room or len(_tokens(packed)) <= room):
-        return await model.apredict(_template(prompt), context_str=packed, query_str=question)
-    return await synthesizer.aget_response(question, list(contexts))
+    return packed if packed and (len(packed.encode()) <= room or len(_tokens(packed)) <= room) else None
 
 
 @lru_cache(maxsize=64)
-def _template(prompt: str | None) -> Any:
+def template(prompt: str | None) -> Any:
+    """The prompt for an answer; LlamaIndex's own for None."""
     from llama_index.core import PromptTemplate
     from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
 
@@ -196,11 +203,12 @@ def is_sampled(params: Mapping[str, Any]) -> bool:
     """Whether asking again may give another answer. To be called on the event loop that asks."""
     own = generate.own(params)
     llm, temperature = own["llm"], own["temperature"]
-    return models.is_sampled(llm, temperature, lambda: _model(asyncio.get_running_loop(), llm, temperature))
+    return models.is_sampled(llm, temperature, lambda: model_for(asyncio.get_running_loop(), llm, temperature))
 
 
 @lru_cache(maxsize=64)
-def _model(loop: asyncio.AbstractEventLoop, llm: Model, temperature: float) -> Any:
+def model_for(loop: asyncio.AbstractEventLoop, llm: Model, temperature: float) -> Any:
+    """The LLM of a name, made once for an event loop."""
     # One for each event loop: a model keeps an asynchronous client, whose connections belong to the loop.
     return models.llm(llm, temperature=temperature)
 
@@ -218,7 +226,7 @@ def _synthesizer(
     if prompt is not None:
         name = "summary_template" if response_mode == "tree_summarize" else "text_qa_template"
         templates[name] = PromptTemplate(prompt)
-    model = _model(loop, llm, temperature)
+    model = model_for(loop, llm, temperature)
     helper = PromptHelper.from_llm_metadata(model.metadata, tokenizer=_tokens)
     helper._token_counter = message_counter()
     return get_response_synthesizer(

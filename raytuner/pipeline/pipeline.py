@@ -27,6 +27,7 @@ from raytuner.pipeline.rerank import rerank
 from raytuner.pipeline.retrieve import Ranking, bm25_index, bm25_search, fuse, select, vector_search
 from raytuner.pipeline.splitters import expand, sentence_window, splitter_stage, whole, window
 from raytuner.pipeline.stage import Stage, digest
+from raytuner.retrieved import Retrieved
 from raytuner.store import JSON
 from raytuner.values import FailedQuestion, each_or_failed
 
@@ -164,6 +165,19 @@ class Pipeline:
         if chain.is_reranked:
             deep = self._reranked(chain, questions, deep)
         return [select(params, ranking) for ranking in deep]
+
+    def retrieved(self, params: Mapping[str, Any], question: str) -> list[Retrieved]:
+        """What is retrieved for a question, best first, with its place for a citation.
+
+        Args:
+            params: The configuration.
+            question: The question.
+        """
+        (ranking,) = self.rankings(params, [question])
+        return [
+            Retrieved.of(self.documents[chunk.document], chunk.start, chunk.end, score)
+            for chunk, score in zip(self.contexts(params, ranking), ranking.scores.tolist(), strict=True)
+        ]
 
     def _reranked(self, chain: Chain, questions: Sequence[str], deep: list[Ranking]) -> list[Ranking]:
         def search(needed: list[int]) -> list[Ranking]:

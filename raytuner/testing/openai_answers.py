@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +54,20 @@ def completion(
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": {"prompt_tokens": used[0], "completion_tokens": used[1], "total_tokens": sum(used)},
     }
+
+
+def pieces(body: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
+    """An answer as the events of a stream, word by word, with what it took at the end if that is asked for."""
+    common = {**whole, "object": "chat.completion.chunk"}
+    usage = common.pop("usage", None)
+    [choice] = whole["choices"]
+    words = re.findall(r"\s*\S+", choice["message"]["content"])
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, *({"content": word} for word in words)]
+    found = [{**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    found.append({**common, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    if usage is not None and (body.get("stream_options") or {}).get("include_usage"):
+        found.append({**common, "choices": [], "usage": usage})
+    return [json.dumps(event) for event in found]
 
 
 def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 from raytuner.models.mock import answer as words_of_the_context
 from raytuner.testing import openai_batches
-from raytuner.testing.openai_answers import ERRORS, completion, embeddings, prompt_of, tokens_of
+from raytuner.testing.openai_answers import ERRORS, completion, embeddings, pieces, prompt_of, tokens_of
 
 Fault = Literal[
     "429",
@@ -64,6 +64,7 @@ class Behaviour:
 
     Attributes:
         latency_s: How long each answer takes.
+        piece_s: How long each piece of an answer takes beside that, if it comes in pieces.
         share: The share of requests that go wrong, drawn by the seed, the request and how often it came.
         kinds: What can go wrong.
         in_a_row: So many times at the most for the same request, one after the other.
@@ -82,6 +83,7 @@ class Behaviour:
     """
 
     latency_s: float = 0.0
+    piece_s: float = 0.0
     share: float = 0.0
     kinds: Sequence[Fault] = PASSING
     in_a_row: int = 3
@@ -252,6 +254,9 @@ class _Handler(BaseHTTPRequestHandler):
                 found["model"] = "some-other-model"
             if fault == "no usage":
                 del found["usage"]
+            if body.get("stream") and not embeds:
+                self._stream(body, found, cut=fault == "truncated")
+                return
             self._send(found, 200, cut=fault == "truncated")
 
     def _send(
@@ -259,6 +264,21 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         text = json.dumps(content).encode()
         self._send_bytes(text[: len(text) // 2] if cut else text, status, headers)
+
+    def _stream(self, body: Mapping[str, Any], found: Mapping[str, Any], cut: bool) -> None:
+        """Send an answer word by word; half of it, if the connection is to be cut."""
+        events = pieces(body, found)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for event in events[: len(events) // 2] if cut else [*events, "[DONE]"]:
+            self.wfile.write(f"data: {event}\n\n".encode())
+            self.wfile.flush()
+            time.sleep(self.owner.behaviour.piece_s)
+        if cut:
+            self._cut()
+        self.close_connection = True
 
     def _send_bytes(self, text: bytes, status: int, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)

@@ -1,0 +1,230 @@
+"""The pipeline of a run, to be used: it retrieves and answers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raytuner import aio, models
+from raytuner.calls.handle import forget_calls
+from raytuner.chosen import Chosen, choose, models_by_role
+from raytuner.components import importable
+from raytuner.documents.document import Document
+from raytuner.documents.load import Progress, given_documents
+from raytuner.errors import DataError, TrialError
+from raytuner.going_on import changed_documents
+from raytuner.models.pricing import price
+from raytuner.models.spec import spec
+from raytuner.pipeline import parameters as stages
+from raytuner.pipeline.cache import shared_cache
+from raytuner.pipeline.generate import EXTRACTIVE, Answer
+from raytuner.pipeline.passing import PassingQuestions
+from raytuner.pipeline.pipeline import Pipeline
+from raytuner.pipeline.streaming import streamed
+from raytuner.plan_objective import read_documents
+from raytuner.retrieved import Retrieved
+from raytuner.run_folder import read_run
+from raytuner.values import FailedQuestion
+
+if TYPE_CHECKING:
+    from raytuner.pipeline.adapters import TunedQueryEngine, TunedRetriever
+
+logger = logging.getLogger("raytuner")
+
+MAX_QUESTION = 10_000
+"""The most characters of a question."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, and what it took.
+
+    Attributes:
+        text: The answer; empty if nothing was retrieved.
+        sources: What it was answered from, best first.
+        seconds: From the question to the answer.
+        prompt_tokens: Of the LLM's calls, as the service counted them; None without an LLM, or if it did not count.
+        completion_tokens: Likewise.
+        usd: What these tokens cost; None if the price or their number is not known.
+    """
+
+    text: str
+    sources: list[Retrieved]
+    seconds: float
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    usd: float | None = None
+
+
+class LoadedPipeline:
+    """A pipeline over its documents.
+
+    Chunks and vectors come from the cache, or are made with the first question. Answers are kept in memory only; the
+    same question again has the same answer, unless the LLM samples.
+
+    Args:
+        documents: The documents.
+        own: The configuration, as the stages take it.
+        folder: Where modules named by dotted paths are looked for.
+        chosen: Where it is from.
+
+    Attributes:
+        params: The parameters that are set, as the config of the run names them.
+        trial: The number of the trial.
+        run: The run folder.
+    """
+
+    def __init__(self, documents: Sequence[Document], own: Mapping[str, Any], folder: Path, chosen: Chosen) -> None:
+        self.params = chosen.params
+        self.trial = chosen.trial
+        self.run = chosen.folder
+        self._own = own
+        self._folder = folder
+        self._pipeline = Pipeline(documents, PassingQuestions(shared_cache().store))
+
+    def retrieve(self, question: str) -> list[Retrieved]:
+        """What is found for a question, best first, with its place for a citation.
+
+        Raises:
+            DataError: The question is empty, or longer than `MAX_QUESTION`.
+        """
+        return aio.run(self.aretrieve(question))
+
+    async def aretrieve(self, question: str) -> list[Retrieved]:
+        """`retrieve` for a running event loop."""
+        check_question(question)
+        with importable(self._folder):
+            return await self._pipeline.in_turn(lambda: self._pipeline.retrieved(self._own, question))
+
+    def ask(self, question: str) -> Reply:
+        """Answer a question.
+
+        Raises:
+            DataError: The question is empty, or longer than `MAX_QUESTION`.
+            TrialError: The LLM did not answer.
+        """
+        return aio.run(self.aask(question))
+
+    async def aask(self, question: str) -> Reply:
+        """`ask` for a running event loop."""
+        started = time.perf_counter()
+        sources = await self.aretrieve(question)
+        with importable(self._folder):
+            (answer,) = await self._pipeline.answered(self._own, [question], [[one.text for one in sources]])
+        if isinstance(answer, FailedQuestion):
+            raise TrialError(answer.reason)
+        return self._reply(answer, sources, started)
+
+    async def astream(self, question: str) -> AsyncIterator[str | Reply]:
+        """Answer a question piece by piece.
+
+        Yields:
+            Pieces of the answer as the LLM gives them, where it can and all that was retrieved fits into one prompt;
+            else the words of the finished answer. At last the `Reply`.
+
+        Raises:
+            DataError: The question is empty, or longer than `MAX_QUESTION`.
+            TrialError: The LLM did not answer.
+        """
+        started = time.perf_counter()
+        sources = await self.aretrieve(question)
+        with importable(self._folder):
+            async for piece in streamed(self._pipeline, self._own, question, [one.text for one in sources]):
+                yield piece if isinstance(piece, str) else self._reply(piece, sources, started)
+
+    def as_retriever(self) -> TunedRetriever:
+        """A LlamaIndex retriever that finds the same: reranked, cut and widened as the pipeline does it."""
+        from raytuner.pipeline.adapters import TunedRetriever
+
+        return TunedRetriever(self)
+
+    def as_query_engine(self) -> TunedQueryEngine:
+        """A LlamaIndex query engine that answers with the pipeline; seconds, tokens and usd are in the metadata."""
+        from raytuner.pipeline.adapters import TunedQueryEngine
+
+        return TunedQueryEngine(self)
+
+    def warm(self) -> None:
+        """Make, or read from the cache, all that questions need."""
+        self.retrieve("warm")
+
+    def _reply(self, answer: Answer, sources: list[Retrieved], started: float) -> Reply:
+        forget_calls()
+        seconds = round(time.perf_counter() - started, 3)
+        counted = answer.prompt_tokens, answer.completion_tokens
+        return Reply(answer.text, sources, seconds, *counted, self._usd(*counted))
+
+    def _usd(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
+        if self._own["llm"] == EXTRACTIVE:
+            return 0.0
+        cost = price(spec(self._own["llm"]))
+        if cost is not None and cost.input == cost.output == 0:
+            return 0.0
+        if cost is None or prompt_tokens is None or completion_tokens is None:
+            return None
+        return cost.of(prompt_tokens, completion_tokens)
+
+
+def load(
+    run: str | Path,
+    trial: int | None = None,
+    *,
+    documents: str | Path | Sequence[str | Path] | Sequence[Document] | None = None,
+    folder: str | Path = "runs",
+) -> LoadedPipeline:
+    """Load the pipeline that a run found, over today's documents.
+
+    What the run names by dotted paths is imported, which runs its code: load a run of somebody else only if you trust
+    it.
+
+    Args:
+        run: The path of a run folder, or the name of a run, of which the newest is taken.
+        trial: The number of a trial; by default the configuration to take.
+        documents: Documents, or paths of such, in place of those of the run.
+        folder: Where runs are looked for by name.
+
+    Returns:
+        The pipeline.
+
+    Raises:
+        DataError: There is no such run or trial, it failed or has not ended, or documents cannot be read.
+        ModelError: A model, its weights or its key cannot be had.
+        AllTrialsFailedError: No trial of the run succeeded.
+    """
+    return loaded(choose(run, trial, Path(folder)), documents)
+
+
+def loaded(chosen: Chosen, documents: Any = None, progress: Progress | None = None) -> LoadedPipeline:
+    """Load a chosen configuration; see `load`.
+
+    Args:
+        chosen: From `raytuner.chosen.choose`.
+        documents: See `load`.
+        progress: See `raytuner.documents.load.load_documents`.
+    """
+    config, own = chosen.config, chosen.resolved()
+    with config.named_in_errors(), importable(config.folder):
+        stages.prepare(own)
+        models.prepare(*models_by_role(own))
+        read = read_documents(config, imports=True, progress=progress) if documents is None else None
+    found = given_documents(documents) if read is None else read
+    if documents is None:
+        for line in changed_documents(read_run(chosen.folder), found):
+            logger.warning("since the run, %s", line)
+    return LoadedPipeline(found, own, config.folder, chosen)
+
+
+def check_question(question: str) -> None:
+    """Refuse a question without words, or one that is too long.
+
+    Raises:
+        DataError: With how long it is.
+    """
+    if not question.strip():
+        raise DataError("the question is empty; ask something")
+    if len(question) > MAX_QUESTION:
+        raise DataError(f"the question has {len(question):,} characters; ask in at most {MAX_QUESTION:,}")
