@@ -26,6 +26,7 @@ from raytuner.cli_parts import (
     output_options,
     search_options,
 )
+from raytuner.cli_report import report, runs, watch
 from raytuner.cli_tune import INTERRUPTED, conclude, overrides_of, print_result, run_tune, set_logging
 from raytuner.errors import ConfigError, RaytunerError, redact
 
@@ -317,7 +318,7 @@ def models_import(file: Path) -> None:
         click.echo(f"taken: {member}")
 
 
-for command in (submit, jobs, cache):
+for command in (report, watch, runs, submit, jobs, cache):
     cli.add_command(command)
 
 

@@ -21,6 +21,8 @@ from raytuner.take_up import changes
 from raytuner.trial_log import mend
 
 if TYPE_CHECKING:
+    from raytuner.own_objective import OwnObjective
+    from raytuner.rag import RagObjective
     from raytuner.run_log import RunLog
 
 CONFIG = "config.yaml"
@@ -36,11 +38,15 @@ def identity(plan: Plan) -> dict[str, Any]:
         ``{"base": the folder that paths are relative to, "config": ..., "data": {"documents": {id: hash}, "questions":
         {id: hash}}}``; of texts only hashes.
     """
-    own = plan.objective
-    documents = {document.id: _hash(document.text) for document in own.documents}
-    questions = {question.id: _hash(repr(question)) for question in own.questions}
-    data = {"documents": documents, "questions": questions}
-    return {"base": str(plan.config.base), "config": _without_secrets(plan.config.settings), "data": data}
+    config = _without_secrets(plan.config.settings)
+    return {"base": str(plan.config.base), "config": config, "data": data_of(plan.objective)}
+
+
+def data_of(objective: RagObjective | OwnObjective) -> dict[str, dict[str, str]]:
+    """What stands for documents and questions: ``{"documents": {id: hash}, "questions": {id: hash}}``."""
+    documents = {document.id: _hash(document.text) for document in objective.documents}
+    questions = {question.id: _hash(repr(question)) for question in objective.questions}
+    return {"documents": documents, "questions": questions}
 
 
 def load(folder: Path, overrides: Sequence[str] = ()) -> TuneConfig:
