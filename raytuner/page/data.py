@@ -19,6 +19,7 @@ from raytuner.page.state import state_of
 from raytuner.results import TunedResult, summary_of
 from raytuner.run_folder import jsonable, read_run, utc_now
 from raytuner.saved_run import load_study, result_of
+from raytuner.so_far import so_far
 from raytuner.study import Study, Trial
 from raytuner.trial_log import read_log
 
@@ -91,7 +92,7 @@ def _result(study: Study, run: Mapping[str, Any]) -> tuple[TunedResult | None, s
         failed = study.failed
         if failed and len(failed) == study.ended:
             return None, f"all {len(failed)} trials that have ended failed: {summary_of(failed[0].error or '')}"
-        return None, "no trial has been scored yet"
+        return None, so_far(study.goals, list(study.trials.values())) or "no trial has been scored yet"
     try:
         return result_of(study, dict(run)), None
     except (AllTrialsFailedError, InfeasibleError) as error:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from raytuner.goals import Goal
+from raytuner.run_folder import jsonable
 from raytuner.stats import mean_interval
 
 FEWEST = 8
@@ -45,7 +46,8 @@ class Tried(NamedTuple):
 
 def plain(value: Any) -> Any:
     """A value of a parameter as a chart shows it: a number, a truth value or a text."""
-    return value if isinstance(value, (str, int, float, bool)) else json.dumps(value, default=str)
+    found = jsonable(value)
+    return found if isinstance(found, (str, int, float, bool)) else json.dumps(found)
 
 
 def varied(trials: Sequence[Tried]) -> list[str]:

@@ -284,6 +284,10 @@
 
   const build = (report) => {
     const main = document.getElementById("main");
+    if (report.chart) {  // one chart by itself, in a notebook
+      main.replaceChildren(chart(report.chart));
+      return draw();
+    }
     for (const node of main.querySelectorAll("details[data-key]")) node.open ? wasOpen.add(node.dataset.key) : wasOpen.delete(node.dataset.key);
     for (const node of main.querySelectorAll(".plot")) if (node.finalize) node.finalize();
     pending.length = 0;

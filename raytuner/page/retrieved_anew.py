@@ -14,9 +14,11 @@ from typing import Any
 from raytuner.datasets import Question
 from raytuner.errors import RaytunerError, in_a_line, redact
 from raytuner.going_on import data_of, load
+from raytuner.lookup import Lookup
 from raytuner.models.wheels import REGISTRY
 from raytuner.page.named import dotted_paths
 from raytuner.pipeline import parameters as stages
+from raytuner.pipeline.generate import extract, generate
 from raytuner.rag import RagObjective
 
 logger = logging.getLogger("raytuner")
@@ -42,6 +44,7 @@ class Anew:
         self._questions = {question.id: question for question in objective.questions}
         self._passages: dict[tuple[str, int, int], int] = {}
         self._left = MOST_TEXT
+        self._lookup = Lookup(objective)
 
     def texts(self, leaders: Sequence[Mapping[str, Any]], worst: Sequence[str]) -> dict[str, Any]:
         """The texts of the questions, and for the worst of them the references and what each leader retrieves.
@@ -52,11 +55,13 @@ class Anew:
 
         Returns:
             ``{"why_none": None, "questions": {id: text}, "passages": [{"document", "page", "start", "end", "text"}],
-            "shown": {id: {"answer", "references": [...], "found": [[passage, ...], ...]}}, "note"}``: `found` has for
-            each leader a list, best first, of positions in `passages`.
+            "shown": {id: {"answer", "references": [...], "found": [[passage, ...], ...], "answers": [...]}}, "note"}``:
+            `found` has for each leader a list, best first, of positions in `passages`, and `answers` what it said,
+            where that is kept.
         """
         shown: dict[str, Any] = {}
         note = None
+        answered = [self._answers(params) for params in leaders]
         for name in worst:
             question = self._questions.get(name)
             if question is None:
@@ -72,6 +77,7 @@ class Anew:
                 return {"why_none": f"what was retrieved cannot be had again: {redact(str(error))}", **self._asked()}
             shown[name] = {
                 "answer": question.answer,
+                "answers": [answers.get(question.text) for answers in answered],
                 "references": [self._reference(question, at) for at in range(len(question.references))],
                 "found": found,
             }
@@ -85,6 +91,21 @@ class Anew:
         tuned = {name: value for name, value in params.items() if name not in self._objective.fixed}
         pieces = self._objective.retrieve(question.text, tuned)
         return [self._number(piece.document, piece.start, piece.end) for piece in pieces]
+
+    def _answers(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """What a configuration answered, by question, as far as it is in the cache; no LLM is asked."""
+        if not self._objective.needs_answers:
+            return {}
+        own = self._objective.resolved(params)
+        chain = self._lookup.chain(own)
+        if not self._lookup.shares_answers(own):
+            return {}
+        there = self._lookup.found(chain, chain.answers).there
+        codec = (extract if chain.is_extractive else generate).codec
+        assert codec is not None  # answers are kept
+        read = self._lookup.read(list(there.values()), codec)
+        said = {text: read[key] for text, key in there.items() if key in read}
+        return {text: answer if isinstance(answer, str) else answer.text for text, answer in said.items()}
 
     def _number(self, document: str, start: int, end: int) -> int:
         place = (document, start, end)

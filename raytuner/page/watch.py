@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +62,13 @@ class Watched:
         return self._made[1]
 
 
-def application(watched: Watched) -> web.Application:
-    """The server: ``/`` is the page, ``/data.json`` what it asks for."""
+def application(watched: Watched, token: str) -> web.Application:
+    """The server: ``/TOKEN/`` is the page, ``/TOKEN/data.json`` what it asks for.
+
+    Args:
+        watched: The run.
+        token: What other users of this machine do not know.
+    """
     turn = asyncio.Lock()
 
     async def report() -> dict[str, Any]:
@@ -81,8 +87,8 @@ def application(watched: Watched) -> web.Application:
         return web.json_response(await asyncio.to_thread(lambda: shown(found)))
 
     application = web.Application(middlewares=[_guarded])
-    application.router.add_get("/", index)
-    application.router.add_get("/data.json", data)
+    application.router.add_get(f"/{token}/", index)
+    application.router.add_get(f"/{token}/data.json", data)
     return application
 
 
@@ -135,7 +141,8 @@ async def _serve(watched: Watched, port: int, listening: Callable[[str], object]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    runner = web.AppRunner(application(watched), access_log=None)
+    token = secrets.token_urlsafe(16)
+    runner = web.AppRunner(application(watched, token), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, port)
@@ -143,7 +150,7 @@ async def _serve(watched: Watched, port: int, listening: Callable[[str], object]
             await site.start()
         except OSError as error:
             raise ConfigError(f"--port {port}: {error.strerror}; name another, or none for any that is free") from None
-        listening(f"http://{HOST}:{runner.addresses[0][1]}/")
+        listening(f"http://{HOST}:{runner.addresses[0][1]}/{token}/")
         await ended.wait()
     finally:
         await runner.cleanup()

@@ -30,18 +30,32 @@ def page(report: Report, *, live: bool = False) -> str:
         report: From `raytuner.page.data.report_of`.
         live: Whether it asks for news.
     """
+    names = ", ".join(run["name"] for run in report["runs"])
+    return _filled(f"{names} - raytuner", shown(report, live=live), live=live)
+
+
+def chart_page(chart: Mapping[str, Any]) -> str:
+    """One chart by itself as an HTML file; see `page`.
+
+    Args:
+        chart: One of `raytuner.page.charts.charts_of`.
+    """
+    return _filled(chart["title"], {"runs": [], "chart": chart}, live=False)
+
+
+def _filled(title: str, data: Mapping[str, Any], *, live: bool) -> str:
+    """The template with everything that the page needs."""
     scripts = [_own(name) for name in (*LIBRARIES, "page.js")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
         f"connect-src {_quoted('self' if live else 'none')}; base-uri 'none'; form-action 'none'"
     )
-    names = ", ".join(run["name"] for run in report["runs"])
     parts = {
         "policy": policy,
-        "title": html.escape(f"{names} - raytuner"),
+        "title": html.escape(title),
         "style": _own("page.css"),
-        "data": embedded(shown(report, live=live)),
+        "data": embedded(data),
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
     }
     pieces = _own("template.html").split("{{")

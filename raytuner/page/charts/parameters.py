@@ -162,7 +162,7 @@ def parallel(run: Run) -> Chart | None:
         "type": "nominal",
         "sort": [*names, metric],
         "title": None,
-        "axis": {"labelAngle": 0 if len(names) < 4 else -25, "domain": False, "orient": "top"},
+        "axis": {"labelAngle": 0 if max(map(len, names)) * len(names) < 80 else -25, "domain": False, "orient": "top"},
         "scale": {"padding": 0.3},
     }
     y = {"field": "at", "type": "quantitative", "axis": None, "scale": {"domain": [-0.04, 1.04]}}
@@ -198,13 +198,13 @@ def parallel(run: Run) -> Chart | None:
             "encoding": {"x": x, "y": y, "text": {"field": "label"}},
         },
     ]
-    said = (
+    drawn = (
         f" {len(kept)} of the {len(trials)} are drawn: the best, and others spread over the scores."
         if len(kept) < len(trials)
         else ""
     )
     about = (
-        f"Each line is a trial, from the values of its parameters to its {metric}; the thick one is to be taken.{said}"
+        f"Each line is a trial, from the values of its parameters to its {metric}; the thick one is to be taken.{drawn}"
     )
     table = [
         ("trial", *names, metric),

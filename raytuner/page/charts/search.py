@@ -164,7 +164,7 @@ def _pareto(run: Run, first: Mapping[str, Any], other: Mapping[str, Any], number
         {
             "data": {"values": [{}]},
             "mark": {"type": "rule", "strokeDash": [5, 4], "color": RED},
-            "encoding": {axis: {"datum": goal["limit"]}},
+            "encoding": {"x": None, "y": None, axis: {"datum": goal["limit"]}},
         }
         for axis, goal in (("x", other), ("y", first))
         if goal["limit"] is not None
@@ -176,7 +176,7 @@ def _pareto(run: Run, first: Mapping[str, Any], other: Mapping[str, Any], number
         "encoding": {"x": quantity("b", _title(other)), "y": quantity("a", _title(first))},
         "layer": [*([line] if two else []), points, *limits],
     }
-    rest = " Its line is drawn through it." if two else " It is that of all objectives."
+    rest = " The line joins it." if two else " It is that of all objectives."
     dashed = " Dashed: a limit." if limits else ""
     about = f"A configuration on the front is dominated by none; the knee is the best compromise.{rest}{dashed}"
     table = [

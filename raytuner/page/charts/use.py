@@ -31,7 +31,12 @@ def time_by_stage(run: Run) -> Chart | None:
         "mark": {"type": "bar", "color": BLUE, "cornerRadiusEnd": 3},
         "encoding": {
             "y": {"field": "stage", "type": "nominal", "sort": None, "title": None},
-            "x": {"field": "seconds", "type": "quantitative", "title": "seconds of all workers"},
+            "x": {
+                "field": "seconds",
+                "type": "quantitative",
+                "title": "seconds of all workers",
+                "axis": {"tickCount": 5},
+            },
             "tooltip": [{"field": "stage"}, {"field": "seconds", "format": ".2f"}],
         },
     }
