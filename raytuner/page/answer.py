@@ -23,8 +23,8 @@ def answer_of(result: TunedResult) -> dict[str, Any]:
 
     Returns:
         ``{"headline", "held_out_questions", "verdict": [line], "best", "default", "versus_default", "leaders":
-        [difference], "ties": [...], "cheapest_by", "win_share"}``; a configuration is ``{"trial", "params", "metrics",
-        "held_out", "latency", "marks"}``, and a difference ``{"mean", "low", "high", "questions", "held_out",
+        [difference], "knee", "ties": [...], "cheapest_by", "win_share"}``; a configuration is ``{"trial", "params",
+        "metrics", "held_out", "latency", "marks"}``, and a difference ``{"mean", "low", "high", "questions", "held_out",
         "is_sure"}``, above 0 if the best is better.
     """
     goal = result.objectives[0]
@@ -37,6 +37,7 @@ def answer_of(result: TunedResult) -> dict[str, Any]:
         "default": None if result.default is None else configuration(result, result.default),
         "versus_default": _versus(result),
         "leaders": _leaders(result),
+        "knee": result.knee.trial,
         "ties": [configuration(result, tied) for tied in result.ties] if result.confirmation else [],
         "cheapest_by": _cheapest_by(result),
         "win_share": None if robust is None else robust.win_share,

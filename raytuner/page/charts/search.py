@@ -131,9 +131,8 @@ def pareto(run: Run) -> Iterator[Chart]:
 
 def _pareto(run: Run, first: Mapping[str, Any], other: Mapping[str, Any], number: int) -> Chart | None:
     a, b = first["metric"], other["metric"]
-    knee = run["answer"]["best"]["trial"] if run["answer"] else None
     rows = [
-        {"trial": row["trial"], "a": x, "b": y, "kind": _standing(row, run, knee), "params": said(row["params"])}
+        {"trial": row["trial"], "a": x, "b": y, "kind": _standing(row, run), "params": said(row["params"])}
         for row in scored(run)
         if (x := value_of(row, a)) is not None and (y := value_of(row, b)) is not None
     ]
@@ -190,8 +189,8 @@ def _title(goal: Mapping[str, Any]) -> str:
     return f"{goal['metric']} ({'lower' if goal['mode'] == 'min' else 'higher'} is better)"
 
 
-def _standing(row: Mapping[str, Any], run: Run, knee: int | None) -> str:
-    if row["trial"] == knee:
+def _standing(row: Mapping[str, Any], run: Run) -> str:
+    if run["answer"] and row["trial"] == run["answer"]["knee"]:
         return "knee"
     if row.get("beyond"):
         return "beyond a limit"
