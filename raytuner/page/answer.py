@@ -24,8 +24,8 @@ def answer_of(result: TunedResult) -> dict[str, Any]:
     Returns:
         ``{"headline", "held_out_questions", "verdict": [line], "best", "default", "versus_default", "leaders":
         [difference], "knee", "ties": [...], "cheapest_by", "win_share"}``; a configuration is ``{"trial", "params",
-        "metrics", "held_out", "latency", "marks"}``, and a difference ``{"mean", "low", "high", "questions", "held_out",
-        "is_sure"}``, above 0 if the best is better.
+        "metrics", "held_out", "latency", "marks"}``, and a difference ``{"mean", "low", "high", "questions",
+        "held_out", "is_sure"}``, above 0 if the best is better.
     """
     goal = result.objectives[0]
     robust = result.robustness

@@ -66,13 +66,15 @@
     background: "transparent", font: "system-ui, sans-serif", view: { stroke: null }, axis: { labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal", gridOpacity: 0.5 },
     legend: { labelFontSize: 11, titleFontSize: 12, titleFontWeight: "normal", columns: 3, symbolLimit: 12 },
   } };
+  const WIDE = new Set(["parallel", "questions"]);  // on a phone these scroll by themselves
   const chart = (found) => {
     const plot = h("div", { class: "plot" });
     pending.push([plot, found]);
-    const classes = ["card", "chart", found.part === "interactions" && "cells", found.id === "parallel" && "wide"].filter(Boolean).join(" ");
+    const isWide = WIDE.has(found.id);
+    const classes = ["card", "chart", found.part === "interactions" && "cells", isWide && "wide"].filter(Boolean).join(" ");
     return h("section", { class: classes, "data-chart": found.id, "aria-label": found.title },
       h("h3", {}, found.title), h("p", { class: "soft" }, found.about),
-      h("div", found.id === "parallel" ? { class: "scroll", tabindex: "0" } : {}, plot),
+      h("div", isWide ? { class: "scroll", tabindex: "0" } : {}, plot),
       fold(`table-${found.id}`, "The same as a table", () => table(found.table.head, found.table.rows, { label: found.title })));
   };
   const draw = async () => {
@@ -209,7 +211,7 @@
       return filtered(["question", ...(run.has_documents ? ["document"] : []), ...found.leaders.map((leader) => `trial ${leader.trial}`), "mean of all trials", "best of any", ""], rows, "Questions");
     }, { card: true });
     return part(run, "questions", "Questions", charts(run, "questions"), h("h3", {}, "The worst questions"),
-      h("p", { class: "soft" }, `Those on which trial ${found.leaders[0].trial} does worst in ${found.metric}${found.texts.why_none ? "." : ", with what each leader retrieves; what the reference has is marked."}`),
+      h("p", { class: "soft" }, `Those on which trial ${found.leaders[0].trial} does worst in ${found.metric}${found.texts.why_none ? "." : `, with what each leader retrieves${Object.values(shown).some((one) => one.references.length) ? "; what is of the reference is marked" : ""}.`}`),
       found.texts.why_none && h("p", { class: "card warn" }, `What was retrieved is not shown: ${found.texts.why_none}`), found.texts.note && h("p", { class: "soft" }, found.texts.note), worst, all);
   };
   const filtered = (head, rows, label) => {
