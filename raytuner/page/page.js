@@ -115,7 +115,8 @@
       const own = (best.held_out || best.metrics)[name];
       if (own === undefined || own === null) continue;
       const its = other && (other.held_out || other.metrics)[name];
-      tiles.push(tile(title, format(own), its !== undefined && its !== null && other.trial !== best.trial ? `default: ${format(its)}` : null));
+      const said = [name === "latency" && best.latency ? `p95 ${best.latency.p95.toFixed(2)} s` : null, its !== undefined && its !== null && other.trial !== best.trial ? `default: ${format(its)}` : null];
+      tiles.push(tile(title, format(own), said.filter(Boolean).join(", ")));
     }
     if (found.win_share !== null && run.objectives.length === 1) tiles.push(tile("wins the search in", `${Math.round(found.win_share * 100)}%`, "of draws of such questions (best of the search)"));
     return [h("div", { class: "card" }, h("p", { class: "lead" }, found.headline)), h("div", { class: "grid tiles" }, tiles),

@@ -103,3 +103,21 @@ def test_a_run_without_a_config_says_so(run: Path, tmp_path: Path) -> None:
         json.dumps({name: value for name, value in said.items() if name not in ("data", "config")})
     )
     assert "has no config" in texts(other)["why_none"]
+
+
+OWN = """
+from llama_index.core.node_parser import TokenTextSplitter
+
+splitter = TokenTextSplitter(chunk_size=100, chunk_overlap=0)
+"""
+
+
+def test_a_run_that_is_trusted_may_use_its_own_code(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "mine", trials=3)
+    (run / "my_splitter_of_a_report.py").write_text(OWN)
+    config = CONFIG.replace("pipeline: {retriever: bm25}", "pipeline: {retriever: bm25, splitter: mine}")
+    config = config.replace("  splitter: [sentence, token]\n", "")
+    config += "components: {mine: {path: my_splitter_of_a_report.splitter}}\n"
+    (run / "config.yaml").write_text(config)
+    assert "--trust" in texts(run)["why_none"]
+    assert texts(run, trust=True)["why_none"] is None

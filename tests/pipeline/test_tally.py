@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from raytuner import RagObjective
+from raytuner.objective import Objective
 from raytuner.pipeline.cache import StageCache
 from raytuner.pipeline.tally import TALLY, Tally, Use
 from raytuner.store import JSON, Store
@@ -35,3 +37,18 @@ def test_the_cache_counts_what_it_makes_and_what_was_there(tmp_path: Path) -> No
     assert set(found) == {"part"}
     assert (found["part"].made, found["part"].reused) == (3, 2)
     assert isinstance(found["part"], Use)
+
+
+def test_a_block_of_questions_says_what_its_stages_made(empty_cache: Path) -> None:
+    objective = Objective(RagObjective("builtin:quickstart", "builtin:quickstart", metric="span_f1", retriever="bm25"))
+    TALLY.take()
+    first, *others = [report.block for report in objective.reports({"chunk_size": 128})]
+    assert first is not None
+    assert first.stages["sentence"].made == 1
+    assert first.stages["bm25_index"].made == 1
+    assert first.stages["bm25_search"].made >= len(first.values)
+    assert 0 < first.stages["bm25_index"].seconds < first.seconds
+    for block in others:
+        assert block is not None
+        assert sum(use.made for use in block.stages.values()) == 0  # all questions were retrieved for at once
+        assert block.stages["bm25_search"].reused == len(block.values)
