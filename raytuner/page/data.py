@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from raytuner import __version__
 from raytuner.cost import Cost
-from raytuner.errors import AllTrialsFailedError, InfeasibleError
+from raytuner.errors import AllTrialsFailedError, DataError, InfeasibleError, in_a_line
 from raytuner.page.answer import answer_of, leaders
 from raytuner.page.importance import Tried, effects, importances, interactions, plain
 from raytuner.page.named import dotted_paths
@@ -22,6 +23,8 @@ from raytuner.saved_run import load_study, result_of
 from raytuner.so_far import so_far
 from raytuner.study import Study, Trial
 from raytuner.trial_log import read_log
+
+logger = logging.getLogger("raytuner")
 
 FORMAT = 1
 """Raised when what ``--format json`` prints changes so that readers would misread it."""
@@ -61,6 +64,15 @@ def run_data(folder: Path, *, texts: bool = True, trust: bool = False) -> dict[s
         DataError: See `report_of`.
     """
     run = read_run(folder)
+    try:
+        return _run_data(folder, run, texts=texts, trust=trust)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of what it says of itself
+        logger.debug("the report of %s failed", folder, exc_info=True)
+        what = in_a_line(error)
+        raise DataError(f"{folder}: what the run says of itself is damaged ({what}); restore the folder") from error
+
+
+def _run_data(folder: Path, run: Mapping[str, Any], *, texts: bool, trust: bool) -> dict[str, Any]:
     study = load_study(folder)
     result, why_none = _result(study, run)
     rows = read_log(folder).rows

@@ -223,6 +223,7 @@ def test_several_objectives_and_several_runs(opened: Callable[..., Seen], run: P
     seen = opened(path.as_uri())
     assert seen.page.locator("article.run").count() == 3
     assert seen.page.locator("[data-chart=pareto-1] svg").count() == 1
+    assert seen.page.locator("[data-chart=pareto-1] svg line[stroke-dasharray='5,4']").count() == 1  # the limit
     assert "no trial has begun" in seen.page.locator("article").last.inner_text()
     assert seen.said == []
 

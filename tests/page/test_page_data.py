@@ -168,6 +168,11 @@ def test_damaged_and_newer_runs_are_refused(run: Path, tmp_path: Path) -> None:
     (torn / "held_out.json").write_text("{}")
     with pytest.raises(DataError, match=r"held_out\.json is damaged"):
         run_data(torn)
+    for number, values in enumerate(({"seconds": "long"}, {"notes": 5}, {"objectives": [{"metric": 3}]})):
+        strange = copied(run, tmp_path / f"strange-{number}")
+        changed(strange, **values)
+        with pytest.raises(DataError, match="damaged"):
+            run_data(strange, texts=False)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no readable"):
         run_data(tmp_path / "empty")

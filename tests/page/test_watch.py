@@ -96,6 +96,7 @@ def served(run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_the_command_listens_on_loopback_until_ctrl_c(served: tuple[subprocess.Popen[str], str]) -> None:
     process, address = served
     assert address.startswith("http://127.0.0.1:")

@@ -11,13 +11,13 @@ from raytuner.page.charts.parts import (
     GREEN,
     GREY,
     ORANGE,
-    SCALE,
     SKY,
     Chart,
     Run,
     chart,
     fits,
     goal_of,
+    gradient,
     nominal,
     quantity,
     said,
@@ -29,6 +29,12 @@ from raytuner.page.importance import Tried, levels, varied
 MOST_LINES = 150
 """So many trials at the most are lines of the parallel coordinates."""
 MOST_TICKS = 9
+MOST_AXES = 8
+"""So many parameters at the most have an axis there."""
+MOST_EFFECTS = 12
+"""So many parameters at the most have a chart of their own."""
+WIDE_COLUMNS = 5
+"""With more columns than this the cells of a heat map are narrow."""
 
 
 def importance(run: Run) -> Chart | None:
@@ -70,15 +76,19 @@ def importance(run: Run) -> Chart | None:
 
 
 def effects(run: Run) -> Iterator[Chart]:
-    """The mean by value of each parameter, the most important first."""
+    """The mean by value of each of the most important parameters."""
     metric, _ = goal_of(run)
-    order = [row["parameter"] for row in run["importance"]["shares"] if row["objective"] == metric]
-    found = sorted(
-        run["effects"], key=lambda row: order.index(row["parameter"]) if row["parameter"] in order else len(order)
-    )
+    by_name = {row["parameter"]: row["levels"] for row in run["effects"]}
     values = [value for row in scored(run) if (value := value_of(row, metric)) is not None]
-    for row in found:
-        yield _effect(row["parameter"], row["levels"], metric, (min(values), max(values)))
+    for name in _most_important(run, list(by_name), MOST_EFFECTS):
+        yield _effect(name, by_name[name], metric, (min(values), max(values)))
+
+
+def _most_important(run: Run, names: Sequence[str], most: int) -> list[str]:
+    """Some parameters, the most important first; those of which that is not known come last."""
+    metric, _ = goal_of(run)
+    known = [row["parameter"] for row in run["importance"]["shares"] if row["objective"] == metric]
+    return [*(name for name in known if name in names), *(name for name in names if name not in known)][:most]
 
 
 def _effect(name: str, rows: Sequence[Mapping[str, Any]], metric: str, ends: tuple[float, float]) -> Chart:
@@ -139,7 +149,9 @@ def parallel(run: Run) -> Chart | None:
     metric, mode = goal_of(run)
     trials = [row for row in scored(run) if value_of(row, metric) is not None]
     tried = [Tried(row["params"], row["metrics"]) for row in trials]
-    names = varied(tried)
+    every = varied(tried)
+    important = _most_important(run, every, MOST_AXES)
+    names = [name for name in every if name in important]
     if len(trials) < 3 or not names:
         return None
     kept = _spread(trials, metric, mode)
@@ -157,55 +169,7 @@ def parallel(run: Run) -> Chart | None:
         for name in (*names, metric)
         if at in places[name]
     ]
-    x = {
-        "field": "axis",
-        "type": "nominal",
-        "sort": [*names, metric],
-        "title": None,
-        "axis": {"labelAngle": 0 if max(map(len, names)) * len(names) < 80 else -25, "domain": False, "orient": "top"},
-        "scale": {"padding": 0.3},
-    }
-    y = {"field": "at", "type": "quantitative", "axis": None, "scale": {"domain": [-0.04, 1.04]}}
-    best = run["answer"]["best"]["trial"] if run["answer"] else -1
-    layers: list[dict[str, Any]] = [
-        {
-            "data": {"values": [{"axis": name} for name in (*names, metric)]},
-            "mark": {"type": "rule", "color": GREY, "opacity": 0.6},
-            "encoding": {"x": x},
-        },
-        {
-            "data": {"values": lines},
-            "mark": {"type": "line"},
-            "encoding": {
-                "x": x,
-                "y": y,
-                "detail": {"field": "trial"},
-                "color": {
-                    "field": "score",
-                    "type": "quantitative",
-                    "title": metric,
-                    "scale": {"scheme": SCALE, "reverse": mode == "min"},
-                    "legend": {"orient": "bottom", "gradientLength": 160},
-                },
-                "opacity": {"condition": {"test": f"datum.trial === {best}", "value": 1}, "value": 0.45},
-                "strokeWidth": {"condition": {"test": f"datum.trial === {best}", "value": 4}, "value": 1.4},
-                "tooltip": [{"field": "trial"}, {"field": "score", "title": metric}, {"field": "params"}],
-            },
-        },
-        {
-            "data": {"values": ticks},
-            "mark": {"type": "text", "align": "left", "dx": 4, "fontSize": 10},
-            "encoding": {"x": x, "y": y, "text": {"field": "label"}},
-        },
-    ]
-    drawn = (
-        f" {len(kept)} of the {len(trials)} are drawn: the best, and others spread over the scores."
-        if len(kept) < len(trials)
-        else ""
-    )
-    about = (
-        f"Each line is a trial, from the values of its parameters to its {metric}; the thick one is to be taken.{drawn}"
-    )
+    spec = {"height": 300, "layer": _parallel_layers(run, [*names, metric], lines, ticks)}
     table = [
         ("trial", *names, metric),
         *(
@@ -214,7 +178,47 @@ def parallel(run: Run) -> Chart | None:
             if row["trial"] in kept
         ),
     ]
-    return chart("parallel", "parameters", "All parameters at once", about, {"height": 300, "layer": layers}, table)
+    about = f"Each line is a trial, from the values of its parameters to its {metric}; the thick one is to be taken."
+    if len(kept) < len(trials):
+        about += f" {len(kept)} of the {len(trials)} are drawn: the best, and others spread over the scores."
+    if len(names) < len(every):
+        about += f" Of {len(every)} parameters these are the most important."
+    return chart("parallel", "parameters", "All parameters at once", about, spec, table)
+
+
+def _parallel_layers(
+    run: Run, axes: Sequence[str], lines: Sequence[Mapping[str, Any]], ticks: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The axes, the lines of the trials, and the values on the axes."""
+    metric, mode = goal_of(run)
+    angle = 0 if max(map(len, axes)) * len(axes) < 80 else -25
+    x = {
+        "field": "axis",
+        "type": "nominal",
+        "sort": list(axes),
+        "title": None,
+        "axis": {"labelAngle": angle, "labelLimit": 120, "domain": False, "orient": "top"},
+        "scale": {"padding": 0.3},
+    }
+    y = {"field": "at", "type": "quantitative", "axis": None, "scale": {"domain": [-0.04, 1.04]}}
+    best = run["answer"]["best"]["trial"] if run["answer"] else -1
+    is_best = f"datum.trial === {best}"
+    trials = {
+        "x": x,
+        "y": y,
+        "detail": {"field": "trial"},
+        "color": gradient("score", metric, mode),
+        "opacity": {"condition": {"test": is_best, "value": 1}, "value": 0.45},
+        "strokeWidth": {"condition": {"test": is_best, "value": 4}, "value": 1.4},
+        "tooltip": [{"field": "trial"}, {"field": "score", "title": metric}, {"field": "params"}],
+    }
+    rules = {"data": {"values": [{"axis": name} for name in axes]}, "mark": {"type": "rule", "color": GREY}}
+    label = {"type": "text", "align": "left", "dx": 4, "fontSize": 10, "limit": 90}
+    return [
+        {**rules, "encoding": {"x": x}},
+        {"data": {"values": list(lines)}, "mark": {"type": "line"}, "encoding": trials},
+        {"data": {"values": list(ticks)}, "mark": label, "encoding": {"x": x, "y": y, "text": {"field": "label"}}},
+    ]
 
 
 def _spread(trials: Sequence[Mapping[str, Any]], metric: str, mode: str) -> set[int]:
@@ -263,54 +267,38 @@ def interactions(run: Run) -> Iterator[Chart]:
     for number, pair in enumerate(run["interactions"], 1):
         a, b, cells = pair["a"], pair["b"], pair["cells"]
         columns, lines = _in_order(cells, "a"), _in_order(cells, "b")
-        color = {
-            "field": "mean",
-            "type": "quantitative",
-            "title": metric,
-            "scale": {"scheme": SCALE, "zero": False, "reverse": mode == "min"},
-            "legend": {"orient": "bottom", "gradientLength": 160},
-        }
-        means = [cell["mean"] for cell in cells]
-        middle = (min(means) + max(means)) / 2
-        is_dark = f"datum.mean {'>' if mode == 'min' else '<'} {middle}"
+        angle = 0 if fits(columns) else -40
         spec = {
             "height": 34 * len(lines),
             "data": {"values": list(cells)},
             "encoding": {
-                "x": {
-                    "field": "a",
-                    "type": "nominal",
-                    "sort": columns,
-                    "title": a,
-                    "axis": {"labelAngle": 0 if fits(columns) else -40},
-                },
+                "x": {"field": "a", "type": "nominal", "sort": columns, "title": a, "axis": {"labelAngle": angle}},
                 "y": {"field": "b", "type": "nominal", "sort": lines, "title": b},
             },
-            "layer": [
-                {
-                    "mark": {"type": "rect"},
-                    "encoding": {
-                        "color": color,
-                        "tooltip": [
-                            {"field": "a", "title": a},
-                            {"field": "b", "title": b},
-                            {"field": "mean"},
-                            {"field": "trials"},
-                        ],
-                    },
-                },
-                {
-                    "mark": {"type": "text", "fontSize": 11},
-                    "encoding": {
-                        "text": {"field": "mean", "format": ".3~g"},
-                        "color": {"condition": {"test": is_dark, "value": "white"}, "value": "black"},
-                    },
-                },
-            ],
+            "layer": _heat_layers((a, b), cells, metric, mode, is_narrow=len(columns) > WIDE_COLUMNS),
         }
         about = f"Mean {metric} of the trials with both values; what was not tried is empty."
         table = [(a, b, f"mean {metric}", "trials"), *((c["a"], c["b"], c["mean"], c["trials"]) for c in cells)]
         yield chart(f"pair-{number}", "interactions", f"{a} and {b}", about, spec, table)
+
+
+def _heat_layers(
+    names: tuple[str, str], cells: Sequence[Mapping[str, Any]], metric: str, mode: str, *, is_narrow: bool
+) -> list[dict[str, Any]]:
+    """Coloured cells, and their means in them: white where the colour is dark."""
+    means = [cell["mean"] for cell in cells]
+    middle = (min(means) + max(means)) / 2
+    is_dark = f"datum.mean {'>' if mode == 'min' else '<'} {middle}"
+    a, b = names
+    tips = [{"field": "a", "title": a}, {"field": "b", "title": b}, {"field": "mean"}, {"field": "trials"}]
+    text = {
+        "text": {"field": "mean", "format": ".2~g" if is_narrow else ".3~g"},
+        "color": {"condition": {"test": is_dark, "value": "white"}, "value": "black"},
+    }
+    return [
+        {"mark": {"type": "rect"}, "encoding": {"color": gradient("mean", metric, mode), "tooltip": tips}},
+        {"mark": {"type": "text", "fontSize": 9 if is_narrow else 11}, "encoding": text},
+    ]
 
 
 def _in_order(cells: Sequence[Mapping[str, Any]], name: str) -> list[str]:

@@ -75,6 +75,17 @@ def nominal(field: str, domain: Sequence[str], output: Sequence[Any], **more: An
     }
 
 
+def gradient(field: str, title: str, mode: str) -> dict[str, Any]:
+    """What a colour says, brighter for better."""
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": title,
+        "scale": {"scheme": SCALE, "zero": False, "reverse": mode == "min"},
+        "legend": {"orient": "bottom", "gradientLength": 160},
+    }
+
+
 def fits(labels: Sequence[str]) -> bool:
     """Whether the labels of an axis fit beside each other on a small chart."""
     return sum(len(label) + 2 for label in labels) < 40

@@ -120,69 +120,65 @@ def history(run: Run) -> Chart | None:
     return chart("history", "progress", "Progress of the search", about, spec, table)
 
 
+KINDS = ("knee", "on the front", "dominated", "default", "beyond a limit")
+
+
 def pareto(run: Run) -> Iterator[Chart]:
     """The first objective against each other one, with the front and the limits."""
     first, *others = run["objectives"]
     for number, other in enumerate(others, 1):
-        chart = _pareto(run, first, other, number)
-        if chart is not None:
-            yield chart
+        a, b = first["metric"], other["metric"]
+        rows = [
+            {"trial": row["trial"], "a": x, "b": y, "kind": _standing(row, run), "params": said(row["params"])}
+            for row in scored(run)
+            if (x := value_of(row, a)) is not None and (y := value_of(row, b)) is not None
+        ]
+        if len(rows) < 2:
+            continue
+        has_line = len(others) == 1
+        spec = {"height": 320, "data": {"values": rows}, "layer": _pareto_layers(first, other, has_line=has_line)}
+        about = "A configuration on the front is dominated by none; the knee is the best compromise."
+        about += " The line joins it." if has_line else " It is that of all objectives."
+        about += " Dashed: a limit." if first["limit"] is not None or other["limit"] is not None else ""
+        head = ("trial", a, b, "", "configuration")
+        table = [head, *((r["trial"], r["a"], r["b"], r["kind"], r["params"]) for r in rows)]
+        yield chart(f"pareto-{number}", "pareto", f"{a} against {b}", about, spec, table)
 
 
-def _pareto(run: Run, first: Mapping[str, Any], other: Mapping[str, Any], number: int) -> Chart | None:
-    a, b = first["metric"], other["metric"]
-    rows = [
-        {"trial": row["trial"], "a": x, "b": y, "kind": _standing(row, run), "params": said(row["params"])}
-        for row in scored(run)
-        if (x := value_of(row, a)) is not None and (y := value_of(row, b)) is not None
-    ]
-    if len(rows) < 2:
-        return None
-    kinds = ["knee", "on the front", "dominated", "default", "beyond a limit"]
+def _pareto_layers(first: Mapping[str, Any], other: Mapping[str, Any], *, has_line: bool) -> list[dict[str, Any]]:
+    """The front, the configurations, the limits."""
+    place = {"x": quantity("b", _title(other)), "y": quantity("a", _title(first))}
+    line = {
+        "transform": [{"filter": "datum.kind === 'on the front' || datum.kind === 'knee'"}],
+        "mark": {"type": "line", "color": GREEN, "strokeWidth": 1.5},
+        "encoding": {**place, "order": {"field": "b", "type": "quantitative"}},
+    }
     points = {
         "mark": {"type": "point", "filled": True, "opacity": 0.9},
         "encoding": {
-            "color": nominal("kind", kinds, [RED, GREEN, SKY, ORANGE, GREY]),
-            "shape": nominal("kind", kinds, ["diamond", "circle", "circle", "square", "cross"]),
+            **place,
+            "color": nominal("kind", KINDS, [RED, GREEN, SKY, ORANGE, GREY]),
+            "shape": nominal("kind", KINDS, ["diamond", "circle", "circle", "square", "cross"]),
             "size": {"condition": {"test": "datum.kind === 'knee'", "value": 220}, "value": 60},
             "tooltip": [
                 {"field": "trial"},
-                {"field": "a", "title": a},
-                {"field": "b", "title": b},
+                {"field": "a", "title": first["metric"]},
+                {"field": "b", "title": other["metric"]},
                 {"field": "params"},
                 {"field": "kind"},
             ],
         },
     }
-    line = {
-        "transform": [{"filter": "datum.kind === 'on the front' || datum.kind === 'knee'"}],
-        "mark": {"type": "line", "color": GREEN, "strokeWidth": 1.5, "interpolate": "linear"},
-        "encoding": {"order": {"field": "b", "type": "quantitative"}},
-    }
     limits = [
         {
             "data": {"values": [{}]},
             "mark": {"type": "rule", "strokeDash": [5, 4], "color": RED},
-            "encoding": {"x": None, "y": None, axis: {"datum": goal["limit"]}},
+            "encoding": {axis: {"datum": goal["limit"]}},
         }
         for axis, goal in (("x", other), ("y", first))
         if goal["limit"] is not None
     ]
-    two = len(run["objectives"]) == 2
-    spec = {
-        "height": 320,
-        "data": {"values": rows},
-        "encoding": {"x": quantity("b", _title(other)), "y": quantity("a", _title(first))},
-        "layer": [*([line] if two else []), points, *limits],
-    }
-    rest = " The line joins it." if two else " It is that of all objectives."
-    dashed = " Dashed: a limit." if limits else ""
-    about = f"A configuration on the front is dominated by none; the knee is the best compromise.{rest}{dashed}"
-    table = [
-        ("trial", a, b, "", "configuration"),
-        *((r["trial"], r["a"], r["b"], r["kind"], r["params"]) for r in rows),
-    ]
-    return chart(f"pareto-{number}", "pareto", f"{a} against {b}", about, spec, table)
+    return [*([line] if has_line else []), points, *limits]
 
 
 def _title(goal: Mapping[str, Any]) -> str:

@@ -9,10 +9,10 @@ from raytuner.page.charts.parts import (
     BLUE,
     GREEN,
     ORANGE,
-    SCALE,
     Chart,
     Run,
     chart,
+    gradient,
     nominal,
 )
 
@@ -109,17 +109,13 @@ def by_question(run: Run) -> Chart | None:
                 "axis": {"labels": False, "ticks": False},
             },
             "y": {"field": "leader", "type": "nominal", "sort": leaders, "title": None},
-            "color": {
-                "field": "score",
-                "type": "quantitative",
-                "title": found["metric"],
-                "scale": {"scheme": SCALE, "reverse": found["mode"] == "min"},
-                "legend": {"orient": "bottom", "gradientLength": 160},
-            },
+            "color": gradient("score", found["metric"], found["mode"]),
             "tooltip": [{"field": "question"}, {"field": "leader"}, {"field": "score", "title": found["metric"]}],
         },
     }
     about = "Each column is a question: where a column is dark, all leaders fail; where it is mixed, they differ."
+    if any(None in row["scores"] for row in found["rows"]):
+        about += " Empty: not asked, or it failed."
     table = [("question", *leaders), *((row["id"], *row["scores"]) for row in found["rows"])]
     return chart("questions", "questions", "The leaders on each question", about, spec, table)
 
