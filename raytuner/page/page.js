@@ -105,7 +105,7 @@
     const { best } = found, other = found.default;
     const metric = run.objectives[0].metric, versus = found.versus_default;
     const value = best.held_out ? best.held_out[metric] : best.metrics[metric];
-    const where = best.held_out ? `on ${found.held_out_questions} held-out questions` : "on the questions of the search: optimistic";
+    const where = best.held_out ? `on ${found.held_out_questions} held-out questions` : run.questions ? "on the questions of the search: optimistic" : "in the search";
     const tiles = [tile(metric, score(value), where)];
     if (versus) {
       const sure = versus.low > 0 ? "good" : versus.high < 0 ? "bad" : null;

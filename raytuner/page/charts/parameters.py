@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from raytuner.goals import shown
@@ -57,7 +58,7 @@ def importance(run: Run) -> Chart | None:
                 "scale": {"domain": [0, 1]},
                 "axis": {"format": "%", "tickCount": 5},
             },
-            "color": nominal("objective", objectives, [BLUE, ORANGE, GREEN, SKY][: len(objectives)]),
+            "color": nominal("objective", shares, dict(zip(objectives, cycle((BLUE, ORANGE, GREEN, SKY))))),
             "tooltip": [{"field": "parameter"}, {"field": "objective"}, {"field": "share", "format": ".1%"}],
         },
     }

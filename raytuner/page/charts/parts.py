@@ -63,15 +63,22 @@ def quantity(field: str, title: str, **more: Any) -> dict[str, Any]:
     return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": False, "nice": True}, **more}
 
 
-def nominal(field: str, domain: Sequence[str], output: Sequence[Any], **more: Any) -> dict[str, Any]:
-    """What is told apart by colour or shape, with its legend below the chart."""
+def nominal(field: str, rows: Sequence[Mapping[str, Any]], looks: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told apart by colour or shape, with its legend below the chart.
+
+    Args:
+        field: What of the rows it is.
+        rows: What is drawn; the legend has what is there.
+        looks: The colour or shape of each value.
+    """
+    found = {row[field] for row in rows}
+    there = {value: look for value, look in looks.items() if value in found}
     return {
         "field": field,
         "type": "nominal",
         "title": None,
-        "scale": {"domain": list(domain), "range": list(output)},
+        "scale": {"domain": list(there), "range": list(there.values())},
         "legend": {"orient": "bottom"},
-        **more,
     }
 
 

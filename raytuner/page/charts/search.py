@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raytuner.page.charts.parts import (
@@ -27,8 +27,13 @@ from raytuner.page.charts.parts import (
 def versus_default(run: Run) -> Chart | None:
     """By how much each leader is better than the default on held-out questions."""
     answer = run["answer"]
-    rows = [
-        {**row, "name": f"trial {row['trial']}{' (take)' if row['trial'] == answer['best']['trial'] else ''}"}
+    kinds = ("surely better", "not surely")
+    rows: list[dict[str, Any]] = [
+        {
+            **row,
+            "kind": kinds[0 if row["is_sure"] else 1],
+            "name": f"trial {row['trial']}{' (take)' if row['trial'] == answer['best']['trial'] else ''}",
+        }
         for row in (answer["leaders"] if answer else ())
     ]
     if not rows:
@@ -36,11 +41,10 @@ def versus_default(run: Run) -> Chart | None:
     sort = [row["name"] for row in rows]
     y = {"field": "name", "type": "nominal", "sort": sort, "title": None}
     tips = [{"field": name, "format": ".4f"} for name in ("mean", "low", "high")]
-    kinds = ["surely better", "not surely"]
-    color = nominal("kind", kinds, [GREEN, BLUE])
+    color = nominal("kind", rows, dict(zip(kinds, (GREEN, BLUE), strict=True)))
     spec = {
         "height": 26 * len(rows),
-        "data": {"values": [{**row, "kind": kinds[0 if row["is_sure"] else 1]} for row in rows]},
+        "data": {"values": rows},
         "encoding": {"y": y, "color": color},
         "layer": [
             {
@@ -56,7 +60,7 @@ def versus_default(run: Run) -> Chart | None:
                 "mark": {"type": "point", "filled": True, "size": 90},
                 "encoding": {
                     "x": quantity("mean", "better than the default by"),
-                    "shape": nominal("kind", kinds, ["circle", "diamond"]),
+                    "shape": nominal("kind", rows, dict(zip(kinds, ("circle", "diamond"), strict=True))),
                     "tooltip": tips,
                 },
             },
@@ -66,7 +70,7 @@ def versus_default(run: Run) -> Chart | None:
     about = f"{metric} on the held-out questions, with 95% intervals; to the right of the dashed line is better."
     table = [
         ("configuration", "mean", "low", "high", ""),
-        *((r["name"], r["mean"], r["low"], r["high"], kinds[0 if r["is_sure"] else 1]) for r in rows),
+        *((r["name"], r["mean"], r["low"], r["high"], r["kind"]) for r in rows),
     ]
     return chart("versus-default", "answer", "Better than the default?", about, spec, table)
 
@@ -89,13 +93,12 @@ def history(run: Run) -> Chart | None:
         rows.append({**own, "params": said(row["params"])})
     if not rows:
         return None
-    kinds = ["scored", "default", "beyond a limit"]
     points = {
         "mark": {"type": "point", "filled": True, "size": 55, "opacity": 0.85},
         "encoding": {
             "y": quantity("score", metric),
-            "color": nominal("kind", kinds, [BLUE, ORANGE, GREY]),
-            "shape": nominal("kind", kinds, ["circle", "square", "cross"]),
+            "color": nominal("kind", rows, {"scored": BLUE, "default": ORANGE, "beyond a limit": GREY}),
+            "shape": nominal("kind", rows, {"scored": "circle", "default": "square", "beyond a limit": "cross"}),
             "tooltip": [{"field": name} for name in ("trial", "score", "params", "kind")],
         },
     }
@@ -120,7 +123,13 @@ def history(run: Run) -> Chart | None:
     return chart("history", "progress", "Progress of the search", about, spec, table)
 
 
-KINDS = ("knee", "on the front", "dominated", "default", "beyond a limit")
+KINDS = {
+    "knee": (RED, "diamond"),
+    "on the front": (GREEN, "circle"),
+    "dominated": (SKY, "circle"),
+    "default": (ORANGE, "square"),
+    "beyond a limit": (GREY, "cross"),
+}
 
 
 def pareto(run: Run) -> Iterator[Chart]:
@@ -136,7 +145,7 @@ def pareto(run: Run) -> Iterator[Chart]:
         if len(rows) < 2:
             continue
         has_line = len(others) == 1
-        spec = {"height": 320, "data": {"values": rows}, "layer": _pareto_layers(first, other, has_line=has_line)}
+        spec = {"height": 320, "data": {"values": rows}, "layer": _pareto_layers(rows, first, other, has_line=has_line)}
         about = "A configuration on the front is dominated by none; the knee is the best compromise."
         about += " The line joins it." if has_line else " It is that of all objectives."
         about += " Dashed: a limit." if first["limit"] is not None or other["limit"] is not None else ""
@@ -145,7 +154,9 @@ def pareto(run: Run) -> Iterator[Chart]:
         yield chart(f"pareto-{number}", "pareto", f"{a} against {b}", about, spec, table)
 
 
-def _pareto_layers(first: Mapping[str, Any], other: Mapping[str, Any], *, has_line: bool) -> list[dict[str, Any]]:
+def _pareto_layers(
+    rows: Sequence[Mapping[str, Any]], first: Mapping[str, Any], other: Mapping[str, Any], *, has_line: bool
+) -> list[dict[str, Any]]:
     """The front, the configurations, the limits."""
     place = {"x": quantity("b", _title(other)), "y": quantity("a", _title(first))}
     line = {
@@ -157,8 +168,8 @@ def _pareto_layers(first: Mapping[str, Any], other: Mapping[str, Any], *, has_li
         "mark": {"type": "point", "filled": True, "opacity": 0.9},
         "encoding": {
             **place,
-            "color": nominal("kind", KINDS, [RED, GREEN, SKY, ORANGE, GREY]),
-            "shape": nominal("kind", KINDS, ["diamond", "circle", "circle", "square", "cross"]),
+            "color": nominal("kind", rows, {kind: colour for kind, (colour, _) in KINDS.items()}),
+            "shape": nominal("kind", rows, {kind: shape for kind, (_, shape) in KINDS.items()}),
             "size": {"condition": {"test": "datum.kind === 'knee'", "value": 220}, "value": 60},
             "tooltip": [
                 {"field": "trial"},
@@ -209,7 +220,6 @@ def stopped(run: Run) -> Chart | None:
     ]
     if not any(row["state"] == "stopped" for row in rows):
         return None
-    states = ["scored", "stopped", "failed", "unfinished"]
     spec = {
         "height": 160,
         "data": {"values": rows},
@@ -222,7 +232,7 @@ def stopped(run: Run) -> Chart | None:
                 "axis": {"labelOverlap": True, "labelAngle": 0, "grid": False},
             },
             "y": {"field": "questions", "type": "quantitative", "title": "questions answered"},
-            "color": nominal("state", states, [BLUE, ORANGE, RED, GREY]),
+            "color": nominal("state", rows, {"scored": BLUE, "stopped": ORANGE, "failed": RED, "unfinished": GREY}),
             "tooltip": [{"field": name} for name in ("trial", "questions", "state", "why")],
         },
     }

@@ -75,7 +75,7 @@ def reused(run: Run) -> Chart | None:
                 "axis": {"format": "%", "tickCount": 5},
                 "scale": {"domain": [0, 1]},
             },
-            "color": nominal("kind", ["used again", "made"], [GREEN, ORANGE]),
+            "color": nominal("kind", rows, {"used again": GREEN, "made": ORANGE}),
             "order": {"field": "kind", "sort": "descending"},
             "tooltip": [{"field": "stage"}, {"field": "kind"}, {"field": "count"}, {"field": "share", "format": ".1%"}],
         },
