@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -112,7 +113,9 @@ def _ped_anova(trials: Sequence[Tried], names: Sequence[str], goal: Goal) -> dic
             for trial in trials
         ]
     )
-    found: dict[str, float] = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    with warnings.catch_warnings():  # older versions call it experimental
+        warnings.simplefilter("ignore")
+        found: dict[str, float] = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return found
 
 

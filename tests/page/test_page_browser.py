@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from made_run import make_run
 from raytuner.goals import Goal
 from raytuner.page.data import report_of
 from raytuner.page.write import page
+from raytuner.run_folder import LOG, holding
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -228,26 +230,31 @@ def test_several_objectives_and_several_runs(opened: Callable[..., Seen], run: P
     assert seen.said == []
 
 
-def test_watch_shows_news_and_keeps_what_is_open(opened: Callable[..., Seen], tmp_path: Path) -> None:
-    from raytuner.run_folder import LOG, holding
-
+def test_watch_shows_news_keeps_what_is_open_and_ends_with_the_run(opened: Callable[..., Seen], tmp_path: Path) -> None:
     run = make_run(tmp_path / "made", trials=4, held_out=0, ended=False)
     lines = (run / LOG).read_text().splitlines(keepends=True)
     cut = next(number for number, line in enumerate(lines) if '"trial": 3' in line)
     (run / LOG).write_text("".join(lines[:cut]))
-    with holding(run):
-        command = [sys.executable, "-m", "raytuner", "watch", str(run)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            address = server.stdout.readline().split()[0]
-            seen = opened(address)
-            seen.page.locator("summary", has_text="All 2 trials").click()
-            (run / LOG).write_text("".join(lines))
-            seen.page.locator("summary", has_text="All 4 trials").wait_for(timeout=30_000)
-            assert seen.page.locator("details[data-key=all-trials]").get_attribute("open") is not None
-            server.terminate()
+    command = [sys.executable, "-m", "raytuner", "watch", str(run)]
+    with contextlib.ExitStack() as driver:
+        driver.enter_context(holding(run))
+        server = driver.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        driver.callback(server.kill)
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[0]
+        seen = opened(address)
+        seen.page.locator("summary", has_text="All 2 trials").click()
+        (run / LOG).write_text("".join(lines))
+        seen.page.locator("summary", has_text="All 4 trials").wait_for(timeout=30_000)
+        assert seen.page.locator("details[data-key=all-trials]").get_attribute("open") is not None
+        assert seen.page.locator(".state.running").count() == 1
+        (run / ".lock").unlink()  # as far as others see, the driver has ended
+        seen.page.locator(".state", has_text="cut off").wait_for(timeout=30_000)
+        # Texts are there now.
+        seen.page.locator(".question-card details").first.wait_for(timeout=30_000)
+        seen.drawn()
+        assert seen.said == []
     assert all(request.startswith(address) for request in seen.requests)
-    assert not [said for said in seen.said if "ERR_CONNECTION" not in said and "ERR_EMPTY" not in said]
 
 
 def test_a_plot_draws_itself_in_a_frame(opened: Callable[..., Seen], run: Path, tmp_path: Path) -> None:
