@@ -27,12 +27,12 @@ TRUST = click.option(
     is_flag=True,
     help="To retrieve anew, import code and call services that the run's config names. Not for a stranger's run.",
 )
-PAGE = "report.html"
+SEVERAL = "report.html"
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=AnyPath(), metavar="RUN...")
-@click.option("--out", type=PATH, metavar="FILE", help=f"Where it is written; by default {PAGE} in the run folder.")
+@click.option("--out", type=PATH, metavar="FILE", help="Where it is written; by default NAME.html here, of the run folder's name.")
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
 @click.option(
     "--format",
@@ -58,13 +58,14 @@ def report(
 
     if opens and form != "html":
         raise ConfigError(f"--open shows a page, and --format is {form}; leave one of them out")
-    folders = [find_run(run, Path(folder)) for run in runs]
-    found = report_of(list(dict.fromkeys(folders)), texts=not no_texts and form != "csv", trust=trust)
+    folders = list(dict.fromkeys(find_run(run, Path(folder)) for run in runs))
+    found = report_of(folders, texts=not no_texts and form != "csv", trust=trust)
     text = _written(found, form)
     if form != "html" and out is None:
         click.echo(text, nl=False)
         return
-    path = out or folders[0] / PAGE
+    # Not into the run folder, which holds no documents.
+    path = out or Path(f"{folders[0].name}.html" if len(folders) == 1 else SEVERAL)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

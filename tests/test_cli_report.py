@@ -33,11 +33,12 @@ def raytuner(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_report_writes_one_page_into_the_run_folder(folder: Path) -> None:
+def test_report_writes_one_page_and_nothing_into_the_run_folder(folder: Path) -> None:
     done = raytuner(folder, "report", "mine")
     assert (done.returncode, done.stderr) == (0, "")
-    page = folder / "runs" / "mine-20260101-000000" / "report.html"
-    assert f"written: {page}" in done.stdout
+    page = folder / "mine-20260101-000000.html"
+    assert f"written: {page.name}" in done.stdout
+    assert not list((folder / "runs").rglob("*.html"))
     assert 500_000 < page.stat().st_size < 5_000_000
 
 
