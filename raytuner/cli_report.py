@@ -32,7 +32,9 @@ SEVERAL = "report.html"
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=AnyPath(), metavar="RUN...")
-@click.option("--out", type=PATH, metavar="FILE", help="Where it is written; by default NAME.html here, of the run folder's name.")
+@click.option(
+    "--out", type=PATH, metavar="FILE", help="Where; by default FOLDER.html here, with the run folder's name."
+)
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
 @click.option(
     "--format",
