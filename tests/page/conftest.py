@@ -21,9 +21,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("runs") / "made", trials=16, stopped=[3, 9], failed=[5])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; the distribution's, since test tools download theirs from elsewhere."""
+    """A headless Chromium; the distribution's, since test tools download theirs from elsewhere.
+
+    While it is there an event loop runs in this thread, so it ends with the module.
+    """
     from playwright.sync_api import sync_playwright
 
     binary = shutil.which("chromium")

@@ -108,4 +108,4 @@ def test_the_command_listens_on_loopback_until_ctrl_c(served: tuple[subprocess.P
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
     assert process.stderr is not None
-    assert process.stderr.read() == "interrupted\n"
+    assert process.stderr.read().strip() == "interrupted"
