@@ -53,6 +53,7 @@ SECTIONS = (
         "What a search returns.",
         (
             "raytuner.TunedResult",
+            "raytuner.page.notebook.Plot",
             "raytuner.RunResult",
             "raytuner.results.StoppedTrial",
             "raytuner.FailedTrial",

@@ -40,7 +40,9 @@ def headings(text: str) -> list[tuple[str, str]]:
 
 
 def anchors(page: Path) -> list[str]:
-    """What links call the headings of a page."""
+    """What links call the headings of a page; a picture has none."""
+    if page.suffix != ".md":
+        return []
     found = headings(page.read_text(encoding="utf-8"))
     return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for _, heading in found]
 

@@ -27,6 +27,7 @@ from raytuner.cli_parts import (
     output_options,
     search_options,
 )
+from raytuner.cli_report import report, runs, watch
 from raytuner.cli_tune import INTERRUPTED, conclude, overrides_of, print_result, run_tune, set_logging
 from raytuner.cli_use import ask, export, serve
 from raytuner.errors import ConfigError, RaytunerError, redact
@@ -319,7 +320,7 @@ def models_import(file: Path) -> None:
         click.echo(f"taken: {member}")
 
 
-for command in (submit, jobs, cache, compare, check, export, ask, serve):
+for command in (report, watch, runs, compare, check, export, ask, serve, submit, jobs, cache):
     cli.add_command(command)
 
 

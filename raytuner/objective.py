@@ -13,6 +13,7 @@ from raytuner import aio
 from raytuner.errors import TrialError, redact
 from raytuner.goals import Mode
 from raytuner.models.wheels import REGISTRY
+from raytuner.pipeline.tally import TALLY, Use
 from raytuner.space import SearchSpace
 from raytuner.values import (
     MOST_FAILED,
@@ -36,11 +37,13 @@ class Block:
         index: Its position in the order of blocks, from 0.
         values: For each question id its value by metric.
         seconds: How long it took.
+        stages: What the stages of a pipeline made and used again for it, by their names.
     """
 
     index: int
     values: Values
     seconds: float
+    stages: Mapping[str, Use] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -275,7 +278,7 @@ class _Blocks:
         checked = _checked_block(values, own.metric, self._own_metric, own.others)
         for question, reason in failures(checked).items():
             checked[question] = FailedQuestion(own.without_documents(redact(reason)))
-        block = Block(self._index, checked, time.perf_counter() - self._started)
+        block = Block(self._index, checked, time.perf_counter() - self._started, TALLY.take())
         if repeated := sorted(set(self._seen) & set(checked)):
             raise TrialError(f"question {repeated[0]!r} is in two blocks; yield each question once")
         self._seen |= checked

@@ -97,11 +97,16 @@ def as_text(result: TunedResult, metric: str, mode: str) -> str:
         metric: The metric that was optimised, of several the first.
         mode: ``max`` or ``min``.
     """
-    verdict = _verdict_of_front(result) if _has_front(result) else [_verdict(result, metric, mode)]
-    lines = [_table(result, metric), "", *verdict, *held_out.lines(result, metric)]
+    lines = [_table(result, metric), "", *verdict(result, metric, mode)]
     lines += [f"  {name}: {value}" for name, value in result.best.shown.items()]
     lines += ["", *_beyond(result), *_remarks(result)]
     return "\n".join(lines)
+
+
+def verdict(result: TunedResult, metric: str, mode: str) -> list[str]:
+    """What came out, in lines: the best or the front, and what the held-out questions say of it; see `as_text`."""
+    found = _verdict_of_front(result) if _has_front(result) else [_verdict(result, metric, mode)]
+    return [*found, *held_out.lines(result, metric)]
 
 
 def _verdict(result: TunedResult, metric: str, mode: str) -> str:

@@ -16,6 +16,7 @@ from raytuner.standing import Standing, standing
 from raytuner.values import FailedQuestion, failures
 
 if TYPE_CHECKING:
+    from raytuner.page.notebook import Plot
     from raytuner.robustness import Robustness
 
 
@@ -238,6 +239,42 @@ class TunedResult(BaseModel):
         if not self.objectives:  # it was not made by a search
             return Standing([], [self.best_idx], self.best_idx, [])
         return standing(self.objectives, [result.metrics for result in self.run_results])
+
+    def to_dataframe(self) -> Any:
+        """All trials as a pandas data frame: a line each, with parameters, metrics, seconds and state.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        from raytuner.page.notebook import to_dataframe
+
+        return to_dataframe(self)
+
+    def plot_history(self) -> Plot:
+        """The score of each trial and the best so far, as a chart that notebooks show; see `Plot.save`."""
+        from raytuner.page.notebook import plots
+
+        return plots(self, "history")
+
+    def plot_importance(self) -> Plot:
+        """How much each parameter matters, as a chart that notebooks show.
+
+        Raises:
+            UserError: There are too few trials, or all scored the same.
+        """
+        from raytuner.page.notebook import plots
+
+        return plots(self, "importance")
+
+    def plot_pareto(self) -> Plot:
+        """The first two objectives with the Pareto front, as a chart that notebooks show.
+
+        Raises:
+            UserError: There is one objective only.
+        """
+        from raytuner.page.notebook import plots
+
+        return plots(self, "pareto-1")
 
     def _repr_html_(self) -> str:
         """The best configurations as a table, which notebooks show."""

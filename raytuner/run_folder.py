@@ -72,6 +72,18 @@ def holding(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a driver is writing to a run folder, of this machine."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a folder of before, or one that was copied
+        return False
+    return False
+
+
 def check_parent(parent: Path) -> None:
     """Refuse a place where no run folder can be made.
 

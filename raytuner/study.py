@@ -361,6 +361,7 @@ class Study:
             questions=list(block.values),
             values=block.values,
             seconds=round(block.seconds, 6),
+            stages={name: [use.made, use.reused, round(use.seconds, 6)] for name, use in block.stages.items()},
             error=None,
             failed=failures(block.values),
         )

@@ -94,7 +94,7 @@ def test_the_typography_is_chinese(pair: Pair) -> None:
     """A space between Han and Latin letters, digits or code; full-width punctuation; a paragraph is one line."""
     text = pair.chinese.read_text(encoding="utf-8")
     for line in prose(text).splitlines():
-        bare = line.replace("**", "").replace("[", "").replace("]()", "")
+        bare = line.replace("**", "").replace("![", "").replace("[", "").replace("]()", "")
         assert not NO_SPACE.search(bare), line
         assert not HALF_WIDTH.search(FORMULA.sub("", CODE.sub("", bare))), line
     rendered = MarkdownIt().enable("table").render(COMMENT.sub("", BLOCK.sub("", text)))

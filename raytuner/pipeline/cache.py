@@ -19,6 +19,7 @@ import numpy as np
 from raytuner import memory
 from raytuner.errors import StoreError
 from raytuner.folders import cache_folder
+from raytuner.pipeline.tally import TALLY
 from raytuner.store import Codec, Store
 from raytuner.store.folder import LIMIT_VARIABLE, parse_size
 
@@ -174,11 +175,15 @@ class StageCache:
         """
         found = self._recall_many(keys, usable)
         needed = [i for key, i in _first(keys).items() if key not in found]
+        made_here = 0
         if needed:
             wanted = [keys[i] for i in needed]
 
             def make(which: list[int]) -> Sequence[T]:
-                return build([needed[i] for i in which])
+                nonlocal made_here
+                made_here += len(which)
+                with TALLY.making(stage, len(which)):
+                    return build([needed[i] for i in which])
 
             def make_or_fetch(which: list[int]) -> Sequence[T]:
                 if _others is None or codec is None:
@@ -196,6 +201,7 @@ class StageCache:
             with self._guard:
                 for key, artefact in zip(wanted, made, strict=True):
                     self._keep(key, artefact)
+        TALLY.reused(stage, max(0, len(found) - made_here))
         return [found[key] for key in keys]
 
     def _made(

@@ -27,6 +27,7 @@ from raytuner.pipeline.rerank import rerank
 from raytuner.pipeline.retrieve import Ranking, bm25_index, bm25_search, fuse, select, vector_search
 from raytuner.pipeline.splitters import expand, sentence_window, splitter_stage, whole, window
 from raytuner.pipeline.stage import Stage, digest
+from raytuner.pipeline.tally import TALLY
 from raytuner.retrieved import Retrieved
 from raytuner.store import JSON
 from raytuner.values import FailedQuestion, each_or_failed
@@ -258,6 +259,7 @@ class Pipeline:
         """
         known = self._cache.get(key, part.codec)
         if known is not None:
+            TALLY.reused(part.name, 1)
             return known
         loop = asyncio.get_running_loop()
         calls: list[Future[Any]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -149,6 +150,7 @@ def bm25_index(
     """
     import bm25s
 
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # else it shows its debugging
     tokens = _terms([chunk.text for chunk in chunks])
     if not any(tokens):
         return BM25Index({}, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), len(chunks))

@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 SCRIPTS = (
     *("overhead", "recipe", "plain", "warm", "retrieval_sweep", "scale", "corpus_scale", "embedding"),
     *("search_quality", "cost_aware", "racing", "false_alarms", "generated_questions", "llm_throughput"),
-    *("scaling", "faults", "warm_start", "check_power"),
+    *("scaling", "faults", "warm_start", "check_power", "report"),
 )
 
 

@@ -1,0 +1,186 @@
+"""What leaders retrieve, had anew from the documents of a run: its folder holds no text.
+
+A run may be a stranger's. Its code is not imported and no service is called unless it is trusted, and what was changed
+since the run is not shown as if the run had seen it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raytuner.data_hashes import data_of
+from raytuner.datasets import Question
+from raytuner.errors import RaytunerError, in_a_line, redact
+from raytuner.going_on import load
+from raytuner.lookup import Lookup
+from raytuner.models.wheels import REGISTRY
+from raytuner.page.named import dotted_paths
+from raytuner.pipeline import parameters as stages
+from raytuner.pipeline.generate import extract, generate
+from raytuner.rag import RagObjective
+
+logger = logging.getLogger("raytuner")
+
+MOST_TEXT = 1_500_000
+"""So many characters of documents at the most are in a page."""
+MOST_OF_A_CHUNK = 4_000
+"""So many characters of a chunk are shown."""
+AROUND = 160
+"""So many characters before and after a reference are shown with it."""
+
+
+class Anew:
+    """Questions and documents of a run, as they were.
+
+    Args:
+        objective: That of the run's config, with its documents.
+    """
+
+    def __init__(self, objective: RagObjective) -> None:
+        self._objective = objective
+        self._documents = {document.id: document for document in objective.documents}
+        self._questions = {question.id: question for question in objective.questions}
+        self._passages: dict[tuple[str, int, int], int] = {}
+        self._left = MOST_TEXT
+        self._lookup = Lookup(objective)
+
+    def texts(self, leaders: Sequence[Mapping[str, Any]], worst: Sequence[str]) -> dict[str, Any]:
+        """The texts of the questions, and for the worst of them the references and what each leader retrieves.
+
+        Args:
+            leaders: Configurations.
+            worst: Ids of questions.
+
+        Returns:
+            ``{"why_none": None, "questions": {id: text}, "passages": [{"document", "page", "start", "end", "text"}],
+            "shown": {id: {"answer", "references": [...], "found": [[passage, ...], ...], "answers": [...]}}, "note"}``:
+            `found` has for each leader a list, best first, of positions in `passages`, and `answers` what it said,
+            where that is kept.
+        """
+        shown: dict[str, Any] = {}
+        note = None
+        answered = [self._answers(params) for params in leaders]
+        for name in worst:
+            question = self._questions.get(name)
+            if question is None:
+                continue
+            if self._left <= 0:
+                note = (
+                    f"only {len(shown)} questions are shown with what was retrieved: more would make the page too large"
+                )
+                break
+            try:
+                found = [self._found(question, params) for params in leaders]
+            except RaytunerError as error:
+                return {"why_none": f"what was retrieved cannot be had again: {redact(str(error))}", **self._asked()}
+            shown[name] = {
+                "answer": question.answer,
+                "answers": [answers.get(question.text) for answers in answered],
+                "references": [self._reference(question, at) for at in range(len(question.references))],
+                "found": found,
+            }
+        passages = [self._passage(*place) for place in self._passages]
+        return {"why_none": None, **self._asked(), "passages": passages, "shown": shown, "note": note}
+
+    def _asked(self) -> dict[str, Any]:
+        return {"questions": {name: question.text for name, question in self._questions.items()}}
+
+    def _found(self, question: Question, params: Mapping[str, Any]) -> list[int]:
+        tuned = {name: value for name, value in params.items() if name not in self._objective.fixed}
+        pieces = self._objective.retrieve(question.text, tuned)
+        return [self._number(piece.document, piece.start, piece.end) for piece in pieces]
+
+    def _answers(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """What a configuration answered, by question, as far as it is in the cache; no LLM is asked."""
+        if not self._objective.needs_answers:
+            return {}
+        own = self._objective.resolved(params)
+        chain = self._lookup.chain(own)
+        if not self._lookup.shares_answers(own):
+            return {}
+        there = self._lookup.found(chain, chain.answers).there
+        codec = (extract if chain.is_extractive else generate).codec
+        assert codec is not None  # answers are kept
+        read = self._lookup.read(list(there.values()), codec)
+        said = {text: read[key] for text, key in there.items() if key in read}
+        return {text: answer if isinstance(answer, str) else answer.text for text, answer in said.items()}
+
+    def _number(self, document: str, start: int, end: int) -> int:
+        place = (document, start, end)
+        if place not in self._passages:
+            self._left -= min(end - start, MOST_OF_A_CHUNK)
+        return self._passages.setdefault(place, len(self._passages))
+
+    def _passage(self, name: str, start: int, end: int) -> dict[str, Any]:
+        document = self._documents[name]
+        text = document.text[start : min(end, start + MOST_OF_A_CHUNK)]
+        page = document.page(start)
+        where = {"document": name, **({} if page is None else {"page": page})}
+        return {**where, "start": start, "end": end, "text": text}
+
+    def _reference(self, question: Question, at: int) -> dict[str, Any]:
+        reference = question.references[at]
+        start, end = reference.span
+        text = self._documents[reference.document].text
+        return {
+            "document": reference.document,
+            "alternative": reference.alternative,
+            "start": start,
+            "end": end,
+            "before": text[max(0, start - AROUND) : start],
+            "text": text[start : min(end, start + MOST_OF_A_CHUNK)],
+            "after": text[end : end + AROUND],
+        }
+
+
+def anew(
+    folder: Path, run: Mapping[str, Any], leaders: Sequence[Mapping[str, Any]], *, trust: bool = False
+) -> Anew | str:
+    """The questions and documents of a run, read again.
+
+    Args:
+        folder: The run folder.
+        run: What its ``run.json`` holds.
+        leaders: The configurations that are to retrieve.
+        trust: Whether code and services that the config names may be used.
+
+    Returns:
+        They, or why there are none.
+    """
+    own = dotted_paths(folder)
+    if own and not trust:
+        return f"the run names code of its own ({', '.join(own)}), which is not imported; --trust does"
+    try:
+        return _read(folder, run, leaders, trust)
+    except RaytunerError as error:
+        return f"documents or questions cannot be read again: {redact(str(error))}"
+    except Exception as error:  # whatever a file holds now, the rest of the report can be written
+        logger.debug("reading the documents of %s again failed", folder, exc_info=True)
+        return f"documents or questions cannot be read again: {redact(in_a_line(error))}"
+
+
+def _read(folder: Path, run: Mapping[str, Any], leaders: Sequence[Mapping[str, Any]], trust: bool) -> Anew | str:
+    from raytuner.plan_objective import make_objective, read_documents
+
+    if "data" not in run:
+        return "the run has no config, or is of an older version: it does not say which documents it was about"
+    config = load(folder)
+    objective = make_objective(config, read_documents(config, imports=trust, progress=None))
+    if not isinstance(objective, RagObjective):
+        return "the objective is the run's own: what it retrieves is not known"
+    if data_of(objective) != run["data"]:
+        return "documents or questions have changed since the run, so what it retrieved cannot be shown"
+    foreign = _foreign(objective, leaders)
+    if foreign and not trust:
+        return f"retrieving would use {', '.join(foreign)}, which is not built in, maybe with a key; --trust does"
+    return Anew(objective)
+
+
+def _foreign(objective: RagObjective, leaders: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The embedding models of configurations that are not built in: services, or what a hub has."""
+    known = {**stages.defaults(), **objective.fixed}
+    names = {str({**known, **params}["embedding"]) for params in leaders}
+    return sorted(own.name for own in objective.specs(names) if own.kind not in REGISTRY)
