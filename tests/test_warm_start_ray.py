@@ -26,7 +26,9 @@ def test_leaders_come_after_the_default_and_are_known_when_it_goes_on(tmp_path: 
     result = tune(config, show_progress=False)
     assert result.run is not None
     kept = json.loads((Path(result.run) / FILE).read_text())
-    rows = [row for row in read_log(Path(result.run)).rows if row["kind"] == "start"]
+    rows = sorted(
+        (row for row in read_log(Path(result.run)).rows if row["kind"] == "start"), key=lambda row: row["trial"]
+    )
     assert rows[0]["params"] == {"chunk_size": 16, "top_k": 1}
     assert [row["point"] for row in rows[1 : 1 + len(kept["first"])]] == kept["first"]
     assert any("leaders are tried first" in note for note in result.notes)
