@@ -23,6 +23,7 @@ import raytuner
 from raytuner.cli import QUICKSTART, cli, main
 from raytuner.config import TuneConfig
 from raytuner.errors import ClusterError, ConfigError
+from raytuner.jobs.cluster import server_of
 from raytuner.plan import make_plan
 from raytuner.search import ALGORITHMS
 
@@ -451,7 +452,10 @@ def test_an_address_replaces_that_of_the_config(config: Path) -> None:
 def test_an_address_of_ray_client_is_that_of_a_cluster_that_is_given_a_job(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     result = invoke("tune", str(config), "--address", "ray://127.0.0.1:10001")
     assert isinstance(result.exception, ClusterError)
-    assert str(result.exception).startswith("http://127.0.0.1:8265: no job server answers there")
+    assert str(result.exception).startswith("http://127.0.0.1:9: no job server answers there")
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS")
+    assert server_of("ray://head:10001") == "http://head:8265"
+    assert server_of("ray://[::1]:10001") == "http://[::1]:8265"

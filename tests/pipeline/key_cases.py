@@ -23,7 +23,7 @@ from raytuner.models import ModelSpec
 from raytuner.models.spec import spec
 from raytuner.pipeline import cache, parameters
 from raytuner.pipeline.cache import StageCache
-from raytuner.pipeline.generate import EXTRACTIVE, _model, _synthesizer
+from raytuner.pipeline.generate import EXTRACTIVE, _synthesizer
 from raytuner.pipeline.link import LINKS, key_for
 from raytuner.pipeline.own_models import NamedModel
 from raytuner.pipeline.pipeline import Pipeline
@@ -305,7 +305,7 @@ def found_by(case: Case, recorder: Recorder, *questions: str) -> Found:
         for question, texts in zip(asked, contexts, strict=True):
             for stage, key in planned(pipeline, case.params, question, texts):
                 assert key in recorder.asked[stage]
-    for holding in (_model, _synthesizer):  # the stand-ins
+    for holding in (model_for, _synthesizer):  # the stand-ins
         holding.cache_clear()
     return Found([(ranking.chunks.tolist(), ranking.scores.tolist()) for ranking in rankings], contexts, answers)
 

@@ -254,7 +254,7 @@ def test_what_fits_into_one_prompt_is_asked_as_llamaindex_asks(
 
     async def both(model: Any, contexts: list[str]) -> tuple[list[str], list[str]]:
         synthesizer = module._synthesizer(asyncio.get_running_loop(), model, 0.0, "compact", prompt)
-        llm = module._model(asyncio.get_running_loop(), model, 0.0)
+        llm = module.model_for(asyncio.get_running_loop(), model, 0.0)
         found = []
         for text in (
             module._answer(llm, synthesizer, QUESTION, contexts, prompt, "compact"),

@@ -117,6 +117,7 @@ def test_a_tracker_that_was_down_is_told_later(
     tmp_path: Path, search: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(feed, "AGAIN_S", 0.01)
+    caplog.set_level("WARNING", "raytuner")
     tracker = Broken(tmp_path / "told.jsonl", 4, ConnectionError("refused"))
     own = search(tmp_path / "run", Tracking({"file": tracker}))
     for number in range(1, 5):
@@ -131,6 +132,7 @@ def test_a_tracker_that_stays_down_is_spoken_of_at_the_end(
     tmp_path: Path, search: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SOME_PASSWORD", "hunter2hunter2")
+    caplog.set_level("WARNING", "raytuner")
     error = OSError("no space left at https://me:hunter2hunter2@there")
     tracker = Broken(tmp_path / "told.jsonl", 10**9, error)
     own = search(tmp_path / "run", Tracking({"file": tracker}))
