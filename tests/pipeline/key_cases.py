@@ -23,7 +23,7 @@ from raytuner.models import ModelSpec
 from raytuner.models.spec import spec
 from raytuner.pipeline import cache, parameters
 from raytuner.pipeline.cache import StageCache
-from raytuner.pipeline.generate import EXTRACTIVE, _synthesizer
+from raytuner.pipeline.generate import EXTRACTIVE, _synthesizer, model_for
 from raytuner.pipeline.link import LINKS, key_for
 from raytuner.pipeline.own_models import NamedModel
 from raytuner.pipeline.pipeline import Pipeline
