@@ -97,13 +97,17 @@ def submit(
 
 def tune_there(config: TuneConfig, *, as_json: bool, quiet: bool, yes: bool) -> None:
     """Search in the cluster of an address of Ray Client, and bring the run folder here, as if it had run here."""
+    from raytuner.head import check_client_address
     from raytuner.jobs.cluster import connect, server_of
     from raytuner.jobs.fetch import fetch
     from raytuner.jobs.submit import submit as submit_job
     from raytuner.run_folder import read_run
     from raytuner.saved_run import load_study, result_of
 
+    check_client_address(config.run.address or "")
     address = server_of(config.run.address or "")
+    if not quiet:
+        click.echo(f"the search is sent to {address} (RAY_API_SERVER_ADDRESS names another dashboard)", err=True)
     job = submit_job(config, address, show_progress=not quiet, confirm=None if yes else ask)
     if not quiet:
         click.echo(f"job {job.id} at {address}", err=True)

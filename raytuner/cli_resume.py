@@ -13,6 +13,7 @@ import click
 
 from raytuner.cli_tune import ask, headline
 from raytuner.going_on import go_on, planned
+from raytuner.head import check_address
 from raytuner.past import Past
 from raytuner.plan import Plan
 from raytuner.progress import Progress
@@ -42,6 +43,7 @@ def run(
     options = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
     if search is not None and not any(one.startswith("search.options") for one in overrides):
         options.append("search.options={}")  # those of the other algorithm
+    check_address(address)
     with RunLog() as log:
         plan = planned(folder, trials, [*overrides, *options], quiet=quiet)
         if not yes:

@@ -51,6 +51,7 @@ def run_tune(
     """Search as a config says, and print the result; see `raytuner tune`."""
     set_logging(verbose, quiet)
     from raytuner.config import TuneConfig
+    from raytuner.head import check_address
     from raytuner.run_log import RunLog
 
     with RunLog() as log:
@@ -60,6 +61,7 @@ def run_tune(
 
             tune_there(loaded, as_json=as_json, quiet=quiet, yes=yes)
             return
+        check_address(loaded.run.address)  # before documents are read
         from raytuner.documents.load import progress_bar
         from raytuner.plan import make_plan, run_plan
         from raytuner.progress import Progress

@@ -19,7 +19,7 @@ ANSWER_S = 5.0
 HEAD_LOST_S = 30.0
 """A head that cannot be reached for so long is lost; after 60 s Ray ends this process, with words of its own."""
 NODE_LOST_S = 5.0
-"""The same for the node that this process belongs to; Ray ends the process when the head has missed the node."""
+"""The same for the node that this process belongs to, once nobody listens there; Ray then ends the process soon."""
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
 """What a client of HTTP/2 says first; a frame of settings has the type 4."""
@@ -31,7 +31,8 @@ class Server(NamedTuple):
     Attributes:
         name: What it is, for a message.
         address: Its ``HOST:PORT``; the host may be an IPv6 address in brackets.
-        lost_s: It is lost when nobody has answered there for so many seconds.
+        lost_s: It is lost when nobody has listened there for so many seconds; who listens and does not answer has
+            `HEAD_LOST_S`.
     """
 
     name: str
@@ -62,8 +63,10 @@ def _watch(servers: Sequence[Server], lost: Callable[[Server], None], over: thre
             try:
                 greet(server.address, ANSWER_S)
                 answered[server] = time.monotonic()
-            except OSError:
-                if time.monotonic() - answered[server] >= server.lost_s and not over.is_set():
+            except OSError as error:
+                gone = isinstance(error, ConnectionRefusedError)  # else it may only be slow, as where memory is short
+                limit_s = server.lost_s if gone else HEAD_LOST_S
+                if time.monotonic() - answered[server] >= limit_s and not over.is_set():
                     return lost(server)
     return None
 
@@ -108,15 +111,25 @@ def check_address(address: str | None) -> None:
     Raises:
         ConfigError: With the address and the reason.
     """
+    if address == "auto":  # as Ray takes it
+        address = os.environ.get("RAY_ADDRESS")
     if address is None:
         return
     if address.startswith("ray://"):
         raise ConfigError(f"address {address!r}: Ray Client is not used; raytuner.submit runs a search in the cluster")
     _, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
-        return
+    if colon and port.isdecimal():
+        _must_answer(address, address)
+
+
+def check_client_address(address: str) -> None:
+    """Refuse an address of Ray Client, ``ray://HOST:PORT``, where nobody answers; see `check_address`."""
+    _must_answer(address.removeprefix("ray://"), address)
+
+
+def _must_answer(server: str, address: str) -> None:
     try:
-        greet(address, timeout_s=4)
+        greet(server, timeout_s=4)
     except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(

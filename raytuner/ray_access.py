@@ -54,6 +54,8 @@ def ensure_token() -> None:
     token = Path(given) if given else Path.home() / ".ray" / "auth_token"
     if token.is_file():
         check_private(token)
+        if not token.read_text(encoding="utf-8", errors="replace").strip():
+            raise UserError(f"{token} is empty, so anybody could use your Ray; remove it, and it is made anew")
         return
     if given:
         raise UserError(f"RAY_AUTH_TOKEN_PATH: {given} is no file; correct it, or unset it")
@@ -67,6 +69,17 @@ def ensure_token() -> None:
         if not token.is_file():  # else another process was faster
             # There is no home to write to: the token is for this process and its children.
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def require_token() -> None:
+    """Refuse to start a Ray that asks nobody for a token: it listens on all interfaces.
+
+    Raises:
+        UserError: The environment says that it does not.
+    """
+    mode = os.environ.get("RAY_AUTH_MODE", "token")
+    if mode != "token":
+        raise UserError(f"RAY_AUTH_MODE is {mode!r}, so anybody who reaches this machine could use Ray; unset it")
 
 
 def check_private(token: Path) -> None:

@@ -37,6 +37,10 @@ _started_here = False
 """Whether it was raytuner that connected this process to Ray."""
 
 
+OF_RAY = ("cpu", "gpu", "memory")
+"""Resources that Tune names so and Ray in capitals; others are as their nodes name them."""
+
+
 class Slots(NamedTuple):
     """How many trials run at once, and what each may use."""
 
@@ -56,12 +60,16 @@ def connect(address: str | None = None, *, verbose: bool = False) -> None:
     """
     ray_access.prepare()
     import ray
+    from ray.util.client import ray as client
 
     if ray.is_initialized():
+        if client.is_connected():
+            raise ConfigError("this process is connected by Ray Client, which is not used; use raytuner.submit")
         return
     head.check_address(address)
     options: dict[str, Any] = {"address": address or "local", "logging_level": logging.ERROR, "log_to_driver": verbose}
     if options["address"] == "local":
+        ray_access.require_token()
         options |= {"include_dashboard": False, "_temp_dir": str(ray_access.temporary_folder())}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -115,7 +123,9 @@ def slots(concurrency: int | None, resources: Mapping[str, float] | None) -> Slo
     cpus = max(int(sum(node.get("cpu", 0) for node in nodes)), 1)
     if concurrency is not None and concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}; it must be at least 1")
-    if resources is None:
+    if resources is not None:
+        resources = {name.lower() if name.lower() in OF_RAY else name: amount for name, amount in resources.items()}
+    else:
         # Whole CPUs: with fractions Tune was seen to use one worker only. No more than a node has.
         largest = max(1, *(int(node.get("cpu", 0)) for node in nodes))
         share = min(cpus // min(concurrency or cpus, cpus), largest)
@@ -128,8 +138,8 @@ def slots(concurrency: int | None, resources: Mapping[str, float] | None) -> Slo
 
 def _fitting(node: Mapping[str, float], resources: Mapping[str, float]) -> int:
     """How many trials fit on a node."""
-    needed = {name.lower(): amount for name, amount in resources.items() if amount}
-    return min((int(node.get(name, 0) / amount) for name, amount in needed.items()), default=1)
+    needed = {name: amount for name, amount in resources.items() if amount}
+    return min((int(node.get(name, 0) / amount + 1e-9) for name, amount in needed.items()), default=1)
 
 
 def _may_grow(address: str | None) -> bool:
@@ -142,7 +152,10 @@ def _nodes() -> list[dict[str, float]]:
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [{name.lower(): amount for name, amount in node.items() if ":" not in name} for node in alive]
+    return [
+        {name.lower() if name.lower() in OF_RAY else name: amount for name, amount in node.items()}
+        for node in ({name: node[name] for name in node if not name.startswith("node:")} for node in alive)
+    ]
 
 
 class Job(NamedTuple):

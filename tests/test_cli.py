@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import resource
+import socket
 import struct
 import subprocess
 import sys
 import termios
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ import raytuner
 from raytuner.cli import QUICKSTART, cli, main
 from raytuner.config import TuneConfig
 from raytuner.errors import ClusterError, ConfigError
+from raytuner.head import SETTINGS
 from raytuner.jobs.cluster import server_of
 from raytuner.plan import make_plan
 from raytuner.search import ALGORITHMS
@@ -449,11 +454,31 @@ def test_an_address_replaces_that_of_the_config(config: Path) -> None:
     assert "run.address: 'head' is not allowed; it should be auto or HOST:PORT" in str(result.exception)
 
 
+@contextlib.contextmanager
+def head_of_ray() -> Iterator[str]:
+    """The address of a server that greets as Ray's do."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.sendall(SETTINGS)
+                    connection.close()
+
+        threading.Thread(target=greet, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
 def test_an_address_of_ray_client_is_that_of_a_cluster_that_is_given_a_job(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
-    result = invoke("tune", str(config), "--address", "ray://127.0.0.1:10001")
+    result = invoke("tune", str(config), "--address", "ray://127.0.0.1:9")
+    assert isinstance(result.exception, ConfigError)
+    assert "address 'ray://127.0.0.1:9': nobody answers there" in str(result.exception)
+    with head_of_ray() as address:
+        result = invoke("tune", str(config), "--address", f"ray://{address}")
     assert isinstance(result.exception, ClusterError)
     assert str(result.exception).startswith("http://127.0.0.1:9: no job server answers there")
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS")

@@ -59,6 +59,15 @@ def test_a_server_that_is_gone_is_noticed_once_and_not_before(quick: None) -> No
     assert lost == [needed]
 
 
+def test_a_server_that_is_only_slow_is_not_lost(quick: None) -> None:
+    lost: list[Server] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        needed = Server("the node", f"127.0.0.1:{silent.getsockname()[1]}", 0.3)
+        with watched([needed], lost.append):
+            time.sleep(1.5)
+    assert not lost
+
+
 def test_what_was_needed_may_end_afterwards(quick: None) -> None:
     server, lost = Greeting(), []
     with watched([Server("the head", server.address, 0.1)], lost.append):

@@ -125,6 +125,29 @@ def test_commands_name_an_address_where_nobody_answers(host: str, tmp_path: Path
     assert f"address '{address}': nobody answers there" in str(found.exception)
 
 
+def test_auto_is_where_rays_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9.*nobody answers"):
+        head.check_address("auto")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
+    with pytest.raises(ConfigError, match="Ray Client is not used"):
+        head.check_address("auto")
+
+
+def test_a_ray_that_asks_for_no_token_is_not_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(UserError, match="RAY_AUTH_MODE is 'disabled', so anybody .*; unset it"):
+        ray_access.require_token()
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    ray_access.require_token()
+    token = home / ".ray" / "auth_token"
+    token.parent.mkdir(parents=True, exist_ok=True)
+    token.write_text("\n")
+    token.chmod(0o600)
+    with pytest.raises(UserError, match="is empty"):
+        ray_access.ensure_token()
+
+
 def test_usage_statistics_are_off() -> None:
     assert ray_access.ENVIRONMENT["RAY_USAGE_STATS_ENABLED"] == "0"
 
@@ -138,7 +161,9 @@ def test_usage_statistics_are_off() -> None:
         ([{"cpu": 1}, {"cpu": 1}], 1, None, 1, {"cpu": 1}),
         ([{"cpu": 4}, {"cpu": 2}, {}], None, None, 6, {"cpu": 1}),
         ([{"cpu": 3}, {"cpu": 3}], None, {"cpu": 2}, 2, {"cpu": 2}),
-        ([{"cpu": 4, "gpu": 1}, {"cpu": 4}], 9, {"CPU": 1, "GPU": 1}, 1, {"CPU": 1, "GPU": 1}),
+        ([{"cpu": 4, "gpu": 1}, {"cpu": 4}], 9, {"CPU": 1, "Gpu": 1}, 1, {"cpu": 1, "gpu": 1}),
+        ([{"cpu": 1, "fast": 0.6}], 9, {"fast": 0.2}, 3, {"fast": 0.2}),
+        ([{"cpu": 1, "accelerator_type:T4": 1}], 1, {"accelerator_type:T4": 0.001}, 1, {"accelerator_type:T4": 0.001}),
     ],
 )
 def test_slots_are_counted_node_by_node(
@@ -157,6 +182,9 @@ def test_resources_that_fit_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_nodes", lambda: [{"cpu": 1}, {"cpu": 1}])
     with pytest.raises(ConfigError, match="fit on no node"):
         runtime.slots(None, {"cpu": 2})
+    monkeypatch.setattr(runtime, "_nodes", lambda: [{"cpu": 1, "fast": 1}])
+    with pytest.raises(ConfigError, match=r"resources_per_trial \{'Fast': 1\} fit on no node; the nodes have .*'fast'"):
+        runtime.slots(None, {"Fast": 1})  # Ray's own names are with and without capitals, others as they are
     with pytest.raises(ConfigError, match="at least 1"):
         runtime.slots(0, None)
 

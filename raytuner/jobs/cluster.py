@@ -96,6 +96,8 @@ def _checked(address: str) -> str:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # the port
         valid = False
+    if valid and parts.username is not None:
+        raise ClusterError(f"address ...@{parts.hostname}: job servers take no password but a token; {GIVE_TOKEN}")
     if not valid:
         raise ClusterError(
             f"address {quoted(redact(address))}: that is no address of a job server; write http://HOST:8265, the "

@@ -18,12 +18,15 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import raytuner
 from raytuner.errors import ClusterError, RaytunerError, redact
 from raytuner.jobs.order import CONFIG, FILES, Order
 from raytuner.jobs.send import jobs_folder, run_folder
+
+if TYPE_CHECKING:
+    from raytuner.jobs.storage import Mirror
 
 LOOK_S = 0.25
 
@@ -89,7 +92,7 @@ def _is_met(line: str) -> bool:
 
 def keep(order: Order, here: Path) -> int:
     """Run the search, and copy its folder while it runs and when it has ended."""
-    mirror: Any = None
+    mirror: Mirror | None = None
     if order.storage is not None:
         from raytuner.jobs.storage import Mirror
 
@@ -102,15 +105,16 @@ def keep(order: Order, here: Path) -> int:
     said = ""
     while process.poll() is None:
         time.sleep(LOOK_S)
-        folder = run_folder(order.job) if mirror is not None else None
-        if folder is not None and (trouble := mirror.look(folder)) not in (None, said):
+        folder = run_folder(order.job)
+        trouble = mirror.look(folder) if mirror is not None and folder is not None else None
+        if trouble is not None and trouble != said:
             said = trouble
             _say(f"the run folder cannot be copied to {order.storage} now: {trouble}; it is tried again")
     _finish(order, here, mirror)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def _finish(order: Order, here: Path, mirror: Any) -> None:
+def _finish(order: Order, here: Path, mirror: Mirror | None) -> None:
     """The end: paths in the run folder as they are for the user, and the folder copied."""
     folder = run_folder(order.job)
     if folder is None:
@@ -118,7 +122,7 @@ def _finish(order: Order, here: Path, mirror: Any) -> None:
     relocate(folder, here, order)
     if mirror is not None:
         mirror.finish(folder)
-        _say(f"copied to {mirror.storage}/{folder.name}")
+        _say(f"copied to {mirror.url}/{folder.name}")
 
 
 def relocate(folder: Path, here: Path, order: Order) -> None:

@@ -22,12 +22,16 @@ class Mirror:
     Args:
         storage: Where folders are copied to, a URL that `checked_storage` has passed.
 
+    Attributes:
+        url: That, without a slash at its end.
+
     Raises:
         ConfigError: It cannot be used from this machine.
     """
 
     def __init__(self, storage: str) -> None:
         self._storage = Storage(storage)
+        self.url = self._storage.url
         self._copied: dict[Path, tuple[int, int]] = {}
         self._next = 0.0
 
@@ -57,7 +61,7 @@ class Mirror:
             except Exception as error:
                 if attempt == TRIES - 1:
                     raise RaytunerError(
-                        f"the run folder could not be copied to {self._storage.url} ({redact(in_a_line(error))}); it "
+                        f"the run folder could not be copied to {self.url} ({redact(in_a_line(error))}); it "
                         "is on the head: raytuner jobs fetch brings it"
                     ) from None
             time.sleep(2**attempt)

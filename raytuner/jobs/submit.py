@@ -79,10 +79,10 @@ def submit(
         if not VARIABLE.fullmatch(name):
             raise ConfigError(f"{quoted(name)} is no name of a variable; write one, e.g. --env-from-cluster MY_KEY")
     values = _values(env)
-    with loaded.named_in_errors():
-        package, job = _packed(loaded, storage, env_from_cluster, max_mb)
     cluster = connect(address)
     check_python(cluster)
+    with loaded.named_in_errors():
+        package, job = _packed(loaded, storage, env_from_cluster, max_mb)
     if values and not cluster.protected:
         raise ConfigError(
             f"--env {', '.join(values)}: {cluster.address} answers without a token, so anybody could read the value; "

@@ -207,6 +207,7 @@ def test_what_is_no_address_of_a_job_server(address: str) -> None:
 
 def test_an_address_with_a_password_is_not_shown() -> None:
     assert "hunter2" not in refused("ftp://me:hunter2@head")
+    assert refused("http://me:hunter2@head:8265").startswith("address ...@head: job servers take no password")
 
 
 def test_the_address_that_is_given_is_the_one_that_is_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from raytuner.errors import REDACTED, ClusterError
 from raytuner.jobs import keeper, nodes
 from raytuner.jobs.keeper import check, relocate
 from raytuner.jobs.order import Order
+from raytuner.jobs.storage import Mirror
 from raytuner.jobs.wheel import requirements
 
 HERE = ".".join(platform.python_version_tuple()[:2])
@@ -90,6 +91,20 @@ def test_the_configs_of_a_run_folder_have_the_users_paths(tmp_path: Path) -> Non
         "base": "/home/me/project",
         "config": {"documents": {"path": ["/home/me/project/docs"]}, "modules": "/home/me/project/code"},
     }
+
+
+def test_at_the_end_the_run_folder_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "rag-1"
+    run.mkdir()
+    (run / "log.jsonl").write_text("{}\n")
+    monkeypatch.setattr(keeper, "run_folder", lambda job: run)
+    keeper._finish(ORDER, tmp_path, Mirror(f"file://{tmp_path}/shared/"))
+    assert capsys.readouterr().out == f"copied to file://{tmp_path}/shared/rag-1\n"
+    assert (tmp_path / "shared" / "rag-1" / "log.jsonl").read_text() == "{}\n"
+    keeper._finish(ORDER, tmp_path, None)
+    assert capsys.readouterr().out == ""
 
 
 def test_the_keeper_starts_where_nothing_but_raytuner_is() -> None:

@@ -169,7 +169,7 @@ def test_a_search_on_the_cluster_gives_what_it_gives_here(head: Head, project: P
 
 
 def test_an_address_of_ray_client_runs_all_of_it_there(head: Head, project: Path) -> None:
-    options = ("--trials", "2", "--search", "random", "--json", "--address", "ray://127.0.0.1:10001")
+    options = ("--trials", "2", "--search", "random", "--json", "--address", f"ray://{head.gcs}")
     code, out, err = run(project, head, "tune", "rag.yaml", *options)
     assert code == 0, (out, err)
     result = json.loads(out)
