@@ -136,7 +136,7 @@ def test_auto_is_where_rays_variable_says(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_ray_that_asks_for_no_token_is_not_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with pytest.raises(UserError, match="RAY_AUTH_MODE is 'disabled', so anybody .*; unset it"):
+    with pytest.raises(UserError, match=r"RAY_AUTH_MODE is 'disabled', so anybody .*; unset it"):
         ray_access.require_token()
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     ray_access.require_token()
