@@ -37,7 +37,7 @@ from raytuner.search import algorithm, make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
-from raytuner.take_up import begun, left_of, take_up
+from raytuner.take_up import begun, find_points, left_of, take_up
 from raytuner.tracking.config import TrackConfig
 from raytuner.tracking.tracking import Tracking
 from raytuner.warm_start import NONE, WarmStart
@@ -134,6 +134,7 @@ def search(
         for note in notes:
             study.note(note)
         before = past or Past(folder, [], {}, [])
+        find_points(before, space)
         take_up(study, before, objective.total)
         tracking.begin(study, space, run, (files or {}).get("config.yaml", ""), before)
         searcher = _around(searcher, rule, study, objective, options, run["default_trial"], before)

@@ -21,15 +21,15 @@ class PastTrial:
     Attributes:
         number: Its number.
         params: The tuned parameters, as they are logged.
-        point: Its raw sample.
-        blocks: The values of its blocks of questions, without a gap, from the first.
+        point: Its raw sample; None where only the row of its end is known.
+        blocks: The values of its blocks of questions, in their order; of one that has not ended, those before a gap.
         held_out: Those of the held-out questions.
         end: The row of its end; None if it has not ended.
     """
 
     number: int
     params: dict[str, Any]
-    point: dict[str, Any]
+    point: dict[str, Any] | None
     blocks: list[Values] = field(default_factory=list)
     held_out: list[Values] = field(default_factory=list)
     end: Mapping[str, Any] | None = None
@@ -51,25 +51,22 @@ class Past:
 
     Attributes:
         folder: The run folder.
-        rows: Its rows, in their order; only those of trials of which it is known what they are.
+        rows: Its rows that count, in their order: each block once, only of trials of which it is known what they are.
         trials: The trials by number.
         notes: What has to be said of the log.
+        last: The highest number of a trial, also of one of which nothing else is known; 0 without one.
     """
 
     folder: Path
     rows: Sequence[Mapping[str, Any]]
     trials: Mapping[int, PastTrial]
     notes: Sequence[str]
+    last: int = 0
 
     @property
     def unfinished(self) -> list[PastTrial]:
         """The trials that have begun and not ended."""
         return [trial for trial in self.trials.values() if trial.end is None]
-
-    @property
-    def last(self) -> int:
-        """The highest number of a trial; 0 without one."""
-        return max(self.trials, default=0)
 
     def events(self, total: int | None) -> Iterator[Event]:
         """What happened to the search algorithm: trials began in the order of their numbers.
@@ -81,7 +78,7 @@ class Past:
         for row in self.rows:
             while begun < row["trial"]:
                 begun += 1
-                if begun in self.trials:
+                if begun in self.trials and self.trials[begun].point is not None:
                     yield id_of(begun), "began", self.trials[begun].point
             if row["kind"] == "block":
                 seen = means.setdefault(row["trial"], Means())
@@ -106,32 +103,47 @@ def read_past(folder: Path) -> Past:
         DataError: There is no log.
     """
     read = read_log(folder)
+    rows = _counting(read.rows)
     trials: dict[int, PastTrial] = {}
-    for row in read.rows:
-        if row["kind"] == "start" and row.get("point") is not None:
-            known = trials.get(row["trial"])
-            if known is None or known.end is None:  # begun anew, from its first question
-                trials[row["trial"]] = PastTrial(row["trial"], row["params"], row["point"])
-                trials[row["trial"]].held_out = known.held_out if known else []
-    blocks: dict[tuple[int, str], dict[int, Values]] = {}
-    for row in read.rows:
-        key = (row["trial"], row["kind"])
+    blocks: dict[tuple[str, int], dict[int, Values]] = {}
+    for row in rows:
+        number = row["trial"]
+        if row["kind"] == "trial":  # known by its end alone if the line of its start is damaged
+            trials.setdefault(number, PastTrial(number, row["params"], None)).end = row
+        elif row["kind"] != "start":
+            blocks.setdefault((row["kind"], number), {})[row["block"]] = values_of(row)
+        elif row.get("point") is not None:
+            trials[number] = PastTrial(number, row["params"], row["point"])
+    held_out = min((at for (kind, _), found in blocks.items() if kind == "held_out" for at in found), default=0)
+    for number, trial in trials.items():
+        found = blocks.get(("block", number), {})
+        trial.blocks = list(_without_gap(found, 0)) if trial.end is None else [found[at] for at in sorted(found)]
+        trial.held_out = list(_without_gap(blocks.get(("held_out", number), {}), held_out))
+    rows = [row for row in rows if row["trial"] in trials and _is_known(row, trials[row["trial"]])]
+    last = max((row["trial"] for row in read.rows), default=0)
+    return Past(folder, rows, dict(sorted(trials.items())), read.notes, last)
+
+
+def _counting(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows without those that others replace: of a block that was done again, and of a trial before it began anew.
+
+    Each start stays: in their order the trials were suggested.
+    """
+    begun, seen, found = set[int](), set[Any](), list[Mapping[str, Any]]()
+    for row in reversed(rows):
+        what = (row["kind"], row["trial"], row.get("block"))
         if row["kind"] == "start":
-            blocks.pop((row["trial"], "block"), None)
-        elif row["kind"] in ("block", "held_out"):
-            blocks.setdefault(key, {})[row["block"]] = values_of(row)
-        elif row["trial"] in trials:
-            trials[row["trial"]].end = row
-    for (number, kind), found in blocks.items():
-        if number in trials:
-            first = min(found) if kind == "held_out" else 0
-            values = list(_without_gap(found, first))
-            if kind == "block":
-                trials[number].blocks = values
-            else:
-                trials[number].held_out = values
-    rows = [row for row in read.rows if row["trial"] in trials]
-    return Past(folder, rows, dict(sorted(trials.items())), read.notes)
+            begun.add(row["trial"])
+        elif row["trial"] in begun or what in seen:
+            continue
+        seen.add(what)
+        found.append(row)
+    return found[::-1]
+
+
+def _is_known(row: Mapping[str, Any], trial: PastTrial) -> bool:
+    """Whether a row is none of a block after a gap, which is done again."""
+    return row["kind"] != "block" or trial.end is not None or row["block"] < len(trial.blocks)
 
 
 def _without_gap(blocks: Mapping[int, Values], first: int) -> Iterator[Values]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from raytuner.errors import SpaceError
 from raytuner.objective import Objective
 from raytuner.past import Past, PastTrial, id_of
+from raytuner.space import SearchSpace
 from raytuner.study import Study, Trial
 from raytuner.values import failures
 
@@ -30,6 +33,14 @@ def take_up(study: Study, past: Past, total: int | None) -> None:
             found.end = _end_of(trial)
     for note in past.notes:
         study.note(note)
+
+
+def find_points(past: Past, space: SearchSpace) -> None:
+    """Find the raw sample of each trial of which the log has only the end, so that it is not suggested again."""
+    for trial in past.trials.values():
+        if trial.point is None:
+            with contextlib.suppress(SpaceError):  # its values are no longer of the space, or names of objects
+                trial.point = space.encode(trial.params)
 
 
 def _trial(found: PastTrial) -> Trial:
@@ -61,10 +72,11 @@ def _end_of(trial: Trial) -> dict[str, Any]:
 
 
 def begun(past: Past) -> dict[str, dict[str, Any]]:
-    """What an earlier driver has begun, by what the search algorithm calls it."""
+    """What an earlier driver has begun, by what the search algorithm calls it; of which the point is known."""
     return {
         id_of(trial.number): {"number": trial.number, "point": trial.point, "unfinished": trial.end is None}
         for trial in past.trials.values()
+        if trial.point is not None
     }
 
 
@@ -77,7 +89,11 @@ def left_of(study: Study, objective: Objective) -> Callable[[dict[str, Any]], di
         if trial is None or not objective.resumable:
             return rest
         if handed.get("held_out"):
-            return {**rest, "start": handed["start"] + trial.held_out_blocks}
+            return {
+                **rest,
+                "start": handed["start"] + trial.held_out_blocks,
+                "failed": len(failures(trial.held_out)),
+            }
         start = max(handed.get("start", 0), trial.next_block)
         return {**rest, "start": start, "failed": len(failures(trial.questions))}
 

@@ -132,8 +132,8 @@ def values_of(row: Mapping[str, Any]) -> Values:
 
 FIELDS = {
     "start": {"trial", "params"},
-    "block": {"trial", "values"},
-    "held_out": {"trial", "values"},
+    "block": {"trial", "block", "values"},
+    "held_out": {"trial", "block", "values"},
     "trial": {"trial", "params", "metrics", "seconds", "error"},
 }
 

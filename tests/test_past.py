@@ -11,15 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raytuner.goals import Goal
+from raytuner.leaders import Leaders
 from raytuner.objective import Block, Objective, Report
 from raytuner.past import PastTrial, id_of, read_past
 from raytuner.run_folder import LOG
 from raytuner.schedulers.batch import BatchRace
 from raytuner.schedulers.rounds import RoundSearcher
+from raytuner.schedulers.unfinished import Losses, UnfinishedSearcher
 from raytuner.search import make_searcher
+from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
-from raytuner.take_up import begun, changes, left_of, take_up
+from raytuner.take_up import begun, changes, find_points, left_of, take_up
 from raytuner.values import FailedQuestion
 
 SPACE = SearchSpace.from_dict({"a": list(range(12))})
@@ -186,6 +189,26 @@ class Asked:
         yield {f"q{start}": {"score": 1.0}}
 
 
+class HeldOut(Asked):
+    """And with held-out questions: the blocks from 1 on."""
+
+    total, holdout, block_size, metric = 2, 6, 2, "score"
+
+
+def test_held_out_blocks_that_are_in_the_log_are_not_answered_again(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    past = read_past(folder)
+    objective = Objective(HeldOut())
+    inner = make_searcher("grid", SearchSpace.from_dict({"a": ["1", "2", "3", "4"]}), "score", "max")
+    inner.take_up(past.events(2), past.last)
+    take_up(study, past, 2)
+    study.finish(3, 0.0, "lost")
+    known = {name: {**one, "unfinished": False} for name, one in begun(past).items()}
+    leaders = Leaders(study, objective, SearchOptions(algorithm="grid"), None).after(inner, known)
+    found = UnfinishedSearcher(leaders, Losses(), left_of(study, objective)).suggest("t")
+    assert (found["number"], found["held_out"], found["start"]) == (1, True, 2), "block 1 is there"
+
+
 def test_a_trial_whose_end_was_not_logged_ends(folder: Path) -> None:
     study = Study("score", "max", folder)
     past = read_past(folder)
@@ -206,7 +229,102 @@ def test_a_damaged_line_costs_what_it_held(folder: Path) -> None:
     assert past.last == 4
     lines[1] = '{"kind": "block"'
     log.write_text("\n".join(lines) + "\n")
-    assert read_past(folder).trials[1].blocks == [], "and not those after a gap"
+    assert read_past(folder).trials[1].blocks == []
+
+
+def damage(folder: Path, *starts: str) -> None:
+    """Damage the lines of a log that begin so."""
+    lines = (folder / LOG).read_text().splitlines()
+    assert {start for start in starts if any(line.startswith(start) for line in lines)} == set(starts)
+    damaged = ["damaged" if line.startswith(starts) else line for line in lines]
+    (folder / LOG).write_text("\n".join(damaged) + "\n")
+
+
+def test_a_trial_whose_start_is_damaged_is_known_by_its_end(folder: Path) -> None:
+    damage(folder, '{"kind": "start", "trial": 1', '{"kind": "start", "trial": 4')
+    past = read_past(folder)
+    first = past.trials[1]
+    assert (first.params, first.point, first.end is not None) == ({"a": 1}, None, True)
+    assert first.blocks == [{"q1": {"score": 0.5}, "q2": {"score": 0.7}}]
+    assert first.held_out == [{"h1": {"score": 1.0}}]
+    assert past.trials[4].is_failed
+    assert past.last == 4
+    assert (id_of(1), "began", None) not in list(past.events(4))
+    assert sorted(begun(past)) == [id_of(2), id_of(3)], "none is begun without its point"
+    study = Study("score", "max", folder)
+    take_up(study, past, total=4)
+    assert [trial.number for trial in study.scored] == [1]
+    find_points(past, SPACE)
+    assert SPACE.configuration(first.point or {}) == {"a": 1}
+    assert (id_of(1), "began", first.point) in list(past.events(4)), "so that it is not suggested again"
+    first.point, first.params = None, {"a": "no longer of the space"}
+    find_points(past, SPACE)
+    assert first.point is None
+
+
+def test_no_number_is_given_twice(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    study.start(5, {"a": 5}, {"a": "5"})
+    study.report(5, report(0, q1=0.5))
+    study.close()
+    damage(folder, '{"kind": "start", "trial": 5')
+    past = read_past(folder)
+    assert 5 not in past.trials
+    assert past.last == 5
+
+
+def test_what_came_before_a_later_start_of_a_number_is_of_another_trial(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    study.start(1, {"a": 7}, {"a": "7"})
+    study.report(1, report(0, q1=0.25, q2=0.25))
+    study.close()
+    past = read_past(folder)
+    assert past.trials[1] == PastTrial(1, {"a": 7}, {"a": "7"}, [report(0, q1=0.25, q2=0.25).block.values])  # type: ignore[union-attr]
+    assert [event[2] for event in past.events(4) if event[:2] == (id_of(1), "partial")] == [(0.5, {"score": 0.25})]
+    assert [event for event in past.events(4) if event[:2] == (id_of(1), "ended")] == []
+
+
+def test_a_block_that_is_done_again_counts_once(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    study.start(5, {"a": 5}, {"a": "5"})
+    for at in range(3):
+        study.report(5, report(at, **{f"q{at}": 0.5}))
+    damage(folder, '{"kind": "block", "trial": 5, "block": 1')
+    past = read_past(folder)
+    assert len(past.trials[5].blocks) == 1
+    assert shares(past, 5) == [0.25], "that after the gap is done again"
+    study.resume(5)
+    for at in (1, 2, 3):
+        study.report(5, report(at, **{f"q{at}": 0.5}))
+    study.close()
+    assert shares(read_past(folder), 5) == [0.25, 0.5, 0.75, 1.0]
+    assert len(read_past(folder).trials[5].blocks) == 4
+
+
+def shares(past: Any, number: int) -> list[float]:
+    return [what[0] for name, happened, what in past.events(4) if (name, happened) == (id_of(number), "partial")]
+
+
+def test_a_damaged_block_of_a_trial_that_has_ended_costs_that_block_alone(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    study.start(5, {"a": 5}, {"a": "5"})
+    for at in range(3):
+        study.report(5, report(at, **{f"q{at}": 0.5}))
+    study.finish(5, 1.0)
+    study.close()
+    damage(folder, '{"kind": "block", "trial": 5, "block": 1')
+    assert [list(values) for values in read_past(folder).trials[5].blocks] == [["q0"], ["q2"]]
+
+
+def test_held_out_blocks_follow_the_first_of_all(folder: Path) -> None:
+    study = Study("score", "max", folder)
+    take_up(study, read_past(folder), total=4)
+    for at in (1, 2, 3):
+        study.report_held_out(4, Block(at, {f"h{at}": {"score": 1.0}}, 0.1))
+    study.close()
+    damage(folder, '{"kind": "held_out", "trial": 4, "block": 1')
+    assert read_past(folder).trials[4].held_out == []
+    assert len(read_past(folder).trials[1].held_out) == 1
 
 
 def test_the_difference_between_configs() -> None:

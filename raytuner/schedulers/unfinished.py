@@ -105,6 +105,8 @@ class UnfinishedSearcher(Around):
         found = self._inner.suggest(trial_id)
         if isinstance(found, dict):
             self._running[trial_id] = trial_id, found
+            if found.get("held_out"):  # of which an earlier driver may have had some answered
+                return self._left(found)
         # One that is lost is handed out again, so Tune must not take the search for finished.
         return None if found == Searcher.FINISHED and self._running else found
 

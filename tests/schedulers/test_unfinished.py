@@ -48,6 +48,16 @@ def test_a_lost_trial_goes_on_and_the_search_hears_of_its_end_alone() -> None:
     assert found.suggest("c")["number"] == 2
 
 
+def test_of_held_out_questions_those_are_left_that_an_earlier_driver_has_not_had_answered() -> None:
+    inner = Inner()
+    held_out = {"number": 1, "point": {}, "start": 3, "held_out": True}
+    inner.suggest = lambda trial_id: held_out  # type: ignore[method-assign]
+    left = UnfinishedSearcher(inner, Losses(2), lambda handed: {**handed, "start": handed["start"] + 2})
+    assert left.suggest("a") == {**held_out, "start": 5}
+    left.on_trial_complete("a", error=True)
+    assert left.suggest("b") == {**held_out, "start": 5}, "counted from the first one"
+
+
 def test_so_often_and_no_more() -> None:
     inner, losses = Inner(), Losses(2)
     found = searcher(inner, losses)
