@@ -16,7 +16,7 @@ from raytuner.errors import ConfigError, DataError, UserError, redact
 from raytuner.past import Past, read_past
 from raytuner.plan import Plan, make_plan, run_plan
 from raytuner.results import TunedResult
-from raytuner.run_folder import LOG, holding, read_run
+from raytuner.run_folder import FORMAT, LOG, RUN, holding, read_run
 from raytuner.study import Listener
 from raytuner.take_up import changes
 from raytuner.trial_log import mend
@@ -36,8 +36,15 @@ FREE = (
     "search.concurrency",
     "search.max_retries",
     "warm_start",
+    "modules",
+    "documents.path",
+    "questions.path",
 )
-"""What of a config may change: it decides what is tried, and where, but not what a configuration scores."""
+"""What of a config may change: it decides what is tried, and where, but not what a configuration scores.
+
+Where documents and questions lie may, since their hashes say whether they are the same.
+"""
+DATA = ("documents", "questions")
 SHOWN = 10
 
 
@@ -63,13 +70,36 @@ def load(folder: Path, overrides: Sequence[str] = ()) -> TuneConfig:
         UserError: It is no run of a config, or something in it is wrong now.
     """
     run, path = read_run(folder), folder / CONFIG
-    if not path.is_file() or "config" not in run:
+    if not path.is_file() or "config" not in run or run.get("format", FORMAT) < FORMAT:
         raise DataError(f"{folder}: a run without a config, or of an older version, cannot go on; begin a new one")
+    _check_complete(run, folder)
+    base = Path(run["base"])
     config = TuneConfig.parse(
-        path.read_text(encoding="utf-8"), base=Path(run["base"]), source=str(path), overrides=overrides
+        path.read_text(encoding="utf-8"),
+        base=base if base.is_dir() else Path.cwd(),  # it began elsewhere
+        source=str(path),
+        overrides=overrides,
     )
     config.run.name = config.run.name or run["name"]
     return config
+
+
+def _check_complete(run: Mapping[str, Any], folder: Path) -> None:
+    """Refuse what is no description of a run that can go on.
+
+    Raises:
+        DataError: With what is missing.
+    """
+    data = run.get("data")
+    there = {
+        "name": isinstance(run.get("name"), str),
+        "base": isinstance(run.get("base"), str),
+        "config": isinstance(run["config"], dict),
+        "data": isinstance(data, dict) and all(isinstance(data.get(kind), dict) for kind in DATA),
+        "trials": isinstance(run.get("trials"), (int, type(None))),
+    }
+    if damaged := [name for name, is_there in there.items() if not is_there]:
+        raise DataError(f"{folder}: {RUN} lacks {', '.join(damaged)}, or it is damaged there; restore the file")
 
 
 def more(folder: Path, trials: int) -> list[str]:
@@ -100,7 +130,7 @@ def check_unchanged(plan: Plan, run: Mapping[str, Any], force: bool = False) -> 
     """
     now = identity(plan)
     found = [line for line in changes(run["config"], now["config"]) if not line.startswith(FREE)]
-    for kind in ("documents", "questions"):
+    for kind in DATA:
         found += _changed(kind, run["data"][kind], now["data"][kind])
     if found and not force:
         listed = "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")

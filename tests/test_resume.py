@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from click.testing import CliRunner
 from raytuner import TuneConfig, resume
 from raytuner.cli import cli
 from raytuner.errors import ConfigError, DataError, UserError
-from raytuner.going_on import check_unchanged, identity, load, more
+from raytuner.going_on import check_unchanged, going_on, identity, load, more, planned
+from raytuner.jobs.order import Order
+from raytuner.jobs.package import pack
 from raytuner.plan import make_plan
 from raytuner.run_folder import RUN, holding, read_run, write_json
 from raytuner.study import Study
@@ -94,6 +99,59 @@ def test_changed_documents_and_questions_are_refused(run: Path, given: Path) -> 
         check_unchanged(plan_of(run), read_run(run))
 
 
+def test_where_the_same_data_lies_may_change(run: Path, given: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("docs", "q.jsonl"):
+        (given / name).rename(elsewhere / name)
+    moved = (f"documents={elsewhere / 'docs'}", f"questions={elsewhere / 'q.jsonl'}", f"modules={elsewhere}")
+    assert check_unchanged(plan_of(run, *moved), read_run(run)) == []
+    (elsewhere / "docs" / "a.md").write_text("Tides follow the moon. Dogs bark.")
+    with pytest.raises(UserError, match=r"cannot go on with what has changed: documents changed: 1 \(a\.md\)\. Undo"):
+        check_unchanged(plan_of(run, *moved), read_run(run))
+    with pytest.raises(UserError, match=r"documents\.encoding: "):
+        check_unchanged(plan_of(run, *moved, "documents.encoding=cp1252"), read_run(run))
+
+
+@pytest.fixture
+def copied(given: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is in the storage of a job on a cluster whose head was lost: its paths lead into the job's own folder."""
+    (given / "own.py").write_text("def right(evidence):\n    return float('moon' in str(evidence.contexts))\n")
+    config = yaml.safe_load((given / "rag.yaml").read_text())
+    (given / "rag.yaml").write_text(yaml.safe_dump({**config, "objective": {"metric": "own.right", "mode": "max"}}))
+    there = tmp_path_factory.mktemp("job")
+    package = pack(TuneConfig.load(given / "rag.yaml"), Order("job", "1", "3", [], []))
+    with zipfile.ZipFile(package.write(there / "package.zip")) as archive:
+        archive.extractall(there)
+    plan = make_plan(TuneConfig.load(there / "config.yaml", ["run.folder=/the/jobs"]))
+    folder = given / "storage" / "rag-20260101-000000"
+    folder.mkdir(parents=True)
+    known = {"format": 3, "name": "rag", "metric": "own.right", "mode": "max", "trials": 3, "search": "random"}
+    write_json(folder / RUN, {**known, **identity(plan)})
+    (folder / "config.yaml").write_text(plan.config.text)
+    Study("own.right", "max", folder).start(1, {"chunk_size": 64}, {"chunk_size": "64", "top_k": "1"})
+    shutil.rmtree(there)
+    sys.modules.pop("own", None)
+    monkeypatch.chdir(given)
+    return folder
+
+
+@pytest.mark.parametrize("base", ["", "absolute"])
+def test_a_copy_of_a_run_whose_head_was_lost_goes_on(copied: Path, given: Path, base: str) -> None:
+    assert yaml.safe_load((copied / "config.yaml").read_text())["run"]["address"] == "auto"
+    assert not Path(read_run(copied)["base"]).exists()
+    start = f"{given}/" if base else ""
+    where = [f"documents={start}docs", f"questions={start}q.jsonl", 'run.address="local"']
+    plan = planned(copied, None, [*where, f"modules={given}"] if base else where)
+    assert check_unchanged(plan, read_run(copied)) == []
+    assert plan.config.folder == given
+    assert plan.config.run.address == "local"
+    with going_on(copied) as past:
+        assert [trial.number for trial in past.unfinished] == [1]
+    with pytest.raises(UserError, match=r"job-files/docs"):
+        planned(copied, None, [])
+
+
 def test_nothing_of_documents_or_keys_is_in_the_run(run: Path) -> None:
     text = (run / RUN).read_text()
     assert "moon" not in text
@@ -112,6 +170,11 @@ def test_a_second_driver_is_refused(run: Path) -> None:
     [
         ({"format": 99}, "newer raytuner"),
         ({"config": None}, "older version, cannot go on"),
+        ({"format": 1}, "older version, cannot go on"),
+        ({"data": None}, r"run\.json lacks data, or it is damaged there; restore the file"),
+        ({"data": {"documents": {}}}, r"run\.json lacks data"),
+        ({"base": None, "name": None}, r"run\.json lacks name, base"),
+        ({"config": "rag.yaml", "trials": "many"}, r"run\.json lacks config, trials"),
     ],
 )
 def test_runs_that_cannot_go_on(run: Path, change: dict[str, Any], said: str) -> None:
