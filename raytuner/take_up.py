@@ -94,6 +94,8 @@ def left_of(study: Study, objective: Objective) -> Callable[[dict[str, Any]], di
                 "start": handed["start"] + trial.held_out_blocks,
                 "failed": len(failures(trial.held_out)),
             }
+        if objective.total and len(trial.questions) >= objective.total:
+            rest["answered"] = True  # what follows are held-out questions
         start = max(handed.get("start", 0), trial.next_block)
         return {**rest, "start": start, "failed": len(failures(trial.questions))}
 

@@ -239,7 +239,8 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         params = self._space.configuration(config["point"])
         self._held_out: bool = config.get("held_out", False)
         self._until: int | None = config.get("until")
-        self._reports = self._objective.reports(params, config.get("start", 0), config.get("failed", 0))
+        left = self._objective.reports(params, config.get("start", 0), config.get("failed", 0))
+        self._reports = iter(()) if config.get("answered") else left  # of some only the end is left
         self._last = None
         self._is_new = True
         self._started = time.perf_counter()
@@ -318,6 +319,7 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
             self._study.report(payload.number, report)
         if payload.ended:
             self._study.finish(payload.number, payload.seconds, payload.error, payload.worker)
+            self._tell_all(result, payload)
         elif payload.halted is not None:
             self._study.halt(payload.halted)
             self._study.pause(payload.number, payload.seconds)
@@ -331,6 +333,12 @@ class StudyCallback(tune.Callback):  # type: ignore[misc]
         payload.clear()
         if fatal is not None:
             self._study.give_up(fatal)
+
+    def _tell_all(self, result: dict[str, Any], payload: Payload) -> None:
+        """Tune, and so the search algorithm, is told the means of all questions: a worker knows those it was asked."""
+        trial = self._study.trials[payload.number]
+        if trial.went_on and payload.error is None:
+            result.update({name: value for name, value in trial.metrics.items() if name in result})
 
     def _confirmed(self, payload: Payload) -> None:
         """A leader has answered held-out questions."""

@@ -7,16 +7,22 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from llama_index.core.node_parser import SentenceSplitter
 
 from raytuner.documents.document import Document
-from raytuner.objective import Objective
+from raytuner.objective import Block, Objective, Report
+from raytuner.run_log import RunLog
+from raytuner.schedulers.unfinished import Losses
 from raytuner.space import SearchSpace
-from raytuner.trainable import Parcel
+from raytuner.study import Study
+from raytuner.take_up import left_of
+from raytuner.trainable import PAYLOAD, ObjectiveTrainable, Parcel, Payload, StudyCallback
 
 TOKENS = """
 import sys
@@ -94,3 +100,50 @@ def test_what_has_arrived_can_go_on() -> None:
     assert [found[i].text for i in (0, 1, 0)] == [texts[0], texts[1], texts[0]]
     assert pickle.loads(pickle.dumps(found)) == found
     assert copy.deepcopy(found) == found
+
+
+class Blocks:
+    """Two questions, and then held-out ones."""
+
+    total, holdout = 2, 2
+
+    def blocks(self, params: dict[str, Any], start: int = 0) -> Iterator[Any]:
+        for at in range(start, 4):
+            yield {f"q{at}": {"score": float(at)}}
+
+
+def went_on() -> tuple[Study, StudyCallback]:
+    """A study of a trial that has answered one question and goes on."""
+    study = Study("score", "max")
+    study.start(1, {"a": 1})
+    study.report(1, Report({"score": 0.2}, Block(0, {"q0": {"score": 0.2}}, 0.1)))
+    study.resume(1)
+    space = SearchSpace.from_dict({"a": [1, 2]})
+    return study, StudyCallback(study, space, RunLog(), Losses(), None)
+
+
+def test_the_search_hears_of_all_questions_of_a_trial_that_went_on() -> None:
+    study, callback = went_on()
+    last = Report({"score": 0.6}, Block(1, {"q1": {"score": 0.6}}, 0.1))
+    result = {"score": 0.6, PAYLOAD: Payload(1, [last], 1.0, ended=True)}
+    callback.on_trial_result(1, [], None, result)
+    assert study.trials[1].metrics["score"] == pytest.approx(0.4)
+    assert result["score"] == pytest.approx(0.4)
+
+
+def test_of_a_trial_that_was_lost_after_its_last_question_only_the_end_is_left() -> None:
+    study, callback = went_on()
+    objective = Objective(Blocks())
+    space = SearchSpace.from_dict({"a": [1, 2]})
+    point = space.encode({"a": 1})
+    worker = ObjectiveTrainable.__new__(ObjectiveTrainable)
+    worker._objective, worker._space = objective, space
+    left = left_of(study, objective)
+    worker._begin(left({"number": 1, "point": point}))
+    assert next(worker._reports).metrics == {"score": 1.0}
+    study.report(1, Report({"score": 0.6}, Block(1, {"q1": {"score": 0.6}}, 0.1)))
+    worker._begin(left({"number": 1, "point": point}))
+    assert list(worker._reports) == [], "and none of the held-out questions"
+    result = {"score": float("nan"), PAYLOAD: Payload(1, [], 1.0, ended=True)}
+    callback.on_trial_result(1, [], None, result)
+    assert result["score"] == pytest.approx(0.4)
