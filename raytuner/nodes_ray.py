@@ -45,14 +45,21 @@ class _Board:
         self._builders: dict[str, tuple[str, asyncio.Event]] = {}
         self._seen: dict[str, float] = {}
 
-    async def claim(self, keys: Sequence[str], who: str) -> list[Place | bool]:
-        """For each key where it is, True if the caller is to build it, False if another one does."""
-        self._seen[who] = time.monotonic()
-        return [self._claimed(key, who) for key in keys]
+    async def claim(self, keys: Sequence[str], who: str, useless: Mapping[str, Place]) -> list[Place | bool]:
+        """For each key where it is, True if the caller is to build it, False if another one does.
 
-    def _claimed(self, key: str, who: str) -> Place | bool:
-        if key in self._places:
-            return self._places[key]
+        Args:
+            keys: What the caller needs.
+            who: The caller.
+            useless: Where it has looked for some of them in vain: what was there is lost, or does not serve.
+        """
+        self._seen[who] = time.monotonic()
+        return [self._claimed(key, who, useless.get(key)) for key in keys]
+
+    def _claimed(self, key: str, who: str, useless: Place | None) -> Place | bool:
+        place = self._places.get(key)
+        if place is not None and place != useless:
+            return place
         builder = self._builders.get(key)
         if builder is not None and time.monotonic() - self._seen[builder[0]] < GONE_S:
             return False
@@ -72,21 +79,23 @@ class _Board:
             except asyncio.TimeoutError:
                 return
 
-    async def publish(self, keys: Sequence[str], contents: list[Any]) -> None:
+    async def publish(self, keys: Sequence[str], contents: list[Any], who: str) -> None:
+        """What somebody has built; not of keys that another one builds by now, since it was taken to be gone."""
         for at, key in enumerate(keys):
-            self._places[key] = contents, at
-        self._free(keys)
+            if self._freed(key, who):
+                self._places[key] = contents, at
 
-    async def abandon(self, keys: Sequence[str], lost: bool) -> None:
-        """Nobody builds some keys any more, or what was built of them is lost."""
-        for key in keys if lost else ():
-            self._places.pop(key, None)
-        self._free(keys)
-
-    def _free(self, keys: Iterable[str]) -> None:
+    async def abandon(self, keys: Sequence[str], who: str) -> None:
+        """Somebody does not build some keys any more."""
         for key in keys:
-            if key in self._builders:
-                self._builders.pop(key)[1].set()
+            self._freed(key, who)
+
+    def _freed(self, key: str, who: str) -> bool:
+        """End a claim; says whether there was one."""
+        if key not in self._builders or self._builders[key][0] != who:
+            return False
+        self._builders.pop(key)[1].set()
+        return True
 
 
 class Sharing:
@@ -110,17 +119,16 @@ class Sharing:
     ) -> list[T]:
         """See `Others.built`."""
         found: dict[int, T] = {}
+        useless: dict[str, Place] = {}
         while left := [at for at in range(len(keys)) if at not in found]:
-            claimed = ray.get(self._board.claim.remote([keys[at] for at in left], self._who))
+            claimed = ray.get(self._board.claim.remote([keys[at] for at in left], self._who, useless))
             states = dict(zip(left, claimed, strict=True))
             mine = [at for at, state in states.items() if state is True]
             if mine:
                 found |= self._build(keys, mine, build, codec)
             there = {at: state for at, state in states.items() if not isinstance(state, bool)}
-            fetched = self._fetched(keys, there, codec)
-            found |= {at: value for at, value in fetched.items() if usable(value)}
-            if stale := [at for at, value in fetched.items() if not usable(value)]:
-                found |= self._build(keys, stale, build, codec)
+            found |= {at: value for at, value in _fetched(there, codec).items() if usable(value)}
+            useless |= {keys[at]: place for at, place in there.items() if at not in found}
             others = [at for at, state in states.items() if state is False]
             if others:
                 ray.get(self._board.wait.remote(keys[others[0]]))
@@ -134,19 +142,10 @@ class Sharing:
             made = build(mine)
             contents = ray.put([b"".join(map(bytes, codec.encode(value))) for value in made])
         except BaseException:
-            self._board.abandon.remote(names, False)
+            self._board.abandon.remote(names, self._who)
             raise
-        self._board.publish.remote(names, [contents])
+        self._board.publish.remote(names, [contents], self._who)
         return dict(zip(mine, made, strict=True))
-
-    def _fetched(self, keys: Sequence[str], there: Mapping[int, Place], codec: Codec[T]) -> dict[int, T]:
-        found: dict[int, T] = {}
-        for at, (contents, position) in there.items():
-            try:
-                found[at] = codec.decode(ray.get(contents[0], timeout=FETCH_S)[position])
-            except ray.exceptions.RayError:  # its node is gone
-                ray.get(self._board.abandon.remote([keys[at]], True))
-        return found
 
     def _ping(self) -> None:
         while True:
@@ -155,6 +154,19 @@ class Sharing:
                 ray.get(self._board.alive.remote(self._who))
             except Exception:  # the search has ended
                 return
+
+
+def _fetched(there: Mapping[int, Place], codec: Codec[T]) -> dict[int, T]:
+    """What can be had of some places, each list of contents brought here once."""
+    batches: dict[Any, list[int]] = {}
+    for at, (contents, _) in there.items():
+        batches.setdefault(contents[0], []).append(at)
+    found: dict[int, T] = {}
+    for reference, which in batches.items():
+        with contextlib.suppress(ray.exceptions.RayError):  # its node is gone
+            batch = ray.get(reference, timeout=FETCH_S)
+            found |= {at: codec.decode(batch[there[at][1]]) for at in which}
+    return found
 
 
 class _Shelf:
@@ -197,7 +209,7 @@ class Shelves:
             try:
                 contents = ray.get(answer, timeout=FETCH_S)
             except ray.exceptions.RayError:  # its node is gone, or too slow to be of use
-                self._shelves.remove(shelf)
+                self._shelves = [other for other in self._shelves if other is not shelf]  # another thread may have
                 continue
             found |= {key: codec.decode(content) for key, content in contents.items() if key not in found}
         return found
@@ -309,13 +321,13 @@ class Shared:
             if not weights.cached(name):
                 weights.take(name, ray.get(files))
         others: Others | None = Sharing(self.board) if self.board is not None else None
-        if self.shelves:
-            others = Stored(Shelves(self.shelves), others)
         if self.cache is not None:
             try:
                 others = Stored(Remote(Storage(self.cache)), others)
             except ConfigError as error:  # it has worked on the nodes that were there at the start
                 logger.warning("%s; this worker goes on without it", error)
+        if self.shelves:  # asked after the storage, which so gets what they have
+            others = Stored(Shelves(self.shelves), others)
         share_with(others)
 
     def close(self) -> None:
