@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytuner.errors import ConfigError, in_a_line
+from raytuner.errors import ConfigError
 from raytuner.models import weights
 from raytuner.pipeline.cache import Others, Stored, share_with, shared_cache
-from raytuner.storage import DISK, Storage
+from raytuner.storage import Storage
+from raytuner.storage_ray import check_shared, on_node
 from raytuner.store import Codec
 from raytuner.store.remote import Remote
 
@@ -218,59 +217,6 @@ class Shelves:
         """Nothing: the board says where it is."""
 
 
-ANSWER_S = 60.0
-"""A node may have to start a process first."""
-
-
-def check_cache(url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Look at a storage of artefacts from here and from each node.
-
-    Args:
-        url: The storage.
-        nodes: Those that are alive, as Ray lists them.
-
-    Raises:
-        ConfigError: It cannot be used from one of them, or is a path that is not the same on all.
-    """
-    storage = Storage(url)
-    if len(nodes) < 2:
-        return
-    probe = f"{storage.root}/.raytuner-{uuid.uuid4().hex}"
-    storage.files.pipe_file(probe, b"")
-    try:
-        task = ray.remote(num_cpus=0, max_retries=0)(_trouble_with)
-        asked = {node["NodeID"]: _on_node(task, node["NodeID"]).remote(url, probe) for node in nodes}
-        for node in nodes:
-            name = node["NodeManagerHostname"]
-            try:
-                trouble = ray.get(asked[node["NodeID"]], timeout=ANSWER_S)
-            except ray.exceptions.RayError as error:
-                raise ConfigError(f"run.cache: node {name} does not answer: {in_a_line(error)}") from None
-            if trouble is not None:
-                raise ConfigError(f"run.cache: {trouble}")
-    finally:
-        storage.files.rm_file(probe)
-
-
-def _on_node(task: Any, node: str) -> Any:
-    """A task, or an actor, that runs on one node only."""
-    return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
-
-
-def _trouble_with(url: str, probe: str) -> str | None:
-    """Why this node cannot share a storage with the one that has written the probe; None if it can."""
-    if url.startswith(DISK) and not Path(probe).exists():
-        return (
-            f"{url} is not the same folder on node {socket.gethostname()}; name one that all nodes share, or a URL "
-            "(s3://bucket/cache), or leave it out: the nodes then share what they build through Ray"
-        )
-    try:
-        Storage(url)
-    except ConfigError as error:
-        return str(error)
-    return None
-
-
 def beside_the_driver() -> dict[str, Any]:
     """Options of an actor that no other node takes with it when it is lost; called in the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -307,12 +253,15 @@ class Shared:
         """
         nodes = [node for node in ray.nodes() if node["Alive"]]
         if cache is not None:
-            check_cache(cache, nodes)
+            try:
+                check_shared(cache, nodes, "leave it out: the nodes then share what they build through Ray")
+            except ConfigError as error:
+                raise ConfigError(f"run.cache: {error}") from None
         if not grows and len(nodes) < 2:
             return cls(cache=cache)
         board = ray.remote(**beside_the_driver(), max_concurrency=10_000)(_Board).remote()
         shelf = ray.remote(num_cpus=0)(_Shelf)
-        shelves = [_on_node(shelf, node["NodeID"]).remote() for node in nodes]
+        shelves = [on_node(shelf, node["NodeID"]).remote() for node in nodes]
         return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board, cache, shelves)
 
     def unpack(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from raytuner import nodes_ray
+from raytuner import nodes_ray, storage_ray
 from raytuner.nodes_ray import Shared, Shelves, _Board
 from raytuner.pipeline.cache import StageCache, share_with
 from raytuner.storage import Storage
@@ -129,6 +130,17 @@ def test_what_a_node_had_is_stored_for_later_machines(tmp_path: Path, monkeypatc
     finally:
         share_with(None)
     assert Remote(Storage(f"file://{tmp_path}/shared")).get_many(["0" * 32], JSON) == {"0" * 32: "of the node"}
+
+
+def test_a_node_says_why_it_does_not_share_a_storage(tmp_path: Path) -> None:
+    url, probe = f"file://{tmp_path}/shared", tmp_path / "shared" / ".probe"
+    said = storage_ray._trouble_with(url, str(probe), "leave it out") or ""
+    assert said.startswith(f"storage {url} is not the same folder on node {platform.node()}; name one that all nodes")
+    assert said.endswith(", or leave it out")
+    assert not probe.parent.exists(), "nothing is made where others do not see it"
+    probe.parent.mkdir()
+    probe.touch()
+    assert storage_ray._trouble_with(url, str(probe), "leave it out") is None
 
 
 def test_who_is_silent_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
