@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytuner.errors import ConfigError, in_a_line
+from raytuner.errors import ConfigError
 from raytuner.models import weights
 from raytuner.pipeline.cache import Others, Stored, share_with, shared_cache
-from raytuner.storage import DISK, Storage
+from raytuner.storage import Storage
+from raytuner.storage_ray import check_shared, on_node
 from raytuner.store import Codec
 from raytuner.store.remote import Remote
 
@@ -45,14 +44,21 @@ class _Board:
         self._builders: dict[str, tuple[str, asyncio.Event]] = {}
         self._seen: dict[str, float] = {}
 
-    async def claim(self, keys: Sequence[str], who: str) -> list[Place | bool]:
-        """For each key where it is, True if the caller is to build it, False if another one does."""
-        self._seen[who] = time.monotonic()
-        return [self._claimed(key, who) for key in keys]
+    async def claim(self, keys: Sequence[str], who: str, useless: Mapping[str, Place]) -> list[Place | bool]:
+        """For each key where it is, True if the caller is to build it, False if another one does.
 
-    def _claimed(self, key: str, who: str) -> Place | bool:
-        if key in self._places:
-            return self._places[key]
+        Args:
+            keys: What the caller needs.
+            who: The caller.
+            useless: Where it has looked for some of them in vain: what was there is lost, or does not serve.
+        """
+        self._seen[who] = time.monotonic()
+        return [self._claimed(key, who, useless.get(key)) for key in keys]
+
+    def _claimed(self, key: str, who: str, useless: Place | None) -> Place | bool:
+        place = self._places.get(key)
+        if place is not None and place != useless:
+            return place
         builder = self._builders.get(key)
         if builder is not None and time.monotonic() - self._seen[builder[0]] < GONE_S:
             return False
@@ -72,21 +78,23 @@ class _Board:
             except asyncio.TimeoutError:
                 return
 
-    async def publish(self, keys: Sequence[str], contents: list[Any]) -> None:
+    async def publish(self, keys: Sequence[str], contents: list[Any], who: str) -> None:
+        """What somebody has built; not of keys that another one builds by now, since it was taken to be gone."""
         for at, key in enumerate(keys):
-            self._places[key] = contents, at
-        self._free(keys)
+            if self._freed(key, who):
+                self._places[key] = contents, at
 
-    async def abandon(self, keys: Sequence[str], lost: bool) -> None:
-        """Nobody builds some keys any more, or what was built of them is lost."""
-        for key in keys if lost else ():
-            self._places.pop(key, None)
-        self._free(keys)
-
-    def _free(self, keys: Iterable[str]) -> None:
+    async def abandon(self, keys: Sequence[str], who: str) -> None:
+        """Somebody does not build some keys any more."""
         for key in keys:
-            if key in self._builders:
-                self._builders.pop(key)[1].set()
+            self._freed(key, who)
+
+    def _freed(self, key: str, who: str) -> bool:
+        """End a claim; says whether there was one."""
+        if key not in self._builders or self._builders[key][0] != who:
+            return False
+        self._builders.pop(key)[1].set()
+        return True
 
 
 class Sharing:
@@ -110,17 +118,16 @@ class Sharing:
     ) -> list[T]:
         """See `Others.built`."""
         found: dict[int, T] = {}
+        useless: dict[str, Place] = {}
         while left := [at for at in range(len(keys)) if at not in found]:
-            claimed = ray.get(self._board.claim.remote([keys[at] for at in left], self._who))
+            claimed = ray.get(self._board.claim.remote([keys[at] for at in left], self._who, useless))
             states = dict(zip(left, claimed, strict=True))
             mine = [at for at, state in states.items() if state is True]
             if mine:
                 found |= self._build(keys, mine, build, codec)
             there = {at: state for at, state in states.items() if not isinstance(state, bool)}
-            fetched = self._fetched(keys, there, codec)
-            found |= {at: value for at, value in fetched.items() if usable(value)}
-            if stale := [at for at, value in fetched.items() if not usable(value)]:
-                found |= self._build(keys, stale, build, codec)
+            found |= {at: value for at, value in _fetched(there, codec).items() if usable(value)}
+            useless |= {keys[at]: place for at, place in there.items() if at not in found}
             others = [at for at, state in states.items() if state is False]
             if others:
                 ray.get(self._board.wait.remote(keys[others[0]]))
@@ -134,19 +141,10 @@ class Sharing:
             made = build(mine)
             contents = ray.put([b"".join(map(bytes, codec.encode(value))) for value in made])
         except BaseException:
-            self._board.abandon.remote(names, False)
+            self._board.abandon.remote(names, self._who)
             raise
-        self._board.publish.remote(names, [contents])
+        self._board.publish.remote(names, [contents], self._who)
         return dict(zip(mine, made, strict=True))
-
-    def _fetched(self, keys: Sequence[str], there: Mapping[int, Place], codec: Codec[T]) -> dict[int, T]:
-        found: dict[int, T] = {}
-        for at, (contents, position) in there.items():
-            try:
-                found[at] = codec.decode(ray.get(contents[0], timeout=FETCH_S)[position])
-            except ray.exceptions.RayError:  # its node is gone
-                ray.get(self._board.abandon.remote([keys[at]], True))
-        return found
 
     def _ping(self) -> None:
         while True:
@@ -155,6 +153,19 @@ class Sharing:
                 ray.get(self._board.alive.remote(self._who))
             except Exception:  # the search has ended
                 return
+
+
+def _fetched(there: Mapping[int, Place], codec: Codec[T]) -> dict[int, T]:
+    """What can be had of some places, each list of contents brought here once."""
+    batches: dict[Any, list[int]] = {}
+    for at, (contents, _) in there.items():
+        batches.setdefault(contents[0], []).append(at)
+    found: dict[int, T] = {}
+    for reference, which in batches.items():
+        with contextlib.suppress(ray.exceptions.RayError):  # its node is gone
+            batch = ray.get(reference, timeout=FETCH_S)
+            found |= {at: codec.decode(batch[there[at][1]]) for at in which}
+    return found
 
 
 class _Shelf:
@@ -197,66 +208,13 @@ class Shelves:
             try:
                 contents = ray.get(answer, timeout=FETCH_S)
             except ray.exceptions.RayError:  # its node is gone, or too slow to be of use
-                self._shelves.remove(shelf)
+                self._shelves = [other for other in self._shelves if other is not shelf]  # another thread may have
                 continue
             found |= {key: codec.decode(content) for key, content in contents.items() if key not in found}
         return found
 
     def put_many(self, values: Mapping[str, T], codec: Codec[T]) -> None:
         """Nothing: the board says where it is."""
-
-
-ANSWER_S = 60.0
-"""A node may have to start a process first."""
-
-
-def check_cache(url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Look at a storage of artefacts from here and from each node.
-
-    Args:
-        url: The storage.
-        nodes: Those that are alive, as Ray lists them.
-
-    Raises:
-        ConfigError: It cannot be used from one of them, or is a path that is not the same on all.
-    """
-    storage = Storage(url)
-    if len(nodes) < 2:
-        return
-    probe = f"{storage.root}/.raytuner-{uuid.uuid4().hex}"
-    storage.files.pipe_file(probe, b"")
-    try:
-        task = ray.remote(num_cpus=0, max_retries=0)(_trouble_with)
-        asked = {node["NodeID"]: _on_node(task, node["NodeID"]).remote(url, probe) for node in nodes}
-        for node in nodes:
-            name = node["NodeManagerHostname"]
-            try:
-                trouble = ray.get(asked[node["NodeID"]], timeout=ANSWER_S)
-            except ray.exceptions.RayError as error:
-                raise ConfigError(f"run.cache: node {name} does not answer: {in_a_line(error)}") from None
-            if trouble is not None:
-                raise ConfigError(f"run.cache: {trouble}")
-    finally:
-        storage.files.rm_file(probe)
-
-
-def _on_node(task: Any, node: str) -> Any:
-    """A task, or an actor, that runs on one node only."""
-    return task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
-
-
-def _trouble_with(url: str, probe: str) -> str | None:
-    """Why this node cannot share a storage with the one that has written the probe; None if it can."""
-    if url.startswith(DISK) and not Path(probe).exists():
-        return (
-            f"{url} is not the same folder on node {socket.gethostname()}; name one that all nodes share, or a URL "
-            "(s3://bucket/cache), or leave it out: the nodes then share what they build through Ray"
-        )
-    try:
-        Storage(url)
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 def beside_the_driver() -> dict[str, Any]:
@@ -295,12 +253,15 @@ class Shared:
         """
         nodes = [node for node in ray.nodes() if node["Alive"]]
         if cache is not None:
-            check_cache(cache, nodes)
+            try:
+                check_shared(cache, nodes, "leave it out: the nodes then share what they build through Ray")
+            except ConfigError as error:
+                raise ConfigError(f"run.cache: {error}") from None
         if not grows and len(nodes) < 2:
             return cls(cache=cache)
         board = ray.remote(**beside_the_driver(), max_concurrency=10_000)(_Board).remote()
         shelf = ray.remote(num_cpus=0)(_Shelf)
-        shelves = [_on_node(shelf, node["NodeID"]).remote() for node in nodes]
+        shelves = [on_node(shelf, node["NodeID"]).remote() for node in nodes]
         return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board, cache, shelves)
 
     def unpack(self) -> None:
@@ -309,13 +270,13 @@ class Shared:
             if not weights.cached(name):
                 weights.take(name, ray.get(files))
         others: Others | None = Sharing(self.board) if self.board is not None else None
-        if self.shelves:
-            others = Stored(Shelves(self.shelves), others)
         if self.cache is not None:
             try:
                 others = Stored(Remote(Storage(self.cache)), others)
             except ConfigError as error:  # it has worked on the nodes that were there at the start
                 logger.warning("%s; this worker goes on without it", error)
+        if self.shelves:  # asked after the storage, which so gets what they have
+            others = Stored(Shelves(self.shelves), others)
         share_with(others)
 
     def close(self) -> None:

@@ -12,7 +12,18 @@ from pathlib import Path
 import raytuner
 
 PACKAGE = Path(raytuner.__file__).parent
-RAY = {"calls_ray", "tuners", "trainable", "search", "schedulers", "runtime", "jobs", "space_ray", "nodes_ray"}
+RAY = {
+    "calls_ray",
+    "tuners",
+    "trainable",
+    "search",
+    "schedulers",
+    "runtime",
+    "jobs",
+    "space_ray",
+    "nodes_ray",
+    "storage_ray",
+}
 LLAMA_INDEX = {"pipeline", "models", "datasets", "metrics"}
 
 

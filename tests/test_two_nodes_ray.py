@@ -133,8 +133,25 @@ def test_a_path_that_is_not_the_same_on_all_nodes_is_refused(tmp_path: Path, nod
     command = [sys.executable, "-m", "raytuner", "tune", "rag.yaml", "-q", "--address", nodes[0]]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 2
-    assert "run.cache: file:///proc/self/cwd/cache is not the same folder on node " in done.stderr
+    assert "run.cache: storage file:///proc/self/cwd/cache is not the same folder on node " in done.stderr
     assert "name one that all nodes share, or a URL" in done.stderr
+
+
+def test_a_path_that_a_jobs_nodes_do_not_share_is_refused(tmp_path: Path, nodes: tuple[str, Path]) -> None:
+    def checked(storage: str) -> str:
+        code = f"from raytuner.jobs.nodes import check_nodes; check_nodes([], {storage!r})"
+        environment = {**os.environ, "RAY_ADDRESS": nodes[0]}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+        return done.stderr
+
+    assert "Error" not in checked(f"file://{tmp_path}/runs")
+    said = checked("file:///proc/self/cwd/runs")
+    assert "ClusterError: storage file:///proc/self/cwd/runs is not the same folder on node " in said
+    assert "or leave it out: `raytuner jobs fetch` brings the run folder" in said
+    assert list((tmp_path / "runs").iterdir()) == [], "nothing stays of what was tried"
 
 
 def test_each_artefact_is_built_on_one_node(tmp_path: Path, nodes: tuple[str, Path]) -> None:

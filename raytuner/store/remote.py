@@ -36,16 +36,18 @@ class Remote:
         """The artefacts under those of several keys that are there, undamaged and of this codec's format."""
         if not self._works or not keys:
             return {}
-        paths = {self._path(key, codec): key for key in keys}
+        paths = [self._path(key, codec) for key in keys]
         try:
-            contents = self._storage.files.cat(list(paths), on_error="omit")
+            # At once, as `cat` would, which takes brackets in a path for a pattern.
+            contents = self._storage.files.cat_ranges(paths, None, None, on_error="return")
         except Exception as error:  # each file system has errors of its own
             self._do_without(error)
             return {}
         found = {}
-        for path, content in contents.items():
+        for key, content in zip(keys, contents, strict=True):
+            if isinstance(content, Exception):  # it is not there, or cannot be had
+                continue
             digest, artefact = content[:_DIGEST], memoryview(content)[_DIGEST:]
-            key = paths[path]
             if checksum(key, codec.format, [artefact]).encode() == digest:
                 found[key] = codec.decode(artefact)
         return found

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import raytuner
-from raytuner.errors import REDACTED, ClusterError
+from raytuner.errors import REDACTED, ClusterError, ConfigError
 from raytuner.jobs import keeper, nodes
 from raytuner.jobs.keeper import check, relocate
 from raytuner.jobs.order import Order
@@ -49,17 +49,16 @@ def test_what_a_node_lacks_is_named_with_the_node() -> None:
 def test_a_variable_that_a_node_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IS_HERE", "1")
     monkeypatch.delenv("IS_NOT", raising=False)
-    assert nodes.missing(["IS_HERE"], None) is None
-    found = nodes.missing(["IS_HERE", "IS_NOT"], None)
+    assert nodes.missing(["IS_HERE"]) is None
+    found = nodes.missing(["IS_HERE", "IS_NOT"])
     assert found is not None
     assert "lacks IS_NOT in its environment" in found
 
 
-def test_a_storage_that_a_node_does_not_share_is_named(tmp_path: Path) -> None:
-    assert nodes.missing([], f"file://{tmp_path}/runs") is None
-    found = nodes.missing([], "file:///no/such/folder/runs")
-    assert found is not None
-    assert "has no such folder; name one that all nodes share" in found
+def test_a_storage_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    nodes.check_folder(f"file://{tmp_path}/runs")
+    with pytest.raises(ConfigError, match="has no such folder; name one that all nodes share"):
+        nodes.check_folder("file:///no/such/folder/runs")
 
 
 def test_the_configs_of_a_run_folder_have_the_users_paths(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def test_a_storage_whose_library_is_missing_says_so(monkeypatch: pytest.MonkeyPa
         ("/mnt/shared", "file:///mnt/shared"),
         ("s3://bucket/runs", "s3://bucket/runs"),
         ("file:///mnt/x", "file:///mnt/x"),
+        ("local:///mnt/x/", "file:///mnt/x"),
     ],
 )
 def test_storages_that_can_be_meant(given: str, url: str) -> None:
@@ -156,6 +157,10 @@ def test_storages_that_can_be_meant(given: str, url: str) -> None:
     ("given", "message"),
     [
         ("runs", "write a URL .* or an absolute path"),
+        ("file://runs", "write a URL .* or an absolute path"),
+        ("/", "name a bucket or folder"),
+        ("s3://", "name a bucket or folder"),
+        ("memory://runs", "ends with its process; write s3://"),
         ("s4://bucket", "fsspec knows no 's4'; write s3://"),
         ("s3://me:passw0rd@bucket/runs", "holds an address with a password"),
         ("s3://bucket/?key=sk-proj-a1B2c3D4e5F6g7H8", "holds what looks like a key"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import stat
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.asyn import AsyncFileSystem
 
 from raytuner.errors import ConfigError
 from raytuner.pipeline.cache import StageCache, Stored, share_with
@@ -18,9 +22,14 @@ from raytuner.store.remote import Remote
 KEYS = [digest(["artefact", n]) for n in range(5)]
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "brackets"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"file://{tmp_path}/shared" if request.param == "file" else f"memory://{uuid.uuid4().hex}"
+    urls = {
+        "file": f"file://{tmp_path}/shared",
+        "memory": f"memory://{uuid.uuid4().hex}",
+        "brackets": f"file://{tmp_path}/team [a]*?",
+    }
+    return urls[request.param]
 
 
 def test_what_one_machine_puts_another_gets(url: str) -> None:
@@ -50,6 +59,51 @@ def test_a_storage_that_fails_is_said_once_and_done_without(tmp_path: Path, capl
     (said,) = caplog.messages
     assert said.startswith(f"storage file://{tmp_path}/shared: ")
     assert said.endswith("; the run goes on without it")
+
+
+def test_a_file_system_that_reads_many_at_once_is_asked_so(tmp_path: Path) -> None:
+    class Waiting(AsyncFileSystem):
+        """Answers when all are asked for."""
+
+        asked = 0
+
+        async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+            self.asked += 1
+            while self.asked < len(KEYS):
+                await asyncio.sleep(0)
+            return Path(path).read_bytes()[start:end]
+
+    storage = Storage(f"file://{tmp_path}/[shared]")
+    Remote(storage).put_many(dict.fromkeys(KEYS[:3], "text"), JSON)
+    storage.files = Waiting(skip_instance_cache=True)
+    assert Remote(storage).get_many(KEYS, JSON) == dict.fromkeys(KEYS[:3], "text")
+
+
+def modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_what_is_shared_on_a_disk_is_its_owners(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir(mode=0o755)
+    Remote(Storage(f"file://{tmp_path}/before/cache")).put_many(dict.fromkeys(KEYS, 1), JSON)
+    assert modes(tmp_path / "before") == modes(tmp_path / "before" / "cache") == {0o700}
+    assert modes(tmp_path) == {0o755}
+
+
+def test_a_group_that_shares_a_folder_shares_what_is_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(0o2770)
+    Remote(Storage(f"file://{folder}")).put_many(dict.fromkeys(KEYS, 1), JSON)
+    assert modes(tmp_path) == modes(folder) == {0o2770}
+
+
+@pytest.mark.parametrize("url", ["memory://", "file:///", "file://", "memory:////"])
+def test_a_storage_names_a_folder(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"storage '{url}': name a bucket or folder"):
+        Storage(url)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_storage_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
