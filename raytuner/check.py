@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from raytuner.calls import calling
 from raytuner.calls.handle import LocalHandle
@@ -27,7 +27,7 @@ from raytuner.plan import Plan, make_plan
 from raytuner.scored_run import Scored
 from raytuner.storage import Storage
 from raytuner.store.remote import Remote
-from raytuner.values import Values
+from raytuner.values import Values, failures
 from raytuner.weighting import WEIGHTED
 
 TODAY = "today"
@@ -41,19 +41,22 @@ class Check(BaseModel):
 
     It fails if the metric is worse by more than is allowed and the drop is more than chance: the whole 95% interval
     of the difference is below 0, and so says the test (one-sided, 2.5%). So without a drop one check in 40 fails at the
-    most, whatever is allowed.
+    most, whatever is allowed. It also fails if a question that the baseline has a score of cannot be scored today:
+    it is left out of the comparison, which then says nothing of it.
 
     Attributes:
         comparison: Of the baseline with today.
         max_drop: How far the metric may drop.
         seconds: How long scoring took.
         cost: What the calls of services took; None without any.
+        failed: The questions that the baseline has a score of and that cannot be scored today, and why.
     """
 
     comparison: Comparison
     max_drop: float
     seconds: float
     cost: Cost | None
+    failed: dict[str, str] = Field(default_factory=dict)
 
     @property
     def drop(self) -> float:
@@ -62,19 +65,29 @@ class Check(BaseModel):
 
     @property
     def passed(self) -> bool:
-        """Whether there is no drop, or one that is allowed, or that may be chance."""
+        """Whether all can be scored, and there is no drop, or one that is allowed, or that may be chance."""
+        return not self.failed and self._holds
+
+    @property
+    def _holds(self) -> bool:
         return self.drop <= self.max_drop or self.comparison.deciding.verdict != "worse"
 
     def as_json(self) -> dict[str, Any]:
-        """The object that ``--json`` prints: ``{"passed", "drop", "max_drop", "comparison", "seconds", "cost"}``."""
+        """The object that ``--json`` prints: the fields, without the calls' details, and ``passed`` and ``drop``."""
         cost = None if self.cost is None else self.cost.total.model_dump(exclude={"model", "stage"})
-        found = {"passed": self.passed, "drop": self.drop, "max_drop": self.max_drop}
+        found = {"passed": self.passed, "drop": self.drop, "max_drop": self.max_drop, "failed": self.failed}
         return {**found, "comparison": self.comparison.as_json(), "seconds": round(self.seconds, 2), "cost": cost}
 
     def __str__(self) -> str:
         lines = [str(self.comparison), ""]
         lines += [] if self.cost is None else said_of_cost(self.cost)
-        return "\n".join([*lines, f"{'passed' if self.passed else 'failed'}: {self._why()}"])
+        if self.failed:
+            name, reason = next(iter(self.failed.items()))
+            many = f"{len(self.failed)} question{'s' * (len(self.failed) != 1)}"
+            lines.append(f"failed: {many} of the baseline's cannot be scored today; {name!r}: {reason}")
+        if self._holds and self.failed:
+            return "\n".join([*lines, f"of the others {self._why()}"])
+        return "\n".join([*lines, f"{'passed' if self._holds else 'failed'}: {self._why()}"])
 
     def _why(self) -> str:
         own, verdict = self.comparison, self.comparison.deciding.verdict
@@ -129,7 +142,23 @@ def check(config: TuneConfig, baseline: Scored, *, max_drop: float = MAX_DROP) -
     rows, notes = ledger.take()
     after = after._replace(questions=values, notes=notes)
     _check_common(before, after)
-    return Check(comparison=compare(before, after), max_drop=max_drop, seconds=seconds, cost=cost_of(rows))
+    return Check(
+        comparison=compare(before, after),
+        max_drop=max_drop,
+        seconds=seconds,
+        cost=cost_of(rows),
+        failed=_failed_today(before, after),
+    )
+
+
+def _failed_today(before: Scored, after: Scored) -> dict[str, str]:
+    """The questions that had a value of the metric then and have none today, and why."""
+    metric, reasons = before.goal.metric, failures(after.questions)
+    return {
+        name: reasons.get(name, f"it has no value of {metric}")
+        for name, row in after.questions.items()
+        if metric not in row and metric in before.questions.get(name, {}) and is_same(name, before, after)
+    }
 
 
 def as_checked(config: TuneConfig, baseline: Scored) -> TuneConfig:

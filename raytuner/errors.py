@@ -171,7 +171,13 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"{hint}Valid: {', '.join(names)}"
 
 
-_CREDENTIALS = re.compile(r"://[^\s/@:]*:[^\s/@]+@")
+_CREDENTIALS = re.compile(
+    r"://[^\s/@:]*:[^\s/@]+@"
+    r"|(?:(?<!http)(?<!https)://[^\s/@:]*:|://[^\s/@:]*:(?!\d{1,5}[/?#]))[^\s\"'<>]{1,500}@"  # no port and a path
+)
+_IN_QUERY = re.compile(
+    r"([?&][\w.-]*(?:pass|password|passwd|passphrase|pwd|secret|token|key|odbc_connect)=)[^\s&\"'<>]+", re.IGNORECASE
+)
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
@@ -251,9 +257,9 @@ def redact(text: str, template: str = "<{name}>") -> str:
 
     Returns:
         The text with each secret value of eight or more characters replaced by its variable's name, and without
-        user names and passwords in addresses.
+        user names and passwords in addresses, also in those of their queries.
     """
     for name, value in os.environ.items():
         if len(value) >= 8 and is_secret(name) and value in text:
             text = text.replace(value, template.format(name=name))
-    return _CREDENTIALS.sub("://<credentials>@", text)
+    return _IN_QUERY.sub(r"\1<credentials>", _CREDENTIALS.sub("://<credentials>@", text))

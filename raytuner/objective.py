@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raytuner import aio
+from raytuner.datasets.question import QuestionSet
 from raytuner.errors import TrialError, redact
 from raytuner.goals import Mode
 from raytuner.models.wheels import REGISTRY
@@ -135,8 +136,11 @@ class Objective:
         return self.holdout if is_held_out else self.total
 
     def without_documents(self, error: str) -> str:
-        """An error for the log, without what it quotes from fixed parameters or the objective's documents."""
-        return withhold(error, texts_of([self.fixed, getattr(self._given, "documents", ())]))
+        """An error for the log, without what it quotes from fixed parameters or the objective's data."""
+        questions = getattr(self._given, "questions", None)
+        found = questions.questions if isinstance(questions, QuestionSet) else ()
+        asked = [(question.text, question.answer, question.other_answers) for question in found]
+        return withhold(error, texts_of([self.fixed, getattr(self._given, "documents", ()), asked]))
 
     def prepare(self, space: SearchSpace) -> None:
         """Let the objective get what it needs, once and before the first trial.

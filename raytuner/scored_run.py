@@ -83,7 +83,7 @@ def scored(folder: Path, trial: int | None = None) -> Scored:
             found.held_out,
             documents_of(folder),
             dict(run.get("data", {}).get("asked", {})),
-            dict(run.get("config", {})),
+            _config_of(run),
             list(_notes(folder, run, study, found)),
         )
     except (AllTrialsFailedError, InfeasibleError) as error:
@@ -93,6 +93,20 @@ def scored(folder: Path, trial: int | None = None) -> Scored:
     if not own.questions and not own.held_out:
         raise DataError(f"{folder}: trial {number} has no values by question, which a comparison takes")
     return own
+
+
+def _config_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run as plain values.
+
+    Raises:
+        TypeError: It is damaged: it, or one of the sections that are looked at, is no mapping.
+    """
+    config = dict(run.get("config", {}))
+    objective = config.get("objective") or {}
+    for section in (objective, config.get("pipeline") or {}, objective.get("weights") or {}):
+        if not isinstance(section, Mapping):
+            raise TypeError(f"{section!r} is no mapping")
+    return config
 
 
 def _checked(study: Study, folder: Path, number: int | None) -> Trial:

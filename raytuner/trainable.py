@@ -40,6 +40,9 @@ PAYLOAD = "raytuner"
 AT_ONCE_S = 0.1
 """Blocks that end within so many seconds are told at once: telling takes some milliseconds each time."""
 
+LEAST_SETUP_S = 60.0
+"""So long a worker may take to start, though a trial may take less: imports are no part of a trial."""
+
 
 @dataclass
 class Payload:
@@ -140,6 +143,19 @@ class Parcel:
         return unpacked
 
 
+@contextlib.contextmanager
+def _ended_after(seconds: float | None) -> Iterator[None]:
+    """End this process when what is done in it takes longer, whatever it is in; Tune itself would wait forever."""
+    if seconds is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in the same worker process."""
 
@@ -157,11 +173,12 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
         self._log = WorkerLog().open()  # before anything of the user's is imported
         memory.share_among(gate.workers)  # at the most: on a cluster others may be elsewhere
         try:
-            calling(ledger)
-            if shared is not None:
-                shared.unpack()
-            self._objective, self._space = parcel.unpack()
-            self._objective.resolve()
+            with _ended_after(None if timeout_s is None else max(timeout_s, LEAST_SETUP_S)):
+                calling(ledger)
+                if shared is not None:
+                    shared.unpack()
+                self._objective, self._space = parcel.unpack()
+                self._objective.resolve()
         except Exception:
             gate.hold_back()
             raise
@@ -187,21 +204,9 @@ class ObjectiveTrainable(tune.Trainable):  # type: ignore[misc]
             self._passed = self._gate.enter(self._passed)
             self._is_new = False
             self._started = time.perf_counter()
-        with labelled(trial=self._number), self._within_time():
+        age = time.perf_counter() - self._started
+        with labelled(trial=self._number), _ended_after(None if self._timeout_s is None else self._timeout_s - age):
             return self._step()
-
-    @contextlib.contextmanager
-    def _within_time(self) -> Iterator[None]:
-        """End this process when the trial has taken too long, whatever it is in; Tune itself would wait forever."""
-        if self._timeout_s is None:
-            yield
-            return
-        left = self._timeout_s - (time.perf_counter() - self._started)
-        faulthandler.dump_traceback_later(max(left, 0.001), exit=True)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
 
     def _step(self) -> dict[str, Any]:
         reports: list[Report] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,12 @@ def texts_of(value: Any, depth: int = 4) -> Iterator[str]:
             yield from texts_of(inner, depth - 1)
     elif isinstance(getattr(value, "text", None), str):
         yield from texts_of(value.text)
+
+
+def as_written(texts: Iterable[str]) -> Iterator[str]:
+    """Texts, and how they look in a repr or as JSON, as messages quote them."""
+    for text in texts:
+        yield from dict.fromkeys((text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]))
 
 
 def withhold(message: str, texts: Iterable[str]) -> str:

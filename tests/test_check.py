@@ -176,6 +176,42 @@ def test_too_many_questions_that_fail_are_no_pass(project: Path) -> None:
         checked(TuneConfig.load(config), baseline)
 
 
+def test_a_question_that_was_scored_and_fails_today_is_no_pass(project: Path) -> None:
+    (project / "mine.py").write_text(
+        "calls = []\n\n\ndef frail(evidence):\n    calls.append(1)\n    if len(calls) == 3:\n"
+        "        raise ValueError('not this one')\n    return 1.0\n"
+    )
+    config = write_config(project, "mine.yaml", objective={"metric": "mine.frail", "mode": "max"})
+    own = scored(run_of(project))
+    rows = {name: {"mine.frail": 1.0} for name in own.questions}
+    baseline = own._replace(goal=Goal(metric="mine.frail", mode="max"), questions=rows)
+    found = checked(TuneConfig.load(config), baseline)
+    assert not found.passed
+    assert found.drop == 0
+    ((name, reason),) = found.failed.items()
+    assert "not this one" in reason
+    assert found.as_json()["failed"] == {name: reason}
+    lines = str(found).splitlines()[-2:]
+    assert lines[0].startswith(f"failed: 1 question of the baseline's cannot be scored today; {name!r}: ")
+    assert lines[1] == "of the others mine.frail has not dropped"
+    sys.modules.pop("mine").calls.clear()
+    had_failed = baseline._replace(questions={**rows, name: {}})
+    again = checked(TuneConfig.load(config), had_failed)
+    assert again.failed == {}
+    assert again.passed
+
+
+@pytest.mark.parametrize(
+    "damaged", [{"objective": 5}, {"pipeline": 5}, {"objective": {"weights": 5}}, {"objective": ["judge"]}]
+)
+def test_a_run_with_a_damaged_config_is_said_to_be_damaged(project: Path, damaged: dict[str, object]) -> None:
+    run = read_run(run_of(project))
+    write_json(run_of(project) / RUN, {**run, "config": {**run["config"], **damaged}})
+    assert call(project) == (2, f"{run_of(project)}: the run is damaged; restore its files")
+    with pytest.raises(DataError, match="the run is damaged"):
+        scored(run_of(project))
+
+
 def test_calls_of_services_are_counted_and_keep_to_the_budget(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYTUNER_CACHE", str(project / "cache"))
     rows = [json.loads(line) for line in (project / "q.jsonl").read_text().splitlines()]

@@ -62,6 +62,24 @@ def test_redact_replaces_only_the_values_of_secrets(monkeypatch: pytest.MonkeyPa
     assert redact(text) == "<OPENAI_API_KEY> <DB_PASSWORD> abc visible-value"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at postgresql://me:pa/ss@host/db", "at postgresql://<credentials>@host/db"),
+        ("at postgresql://me:12/ss@host/db", "at postgresql://<credentials>@host/db"),
+        ("at https://me:pa/ss@host", "at https://<credentials>@host"),
+        ("at http://host:8000/users/@me", "at http://host:8000/users/@me"),
+        ("postgresql:///db?sslpassword=abc&x=1", "postgresql:///db?sslpassword=<credentials>&x=1"),
+        ("mssql://h/db?a=1&pwd=abc", "mssql://h/db?a=1&pwd=<credentials>"),
+        ("(mssql:///?odbc_connect=a%3Bpwd%3Db)", "(mssql:///?odbc_connect=<credentials>"),
+        ('{"a":"redis://h:6379/1","b":"me@there"}', '{"a":"redis://h:6379/1","b":"me@there"}'),
+        ("https://host/?max_tokens=5&top_k=3", "https://host/?max_tokens=5&top_k=3"),
+    ],
+)
+def test_redact_masks_passwords_in_addresses(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
 DEEP: list[object] = []
 for _ in range(500):
     DEEP = [DEEP, DEEP]

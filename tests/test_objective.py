@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from raytuner.datasets.question import Question, QuestionSet
 from raytuner.errors import TrialError
 from raytuner.objective import Objective, Report
 from raytuner.results import RunResult
@@ -330,3 +331,19 @@ def test_means_are_exact_and_independent_of_the_grouping(groups: list[list[float
         single.add({str(number): {"m": value}})
     assert grouped.values() == single.values() == {"m": math.fsum(values) / len(values)}
     assert grouped.count == len(values)
+
+
+def test_an_error_is_logged_without_the_questions_and_answers_it_quotes() -> None:
+    asked, answer = "When do owls hunt, and how do they see?", "At night, with eyes that are large."
+
+    class Own:
+        questions = QuestionSet(
+            (Question("q1", asked, answer=answer, other_answers=("When there is no light left.",)),)
+        )
+
+        def __call__(self, params: dict[str, Any]) -> float:
+            return 1.0
+
+    error = f"ValueError: {asked!r} has no {answer!r}, nor 'When there is no light left.' in q1"
+    shown = "ValueError: '<text withheld>' has no '<text withheld>', nor '<text withheld>' in q1"
+    assert Objective(Own()).without_documents(error) == shown

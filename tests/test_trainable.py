@@ -147,3 +147,31 @@ def test_of_a_trial_that_was_lost_after_its_last_question_only_the_end_is_left()
     result = {"score": float("nan"), PAYLOAD: Payload(1, [], 1.0, ended=True)}
     callback.on_trial_result(1, [], None, result)
     assert result["score"] == pytest.approx(0.4)
+
+
+HANGS = """
+import time
+from types import SimpleNamespace
+from raytuner import trainable
+trainable.LEAST_SETUP_S = 0.5
+parcel = SimpleNamespace(unpack=lambda: time.sleep(100))
+worker = object.__new__(trainable.ObjectiveTrainable)
+worker.setup({{}}, parcel, SimpleNamespace(workers=1, hold_back=lambda: print("held back")), timeout_s={timeout_s})
+"""
+
+
+def test_a_worker_that_hangs_in_its_setup_is_ended_after_the_time_of_a_trial() -> None:
+    code = HANGS.format(timeout_s=0.1)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Timeout (0:00:00.5")
+    assert "in setup" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_trial_of_a_worker_that_could_not_start_is_not_held_to_its_setup() -> None:
+    """What fails in time waits for others as it did; the clock is off by then."""
+    code = HANGS.format(timeout_s=0.1).replace("time.sleep(100)", "1 / 0").replace("print(", "time.sleep(1) or print(")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "ZeroDivisionError" in done.stderr
+    assert done.stdout == "held back\n"

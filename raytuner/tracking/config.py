@@ -7,13 +7,27 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raytuner.config_sections import PathText, Section
 from raytuner.errors import ConfigError, declare_secret, nearest, quoted
 
-_USER_AND_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@|^https?://[^/]*@|[?&](password|passwd|token|key)=", re.IGNORECASE)
+_SECRET_IN_QUERY = re.compile(r"[?&;][^=&;]*(pass|pwd|secret|token|key|odbc_connect)[^=&;]*=", re.IGNORECASE)
+
+
+def _holds_password(address: str) -> bool:
+    """Whether an address holds a password, however it is read: some readers take ``/`` and ``?`` for a part of it."""
+    if _SECRET_IN_QUERY.search(unquote(address)):
+        return True
+    scheme, is_url, rest = address.partition("://")
+    if not is_url:
+        rest = address
+    if scheme.startswith("sqlite") and rest.startswith("/"):
+        return False  # what follows is the path of a file
+    is_http = scheme.lower().startswith("http")
+    return "@" in rest.partition(":")[2] or (is_http and "@" in re.split(r"[?#]", rest)[0])
 
 
 def _from_environment(where: str, name: str | None) -> str | None:
@@ -68,7 +82,7 @@ def _without_password(where: str, schemes: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        if _USER_AND_PASSWORD.search(value):
+        if _holds_password(value):
             key = where.rpartition(".")[2]
             raise ConfigError(
                 f"{where} holds a password, and none is put into a config; put the whole address into an environment "

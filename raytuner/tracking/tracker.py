@@ -13,7 +13,7 @@ from raytuner.cost import Spent
 from raytuner.goals import Goal
 from raytuner.run_folder import jsonable
 from raytuner.space import SearchSpace
-from raytuner.withhold import SHORTEST
+from raytuner.withhold import SHORTEST, as_written, texts_of, withhold
 
 LONGEST = 80
 """Fewer characters than this a text may have that is told as it is."""
@@ -107,8 +107,9 @@ class TrialFacts:
         return self.steps[-1].questions if self.steps else 0
 
     def withheld(self) -> TrialFacts:
-        """The same without texts; see `withheld`."""
-        return replace(self, params=withheld(dict(self.params)))
+        """The same without texts, see `withheld`; the reason without what it quotes from those of the parameters."""
+        reason = withhold(self.reason, as_written(texts_of(self.params)))
+        return replace(self, params=withheld(dict(self.params)), reason=reason)
 
 
 @dataclass(frozen=True)

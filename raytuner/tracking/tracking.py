@@ -121,8 +121,9 @@ def _facts(trial: Trial, steps: Sequence[Step], **more: Any) -> TrialFacts:
     if trial.finished:
         state = "failed" if trial.error is not None else "stopped" if trial.stopped is not None else "scored"
     reason = summary_of(trial.error) if trial.error is not None else trial.stopped or ""
+    reason = redact(reason)[:500]
     return TrialFacts(
-        trial.number, plain(trial.shown), state, dict(trial.metrics), steps, trial.seconds, reason[:500], **more
+        trial.number, plain(trial.shown), state, dict(trial.metrics), steps, trial.seconds, reason, **more
     )
 
 

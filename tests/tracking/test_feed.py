@@ -106,6 +106,20 @@ def test_texts_are_told_only_to_those_that_ask(tmp_path: Path, search: Callable[
     assert "context_str" in asks.rows("begin")[0]["config"]
 
 
+def test_an_error_that_echoes_a_prompt_is_told_without_it(
+    tmp_path: Path, search: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "hunter2hunter2")
+    own, asks = FileTracker(tmp_path / "own.jsonl"), FileTracker(tmp_path / "asks.jsonl")
+    run = search(tmp_path / "run", Tracking({"own": own, "asks": asks}, texts=["asks"]))
+    run.begin(1, prompt=PROMPT)
+    run.study.finish(1, 1.0, f"Traceback\n  File x\n    code\nValueError: hunter2hunter2 refused {PROMPT!r} (400)")
+    run.end()
+    reasons = [tracker.rows("end")[0]["reason"] for tracker in (own, asks)]
+    assert reasons[0] == "ValueError: <SOME_KEY> refused '<text withheld>' (400)"
+    assert reasons[1] == f"ValueError: <SOME_KEY> refused {PROMPT!r} (400)"
+
+
 def test_withheld_is_what_is_long_or_a_prompt() -> None:
     assert withheld({"llm": "mock", "top_k": 3, "prompt": None}) == {"llm": "mock", "top_k": 3, "prompt": None}
     found = withheld({"judge": {"prompts": {"correctness": "Is {answer} right for {query}?"}}, "list": ["x" * 80]})

@@ -32,6 +32,8 @@ FORMS: list[tuple[Any, dict[str, dict[str, Any]]]] = [
     ({"optuna": {"url_env": "STUDY", "texts": True}}, {"optuna": {"url_env": "STUDY", "texts": True}}),
     ({"tensorboard": "boards"}, {"tensorboard": {"folder": "/base/boards"}}),
     ({"aim": {"repo": "/elsewhere"}}, {"aim": {"repo": "/elsewhere"}}),
+    ({"optuna": "sqlite:////me@home/a:b@c.db"}, {"optuna": {"url": "sqlite:////me@home/a:b@c.db"}}),
+    ({"optuna": "mysql://me@db:3306/a?ssl_ca=x"}, {"optuna": {"url": "mysql://me@db:3306/a?ssl_ca=x"}}),
     ({"mlflow": {"uri": "postgresql+psycopg2://me@db/flow"}}, {"mlflow": {"uri": "postgresql+psycopg2://me@db/flow"}}),
 ]
 
@@ -86,6 +88,18 @@ def test_what_is_wrong_is_said(track: Any, message: str) -> None:
         ({"mlflow": {"uri": "https://hunter2@there"}}, "uri"),
         ({"optuna": "postgresql://me:hunter2@there/db"}, "url"),
         ({"optuna": "postgresql://there/db?user=me&password=hunter2"}, "url"),
+        ({"optuna": "postgresql://me:hun/ter/hunter2@there/db"}, "url"),
+        ({"optuna": "postgresql://me:hun?hunter2@there/db"}, "url"),
+        ({"optuna": "postgresql://me:hunter2@x@there/db"}, "url"),
+        ({"optuna": "postgresql://:12/hunter2@there"}, "url"),
+        ({"optuna": "sqlite://me:hunter2@there"}, "url"),
+        ({"optuna": "me:hunter2@there/db"}, "url"),
+        ({"optuna": "postgresql:///db?sslpassword=hunter2"}, "url"),
+        ({"optuna": "postgresql:///db?p%61ssword=hunter2"}, "url"),
+        ({"optuna": "mssql+pymssql://there/db?pwd=hunter2"}, "url"),
+        ({"mlflow": "mssql+pyodbc:///?odbc_connect=SERVER%3Dthere%3BPWD%3Dhunter2"}, "uri"),
+        ({"mlflow": "https://me:hun/hunter2@there"}, "uri"),
+        ({"mlflow": "https://there/?api_key=hunter2"}, "uri"),
     ],
 )
 def test_a_password_in_a_config_is_refused_and_not_repeated(track: Any, key: str) -> None:
