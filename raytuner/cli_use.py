@@ -65,10 +65,11 @@ def export(
     RUN is the path of a run folder, or the name of a run (its newest). Nothing that it names is imported.
     """
     set_logging(verbose, False)
-    from raytuner.chosen import choose, concerns
+    from raytuner.chosen import all_concerns, choose, concerns
 
     chosen = choose(run, trial, folder)
-    for concern in concerns(chosen):
+    writes_config = out is not None or script is None
+    for concern in (all_concerns if writes_config else concerns)(chosen):
         click.echo(f"look at it before you use this: {concern}", err=True)
     if script is not None:
         from raytuner.script import script_of
@@ -76,7 +77,7 @@ def export(
         write_text(script, script_of(chosen), force)
     if out is not None:
         write_text(out, chosen.yaml, force)
-    elif script is None:
+    elif writes_config:
         click.echo(chosen.yaml, nl=False)
 
 

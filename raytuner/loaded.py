@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytuner import aio, models
+from raytuner import aio, components, models
 from raytuner.calls.handle import forget_calls
-from raytuner.chosen import Chosen, choose, models_by_role
+from raytuner.chosen import Chosen, choose, dotted_paths, models_by_role
 from raytuner.components import importable
 from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, given_documents
@@ -69,7 +69,6 @@ class LoadedPipeline:
     Args:
         documents: The documents.
         own: The configuration, as the stages take it.
-        folder: Where modules named by dotted paths are looked for.
         chosen: Where it is from.
 
     Attributes:
@@ -78,12 +77,11 @@ class LoadedPipeline:
         run: The run folder.
     """
 
-    def __init__(self, documents: Sequence[Document], own: Mapping[str, Any], folder: Path, chosen: Chosen) -> None:
+    def __init__(self, documents: Sequence[Document], own: Mapping[str, Any], chosen: Chosen) -> None:
         self.params = chosen.params
         self.trial = chosen.trial
         self.run = chosen.folder
         self._own = own
-        self._folder = folder
         self._pipeline = Pipeline(documents, PassingQuestions(shared_cache().store))
 
     def retrieve(self, question: str) -> list[Retrieved]:
@@ -97,8 +95,7 @@ class LoadedPipeline:
     async def aretrieve(self, question: str) -> list[Retrieved]:
         """`retrieve` for a running event loop."""
         check_question(question)
-        with importable(self._folder):
-            return await self._pipeline.in_turn(lambda: self._pipeline.retrieved(self._own, question))
+        return await self._pipeline.in_turn(lambda: self._pipeline.retrieved(self._own, question))
 
     def ask(self, question: str) -> Reply:
         """Answer a question.
@@ -113,8 +110,7 @@ class LoadedPipeline:
         """`ask` for a running event loop."""
         started = time.perf_counter()
         sources = await self.aretrieve(question)
-        with importable(self._folder):
-            (answer,) = await self._pipeline.answered(self._own, [question], [[one.text for one in sources]])
+        (answer,) = await self._pipeline.answered(self._own, [question], [[one.text for one in sources]])
         if isinstance(answer, FailedQuestion):
             raise TrialError(answer.reason)
         return self._reply(answer, sources, started)
@@ -132,9 +128,8 @@ class LoadedPipeline:
         """
         started = time.perf_counter()
         sources = await self.aretrieve(question)
-        with importable(self._folder):
-            async for piece in streamed(self._pipeline, self._own, question, [one.text for one in sources]):
-                yield piece if isinstance(piece, str) else self._reply(piece, sources, started)
+        async for piece in streamed(self._pipeline, self._own, question, [one.text for one in sources]):
+            yield piece if isinstance(piece, str) else self._reply(piece, sources, started)
 
     def as_retriever(self) -> TunedRetriever:
         """A LlamaIndex retriever that finds the same: reranked, cut and widened as the pipeline does it."""
@@ -207,7 +202,8 @@ def loaded(chosen: Chosen, documents: Any = None, progress: Progress | None = No
         progress: See `raytuner.documents.load.load_documents`.
     """
     config, own = chosen.config, chosen.resolved()
-    with config.named_in_errors(), importable(config.folder):
+    with config.named_in_errors():
+        _import_parts(chosen)
         stages.prepare(own)
         models.prepare(*models_by_role(own))
         read = read_documents(config, imports=True, progress=progress) if documents is None else None
@@ -215,7 +211,19 @@ def loaded(chosen: Chosen, documents: Any = None, progress: Progress | None = No
     if documents is None:
         for line in changed_documents(read_run(chosen.folder), found):
             logger.warning("since the run, %s", line)
-    return LoadedPipeline(found, own, config.folder, chosen)
+    return LoadedPipeline(found, own, chosen)
+
+
+def _import_parts(chosen: Chosen) -> None:
+    """Import what a configuration names by dotted path.
+
+    Only meanwhile the folder of the config is on Python's path: libraries try to import what is not installed, and
+    would find a module of that name there.
+    """
+    named = dotted_paths(chosen)
+    with importable(chosen.config.folder):
+        for what, path in named:
+            components.load(path, what)
 
 
 def check_question(question: str) -> None:
