@@ -101,22 +101,24 @@ class Gate:
             RequestError: It takes too long, or is too large.
             ConnectionError: The client is gone.
         """
-        content = bytearray()
         try:
-            async with asyncio.timeout(BODY_S):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ConnectionError
-                    content += message.get("body", b"")
-                    if len(content) > self._limits.body_bytes:
-                        raise too_large(self._limits)
-                    if not message.get("more_body", False):
-                        return bytes(content)
-        except TimeoutError:
+            return await asyncio.wait_for(self._received(receive), BODY_S)
+        except asyncio.TimeoutError:
             raise RequestError(
                 408, "request_timeout", f"the body took longer than {BODY_S:g} s; send it anew"
             ) from None
+
+    async def _received(self, receive: Receive) -> bytes:
+        content = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            content += message.get("body", b"")
+            if len(content) > self._limits.body_bytes:
+                raise too_large(self._limits)
+            if not message.get("more_body", False):
+                return bytes(content)
 
     def _check_place(self, scope: Scope, headers: dict[str, str]) -> None:
         """Without keys only this machine is answered, and no page in its browser, which may know a name of it."""
