@@ -112,7 +112,8 @@ def test_an_llm_answers_and_what_it_took_is_known(make_run: MakeRun, upstream: O
     assert reply.text == "Thirty  days.\nA year."
     assert reply.prompt_tokens is not None
     assert reply.usd == (reply.prompt_tokens + 2 * 4) / 1e6
-    assert pipeline.ask(QUESTION).text == reply.text
+    again = pipeline.ask(QUESTION)
+    assert (again.text, again.prompt_tokens, again.usd) == (reply.text, reply.prompt_tokens, 0.0)
     assert len(upstream.requests) == 1, "the same question is not asked twice"
 
 
@@ -204,3 +205,17 @@ def test_the_folder_of_a_run_is_on_the_path_for_its_own_modules_only(
         assert "30 days" in pipeline.ask(QUESTION).text
         assert str(tmp_path) not in sys.path
     assert "planted_part" in sys.modules
+
+
+def test_embeddings_cost_too_and_no_account_grows(make_run: MakeRun, upstream: OpenAIServer) -> None:
+    config = BY_LLM.format(url=upstream.base_url).replace("retriever: bm25", "embedding: tiny")
+    pipeline = raytuner.load(make_run(config.replace(", llm: tiny", ""), TRIALS))
+    pipeline.warm()
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), own_handle()._loop).result()  # what was begun there is done
+    assert not own_handle().ledger._rows
+    first, again = pipeline.ask(QUESTION), pipeline.ask(QUESTION)
+    assert first.usd is not None
+    assert first.usd > 0
+    assert again.usd == 0
+    unknown = config.replace(", price: {input: 1, output: 2}", "")
+    assert raytuner.load(make_run(unknown, TRIALS)).ask("What does leave cost?").usd is None
