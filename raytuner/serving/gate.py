@@ -68,7 +68,7 @@ class Gate:
         try:
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             self._check_place(scope, headers)
-            if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+            if scope["path"].removeprefix(scope.get("root_path", "").rstrip("/")) in OPEN:
                 await self._answer(scope, receive, send)
                 return
             self._check_key(headers)

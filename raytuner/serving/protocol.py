@@ -95,11 +95,10 @@ class ChatRequest(BaseModel):
         Raises:
             RequestError: With the field.
         """
-        kinds = {
-            part.type for message in self.messages if isinstance(message.content, list) for part in message.content
-        }
+        asked = self._asked.content if self._asked is not None else None
+        kinds = {part.type for part in asked} if isinstance(asked, list) else set()
         refused = {
-            "n": (self.n or 1) != 1 and "it is other than 1; one answer is given",
+            "n": self.n not in (None, 1) and "it is other than 1; one answer is given",
             "tools": (self.tools or self.functions) and "none are called; leave them out",
             "response_format": (self.response_format or TEXT).type != "text" and "answers are text; leave it out",
             "messages": kinds - {"text"} and "only text is read; leave out images, sounds and files",
@@ -111,7 +110,11 @@ class ChatRequest(BaseModel):
     @property
     def question(self) -> str:
         """The last message of the user."""
-        return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
+        return "" if self._asked is None else self._asked.text
+
+    @property
+    def _asked(self) -> Message | None:
+        return next((message for message in reversed(self.messages) if message.role == "user"), None)
 
     @property
     def wants_usage(self) -> bool:

@@ -356,6 +356,7 @@ def test_without_a_key_the_network_is_not_answered_whatever_it_says(make_run: Ma
     keyed = make_app(pipeline, keys=(KEY,))
     assert asgi(keyed, client=("192.0.2.1", 1)) == 401
     assert asgi(keyed, "/rag/healthz", root_path="/rag", client=("192.0.2.1", 1)) == 200
+    assert asgi(keyed, "/healthz", root_path="/") == 200
     assert asgi(keyed, "/rag/healthz") == 401
 
 
@@ -363,7 +364,7 @@ def test_without_a_key_the_network_is_not_answered_whatever_it_says(make_run: Ma
     ("given", "said"),
     [
         ({"n": 2}, "n: it is other than 1"),
-        ({"n": -1}, "n: it is other than 1"),
+        ({"n": 0}, "n: it is other than 1"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools: none are called"),
         ({"response_format": {"type": "json_object"}}, "response_format: answers are text"),
         ({"content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {}}]}, "only text is read"),
