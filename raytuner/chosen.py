@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytuner.components import Component
+from raytuner.components import Component, is_dotted
 from raytuner.config import TuneConfig
-from raytuner.errors import DataError, UserError
+from raytuner.errors import DataError, UserError, redact
 from raytuner.models import ModelSpec, table_of
-from raytuner.models.endpoint import is_loopback_url, key_variable, public_url
+from raytuner.models.endpoint import KEY, is_loopback_url, is_openais, public_url
 from raytuner.models.spec import spec
 from raytuner.pipeline import parameters as stages
 from raytuner.pipeline.generate import EXTRACTIVE
@@ -122,15 +122,43 @@ def check_trusted(chosen: Chosen, trusts: bool) -> None:
 
 
 def concerns(chosen: Chosen) -> Iterator[str]:
-    """What using a configuration would import, and which addresses beyond this machine it would send texts to."""
-    section, own = chosen.config.documents, chosen.resolved()
-    if section is not None and section.reader is not None:
-        yield f"documents.reader {section.reader}, by dotted path, not imported"
-    for name in stages.COMPONENTS:
-        if isinstance(own[name], Component):
-            yield f"{name} {own[name].path}, by dotted path, not imported"
-    for model in used_specs(own):
+    """What using a configuration would import, and where it would send texts or keys beyond this machine."""
+    for what, path in dotted_paths(chosen):
+        yield _by_path(what, path)
+    for model in used_specs(chosen.resolved()):
         yield from _concerns_of(model)
+
+
+def all_concerns(chosen: Chosen) -> Iterator[str]:
+    """What the whole config of a configuration would import or reach: beside the pipeline all else that it names."""
+    config, objective = chosen.config, chosen.config.objective
+    table = table_of(config.models_table())
+    named = [objective.similarity_embedding, objective.judge.llm if objective.judge else None]
+    models = [*table.values(), *(spec(name, table) for name in named if name is not None)]
+    metrics = [objective.metric, *(objective.weights or ()), *(goal.metric for goal in config.objectives or ())]
+    components = [(name, entry.path or name) for name, entry in config.components.items()]
+    found = [
+        *concerns(chosen),
+        *(_by_path("metric", metric) for metric in metrics if is_dotted(metric)),
+        *(_by_path(f"component {name}", path) for name, path in components),
+        *(_by_path("model", model.model) for model in models if model.kind == "dotted"),
+        *(concern for model in models for concern in _concerns_of(model)),
+    ]
+    places = {"modules": config.modules, "run.address": config.run.address, "run.cache": config.run.cache}
+    found += [f"{key} {redact(place)}" for key, place in places.items() if place is not None]
+    yield from dict.fromkeys(found)
+
+
+def dotted_paths(chosen: Chosen) -> list[tuple[str, str]]:
+    """What a configuration uses by dotted path, each with what it is."""
+    section, own = chosen.config.documents, chosen.resolved()
+    found = [] if section is None or section.reader is None else [("documents.reader", section.reader)]
+    found += [(name, own[name].path) for name in stages.COMPONENTS if isinstance(own[name], Component)]
+    return [*found, *(("model", model.model) for model in used_specs(own) if model.kind == "dotted")]
+
+
+def _by_path(what: str, path: str) -> str:
+    return f"{what} {path}, by dotted path, not imported"
 
 
 def used_specs(own: Mapping[str, Any]) -> list[ModelSpec]:
@@ -160,10 +188,17 @@ def models_by_role(own: Mapping[str, Any]) -> tuple[list[ModelSpec], list[ModelS
 
 
 def _concerns_of(model: ModelSpec) -> Iterator[str]:
-    if model.kind == "dotted":
-        yield f"model {model.model}, by dotted path, not imported"
-    elif model.arguments.get("trust_remote_code"):
+    """What is to be looked at of a model, beside its dotted path."""
+    if _runs_own_code(model.arguments):
         yield f"model {model.model}, whose own code it runs (trust_remote_code)"
-    elif model.base_url is not None and not is_loopback_url(model.base_url):
-        key = key_variable(model)
+    key, own_place = model.api_key_env, is_openais(model)
+    is_elsewhere = model.base_url is not None and not own_place and not is_loopback_url(model.base_url)
+    if is_elsewhere or not (key is None or (key == KEY and own_place)):
         yield f"model {model.name} at {public_url(model)}, {f'which gets the key in {key}' if key else 'without a key'}"
+
+
+def _runs_own_code(options: Any) -> bool:
+    """Whether options allow at any depth that code is run which lies beside the weights of a model."""
+    if isinstance(options, Mapping):
+        return bool(options.get("trust_remote_code")) or any(map(_runs_own_code, options.values()))
+    return isinstance(options, list) and any(map(_runs_own_code, options))

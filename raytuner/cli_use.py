@@ -65,10 +65,12 @@ def export(
     RUN is the path of a run folder, or the name of a run (its newest). Nothing that it names is imported.
     """
     set_logging(verbose, False)
-    from raytuner.chosen import choose, concerns
+    from raytuner.chosen import all_concerns, choose, concerns
 
+    check_free([path for path in (script, out) if path is not None], force)
     chosen = choose(run, trial, folder)
-    for concern in concerns(chosen):
+    writes_config = out is not None or script is None
+    for concern in (all_concerns if writes_config else concerns)(chosen):
         click.echo(f"look at it before you use this: {concern}", err=True)
     if script is not None:
         from raytuner.script import script_of
@@ -76,8 +78,29 @@ def export(
         write_text(script, script_of(chosen), force)
     if out is not None:
         write_text(out, chosen.yaml, force)
-    elif script is None:
+    elif writes_config:
         click.echo(chosen.yaml, nl=False)
+
+
+def check_free(paths: list[Path], force: bool) -> None:
+    """Refuse files that cannot be written, before any of them is.
+
+    Raises:
+        UserError: With the path and what to do.
+    """
+    for path in paths:
+        if str(path) == "-":
+            raise UserError("-: name a file; without --out and --python the config goes to stdout")
+        if path.exists() and not force:
+            raise _is_there(path)
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"{path}: No such file or directory; name another file")
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UserError(f"{paths[0]}: --python and --out name the same file; name two")
+
+
+def _is_there(path: Path) -> UserError:
+    return UserError(f"{path}: it is there already; name another file, or add --force")
 
 
 def write_text(path: Path, text: str, force: bool) -> None:
@@ -90,13 +113,25 @@ def write_text(path: Path, text: str, force: bool) -> None:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise UserError(f"{path}: it is there already; name another file, or add --force") from None
+        raise _is_there(path) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name another file") from None
     click.echo(f"written: {path}")
 
 
-@click.command()
+class Asking(click.Command):
+    """A command that takes a question, which may look like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As any command, with a hint."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = "write a question that begins with a dash after --"
+            raise click.UsageError(f"{error.format_message()} ({hint}: raytuner ask RUN -- QUESTION)", ctx) from None
+
+
+@click.command(cls=Asking)
 @use_options
 @click.argument("question")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
@@ -142,7 +177,8 @@ def _as_json(reply: Reply, pipeline: LoadedPipeline) -> dict[str, Any]:
 
 
 def _as_text(reply: Reply, pipeline: LoadedPipeline) -> str:
-    lines = [printable(reply.text) or "(nothing was found for it)"]
+    nothing = "(the answer is empty)" if reply.sources else "(nothing was found for it)"
+    lines = [printable(reply.text) if reply.text.strip() else nothing]
     if reply.sources:
         lines += ["", "Sources:"]
     for number, one in enumerate(reply.sources, 1):

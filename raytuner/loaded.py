@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytuner import aio, models
+from raytuner import aio, components, models
+from raytuner.calls.context import Bill, charged
 from raytuner.calls.handle import forget_calls
-from raytuner.chosen import Chosen, choose, models_by_role
+from raytuner.calls.prices import Price
+from raytuner.chosen import Chosen, choose, dotted_paths, models_by_role, used_specs
 from raytuner.components import importable
 from raytuner.documents.document import Document
 from raytuner.documents.load import Progress, given_documents
 from raytuner.errors import DataError, TrialError
 from raytuner.going_on import changed_documents
+from raytuner.models.factory import SERVICES
 from raytuner.models.pricing import price
-from raytuner.models.spec import spec
+from raytuner.models.spec import ModelSpec
 from raytuner.pipeline import parameters as stages
 from raytuner.pipeline.cache import shared_cache
-from raytuner.pipeline.generate import EXTRACTIVE, Answer
+from raytuner.pipeline.generate import Answer
 from raytuner.pipeline.passing import PassingQuestions
 from raytuner.pipeline.pipeline import Pipeline
 from raytuner.pipeline.streaming import streamed
@@ -47,9 +50,11 @@ class Reply:
         text: The answer; empty if nothing was retrieved.
         sources: What it was answered from, best first.
         seconds: From the question to the answer.
-        prompt_tokens: Of the LLM's calls, as the service counted them; None without an LLM, or if it did not count.
+        prompt_tokens: Of the LLM's calls, as the service counted them, those of a kept answer too; None without an
+            LLM, or if it did not count.
         completion_tokens: Likewise.
-        usd: What these tokens cost; None if the price or their number is not known.
+        usd: What the calls cost that were made for it, also those for embeddings: 0 if the answer was kept; None if
+            a price is not known.
     """
 
     text: str
@@ -69,7 +74,6 @@ class LoadedPipeline:
     Args:
         documents: The documents.
         own: The configuration, as the stages take it.
-        folder: Where modules named by dotted paths are looked for.
         chosen: Where it is from.
 
     Attributes:
@@ -78,12 +82,11 @@ class LoadedPipeline:
         run: The run folder.
     """
 
-    def __init__(self, documents: Sequence[Document], own: Mapping[str, Any], folder: Path, chosen: Chosen) -> None:
+    def __init__(self, documents: Sequence[Document], own: Mapping[str, Any], chosen: Chosen) -> None:
         self.params = chosen.params
         self.trial = chosen.trial
         self.run = chosen.folder
         self._own = own
-        self._folder = folder
         self._pipeline = Pipeline(documents, PassingQuestions(shared_cache().store))
 
     def retrieve(self, question: str) -> list[Retrieved]:
@@ -97,8 +100,10 @@ class LoadedPipeline:
     async def aretrieve(self, question: str) -> list[Retrieved]:
         """`retrieve` for a running event loop."""
         check_question(question)
-        with importable(self._folder):
+        try:
             return await self._pipeline.in_turn(lambda: self._pipeline.retrieved(self._own, question))
+        finally:
+            forget_calls()
 
     def ask(self, question: str) -> Reply:
         """Answer a question.
@@ -111,13 +116,13 @@ class LoadedPipeline:
 
     async def aask(self, question: str) -> Reply:
         """`ask` for a running event loop."""
-        started = time.perf_counter()
-        sources = await self.aretrieve(question)
-        with importable(self._folder):
+        started, bill = time.perf_counter(), Bill()
+        with charged(bill):
+            sources = await self.aretrieve(question)
             (answer,) = await self._pipeline.answered(self._own, [question], [[one.text for one in sources]])
         if isinstance(answer, FailedQuestion):
             raise TrialError(answer.reason)
-        return self._reply(answer, sources, started)
+        return self._reply(answer, sources, started, bill)
 
     async def astream(self, question: str) -> AsyncIterator[str | Reply]:
         """Answer a question piece by piece.
@@ -130,11 +135,11 @@ class LoadedPipeline:
             DataError: The question is empty, or longer than `MAX_QUESTION`.
             TrialError: The LLM did not answer.
         """
-        started = time.perf_counter()
-        sources = await self.aretrieve(question)
-        with importable(self._folder):
-            async for piece in streamed(self._pipeline, self._own, question, [one.text for one in sources]):
-                yield piece if isinstance(piece, str) else self._reply(piece, sources, started)
+        started, bill = time.perf_counter(), Bill()
+        with charged(bill):
+            sources = await self.aretrieve(question)
+        async for piece in streamed(self._pipeline, self._own, question, [one.text for one in sources], bill):
+            yield piece if isinstance(piece, str) else self._reply(piece, sources, started, bill)
 
     def as_retriever(self) -> TunedRetriever:
         """A LlamaIndex retriever that finds the same: reranked, cut and widened as the pipeline does it."""
@@ -152,21 +157,16 @@ class LoadedPipeline:
         """Make, or read from the cache, all that questions need."""
         self.retrieve("warm")
 
-    def _reply(self, answer: Answer, sources: list[Retrieved], started: float) -> Reply:
+    def _reply(self, answer: Answer, sources: list[Retrieved], started: float, bill: Bill) -> Reply:
         forget_calls()
         seconds = round(time.perf_counter() - started, 3)
-        counted = answer.prompt_tokens, answer.completion_tokens
-        return Reply(answer.text, sources, seconds, *counted, self._usd(*counted))
+        usd = bill.usd if all(map(_is_billed, used_specs(self._own))) else None
+        return Reply(answer.text, sources, seconds, answer.prompt_tokens, answer.completion_tokens, usd)
 
-    def _usd(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
-        if self._own["llm"] == EXTRACTIVE:
-            return 0.0
-        cost = price(spec(self._own["llm"]))
-        if cost is not None and cost.input == cost.output == 0:
-            return 0.0
-        if cost is None or prompt_tokens is None or completion_tokens is None:
-            return None
-        return cost.of(prompt_tokens, completion_tokens)
+
+def _is_billed(model: ModelSpec) -> bool:
+    """Whether it is known what a model costs: the calls of services are billed, others may be free."""
+    return model.kind in SERVICES or price(model) == Price(0.0)
 
 
 def load(
@@ -207,7 +207,8 @@ def loaded(chosen: Chosen, documents: Any = None, progress: Progress | None = No
         progress: See `raytuner.documents.load.load_documents`.
     """
     config, own = chosen.config, chosen.resolved()
-    with config.named_in_errors(), importable(config.folder):
+    with config.named_in_errors():
+        _import_parts(chosen)
         stages.prepare(own)
         models.prepare(*models_by_role(own))
         read = read_documents(config, imports=True, progress=progress) if documents is None else None
@@ -215,7 +216,19 @@ def loaded(chosen: Chosen, documents: Any = None, progress: Progress | None = No
     if documents is None:
         for line in changed_documents(read_run(chosen.folder), found):
             logger.warning("since the run, %s", line)
-    return LoadedPipeline(found, own, config.folder, chosen)
+    return LoadedPipeline(found, own, chosen)
+
+
+def _import_parts(chosen: Chosen) -> None:
+    """Import what a configuration names by dotted path.
+
+    Only meanwhile the folder of the config is on Python's path: libraries try to import what is not installed, and
+    would find a module of that name there.
+    """
+    named = dotted_paths(chosen)
+    with importable(chosen.config.folder):
+        for what, path in named:
+            components.load(path, what)
 
 
 def check_question(question: str) -> None:

@@ -120,7 +120,7 @@ def _readers(script: ScriptText, chosen: Chosen) -> None:
 def _splitter(script: ScriptText, own: Mapping[str, Any]) -> None:
     splitter = own["splitter"]
     if isinstance(splitter, Component):
-        script.imports(script.own_part(splitter.path, "own_splitter"))
+        script.own_part(splitter.path, "own_splitter")
         options = script.options(splitter)
         script.define(
             "def splitter_options() -> dict[str, Any]:\n"
@@ -142,7 +142,7 @@ def _depth(own: Mapping[str, Any]) -> str:
 def _retriever(script: ScriptText, own: Mapping[str, Any]) -> None:
     retriever, depth = own["retriever"], _depth(own)
     if isinstance(retriever, Component):
-        script.imports(script.own_part(retriever.path, "own_retriever"))
+        script.own_part(retriever.path, "own_retriever")
         script.include("made")
         reached = max(own["top_k"], own["rerank_depth"] if own["reranker"] is not None else 0, MIN_DEPTH)
         made = f"made(own_retriever, {script.options(retriever)}, nodes=list(nodes), similarity_top_k={reached})"
@@ -168,7 +168,7 @@ def _postprocessors(script: ScriptText, own: Mapping[str, Any]) -> None:
     steps = []
     if own["reranker"] is not None:
         reranker: Component = own["reranker"]
-        script.imports(script.own_part(reranker.path, "own_reranker"))
+        script.own_part(reranker.path, "own_reranker")
         script.include("made")
         steps.append(f"First(count={script.use('RERANK_DEPTH')})")
         steps.append(f"made(own_reranker, {script.options(reranker)}, top_n=RERANK_DEPTH)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from typing import Any
 
 from raytuner.errors import ConfigError
@@ -80,13 +81,15 @@ def _service_llm(script: ScriptText, spec: ModelSpec, temperature: float) -> str
 
 def _service(script: ScriptText, spec: ModelSpec) -> dict[str, str]:
     """The address of a service, and the variable of its key."""
-    found = {} if spec.base_url is None else {"api_base": literal(spec.base_url)}
+    if spec.base_url is None:
+        script.include("openai_url")
+    address = "openai_url()" if spec.base_url is None else literal(spec.base_url)
     variable = endpoint.key_variable(spec)
     if variable is not None:
         script.imports("import os")
     key = literal(endpoint.NO_KEY) if variable is None else f"os.environ[{literal(variable)}]"
     timeout = {} if spec.timeout is None else {"timeout": repr(spec.timeout)}
-    return {**found, "api_key": key, **timeout}
+    return {"api_base": address, "api_key": key, **timeout}
 
 
 def _weights(script: ScriptText, name: str, long_text: str = "windows") -> None:
@@ -102,9 +105,9 @@ def _weights(script: ScriptText, name: str, long_text: str = "windows") -> None:
     script.include(name)
 
 
-def _own(script: ScriptText, spec: ModelSpec, base: str, home: str, alias: str) -> str:
+def _own(script: ScriptText, spec: ModelSpec, base: str, home: str, role: str) -> str:
     """A model by dotted path: itself, or what its class or function makes."""
-    script.imports(script.own_part(spec.model, alias))
+    alias = script.own_part(spec.model, role)
     script.imports(f"from {home} import {base}")
     return f"{alias} if isinstance({alias}, {base}) else {_call(alias, _literals(spec.arguments))}"
 
@@ -115,6 +118,6 @@ def _call(maker: str, arguments: dict[str, str]) -> str:
 
 def _literals(values: dict[str, Any]) -> dict[str, str]:
     for name in values:
-        if not name.isidentifier():
+        if not name.isidentifier() or keyword.iskeyword(name):
             raise ConfigError(f"the option {name!r} is no name that Python can pass; correct it")
     return {name: literal(value) for name, value in values.items()}

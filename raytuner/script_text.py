@@ -45,6 +45,7 @@ class ScriptText:
         self._modules: dict[str, str] = {}
         self._names: dict[str, set[str]] = {}
         self._own: set[str] = set()
+        self._aliases: dict[str, list[str]] = {}
         self._needed: set[str] = set()
         self._parts: list[str] = []
 
@@ -54,6 +55,7 @@ class ScriptText:
             return
         self._included.add(piece)
         source = (FOLDER / f"{piece}.py").read_text(encoding="utf-8")
+        source = re.sub(r"  # type: ignore[^\n]*", "", source)
         lines, kept, end = source.splitlines(), [], 0
         for node in ast.parse(source).body:
             before, end = end, node.end_lineno or 0
@@ -87,17 +89,32 @@ class ScriptText:
         """Set a constant of a piece."""
         self._values = {**self._values, constant: value}
 
-    def own_part(self, path: str, alias: str) -> str:
-        """The import of a part by dotted path; it is read by nobody before the script runs.
+    def own_part(self, path: str, role: str) -> str:
+        """Import a part by dotted path, which nobody does before the script runs.
+
+        Args:
+            path: The path.
+            role: What it is called in the script; the second of a role is ``{role}_2``.
+
+        Returns:
+            What it is called.
 
         Raises:
-            ConfigError: It is none that Python could import.
+            ConfigError: It is none that the script could import.
         """
         module, _, name = path.rpartition(".")
         if not is_dotted(path) or any(map(keyword.iskeyword, path.split("."))):
             raise ConfigError(f"{path!r} is no dotted path that can be imported; write package.module.name")
+        if (top := path.partition(".")[0]) in ("raytuner", "__future__"):
+            raise ConfigError(f"{path!r} cannot be exported as code, which does without {top}; name a part of your own")
         self._own.add(module)
-        return f"from {module} import {name} as {alias}"
+        known = self._aliases.setdefault(role, [])
+        if path not in known:
+            known.append(path)
+        number = known.index(path) + 1
+        alias = role if number == 1 else f"{role}_{number}"
+        self.imports(f"from {module} import {name} as {alias}")
+        return alias
 
     def options(self, part: Component) -> str:
         """The options of a part of the user's own, its models made."""
@@ -122,7 +139,7 @@ class ScriptText:
         block = f'# /// script\n# requires-python = "{python}"\n# dependencies = [\n{needed}# ]\n# ///'
         tops = [head, "from __future__ import annotations", *self._import_groups()]
         parts = ["\n\n".join([*tops, *(["\n".join(constants)] if constants else [])]), *self._parts]
-        text = re.sub(r"  # type: ignore[^\n]*", "", "\n\n\n".join(parts))
+        text = "\n\n\n".join(parts)
         return f"{block}\n{text}\n"
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raytuner.chosen import check_trusted, choose, concerns
+from raytuner.chosen import all_concerns, check_trusted, choose, concerns
 from raytuner.config import TuneConfig
 from raytuner.errors import AllTrialsFailedError, DataError, UserError
 
@@ -98,3 +98,53 @@ def test_a_run_of_built_in_parts_needs_no_trust(make_run: MakeRun) -> None:
     near = STRANGE.replace("evil_parts.Splitter", "token").replace(", reranker: evil_parts.Reranker", "")
     near = near.replace("llm: far, embedding: own", "llm: near")
     assert list(concerns(choose(make_run(near, [({"top_k": 1}, 0.5)])))) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("model: 'huggingface:x', options: {trust_remote_code: true}", "whose own code it runs"),
+        ("model: 'huggingface:x', options: {model_kwargs: {trust_remote_code: true}}", "whose own code it runs"),
+        ("model: 'huggingface:x', options: {a: [{b: {trust_remote_code: 1}}]}", "whose own code it runs"),
+        ("model: 'huggingface:x', options: {model_kwargs: {trust_remote_code: false}}", None),
+        ("model: 'openai-like:x', base_url: 'http://127.0.0.1:9/v1', api_key_env: AWS_SECRET_ACCESS_KEY", "AWS_SECRET"),
+        ("model: 'openai-like:x', base_url: 'http://127.0.0.1:9/v1', api_key_env: OPENAI_API_KEY", "OPENAI_API_KEY"),
+        ("model: 'openai:x', api_key_env: GITHUB_TOKEN", "gets the key in GITHUB_TOKEN"),
+        ("model: 'openai:x', api_key_env: OPENAI_API_KEY", None),
+        ("model: 'openai:x', base_url: 'https://api.openai.com/v1', api_key_env: OPENAI_API_KEY", None),
+        ("model: 'openai:x'", None),
+    ],
+)
+def test_code_beside_weights_and_keys_need_trust(make_run: MakeRun, entry: str, said: str | None) -> None:
+    run = make_run(f"models: {{m: {{{entry}}}}}\npipeline: {{embedding: m}}\nspace: {{top_k: [1]}}\n", TRIALS[:1])
+    found = list(concerns(choose(run)))
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+WHOLE = """\
+models:
+  judge: {model: evil_models.Judge}
+  far: {model: "openai-like:m", base_url: "https://models.example/v1"}
+components: {idle: {path: evil_parts.Idle}}
+modules: code
+pipeline: {retriever: bm25}
+space: {top_k: [1]}
+objective: {judge: judge, similarity_embedding: evil_models.Similar}
+objectives: [{metric: evil_metrics.exact}, {metric: recall}]
+run: {address: "far.example:6379"}
+"""
+
+
+def test_all_that_a_written_config_would_run_is_listed(make_run: MakeRun, tmp_path: Path) -> None:
+    chosen = choose(make_run(WHOLE, TRIALS[:1]))
+    assert list(concerns(chosen)) == []
+    assert list(all_concerns(chosen)) == [
+        "metric evil_metrics.exact, by dotted path, not imported",
+        "component idle evil_parts.Idle, by dotted path, not imported",
+        "model evil_models.Judge, by dotted path, not imported",
+        "model evil_models.Similar, by dotted path, not imported",
+        "model far at https://models.example/v1, without a key",
+        f"modules {tmp_path / 'code'}",
+        "run.address far.example:6379",
+    ]

@@ -11,6 +11,7 @@ import pytest
 
 from raytuner.cli import main
 from raytuner.cli_use import printable
+from raytuner.testing.openai_server import Behaviour, OpenAIServer
 
 pytestmark = pytest.mark.timeout(120)
 BM25 = "pipeline: {retriever: bm25, chunk_size: 30, chunk_overlap: 0}\nspace: {top_k: [1, 2, 3]}\n"
@@ -127,3 +128,47 @@ def test_serve_refuses_what_it_lacks(make_run: MakeRun, raytuner: Raytuner, monk
 
 def test_a_terminal_obeys_no_document() -> None:
     assert printable("a\x1b[31mb\x07\u202ec\td\n") == "a [31mb  c\td\n"
+
+
+def test_export_writes_both_or_none(make_run: MakeRun, raytuner: Raytuner, tmp_path: Path) -> None:
+    run = make_run(BM25, TRIALS)
+    (tmp_path / "there.yaml").write_text("mine")
+    for words, said in (
+        (("--python", "a.py", "--out", "there.yaml"), "there.yaml: it is there already"),
+        (("--python", "a.py", "--out", "no/b.yaml"), "no/b.yaml: No such file or directory"),
+        (("--python", "a.py", "--out", "a.py"), "name the same file"),
+        (("--out", "-"), "goes to stdout"),
+        (("--python", "-"), "name a file"),
+    ):
+        code, _, err = raytuner("export", run, *words)
+        assert code == 2
+        assert said in err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["questions.jsonl", "there.yaml"]
+    code, _, err = raytuner("export", run, "--python", "a.py", "--out", "there.yaml", "--force")
+    assert (code, "a.py" in {path.name for path in tmp_path.iterdir()}) == (0, True)
+
+
+def test_all_that_a_config_names_is_said_before_it_is_written(make_run: MakeRun, raytuner: Raytuner) -> None:
+    run = make_run(f"{BM25}objective: {{metric: evil_metrics.exact}}\n", TRIALS)
+    named = "look at it before you use this: metric evil_metrics.exact, by dotted path, not imported\n"
+    assert raytuner("export", run)[2] == named
+    assert raytuner("export", run, "--out", "best.yaml")[2] == named
+    assert raytuner("export", run, "--python", "a.py")[2] == ""
+
+
+def test_a_question_that_looks_like_an_option(make_run: MakeRun, raytuner: Raytuner) -> None:
+    run = make_run(BM25, TRIALS)
+    code, _, said = raytuner("ask", run, "-why leave?")
+    assert code == 2
+    assert "raytuner ask RUN -- QUESTION" in said
+    assert "leave.md" in raytuner("ask", run, "--", "-30 days of leave?")[1]
+
+
+def test_an_empty_answer_is_called_so(make_run: MakeRun, raytuner: Raytuner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with OpenAIServer(Behaviour(answer=lambda _: " ")) as server:
+        models = f"models: {{m: {{model: 'openai-like:m', base_url: '{server.base_url}'}}}}\n"
+        run = make_run(models + BM25.replace("retriever: bm25", "retriever: bm25, llm: m"), TRIALS)
+        code, out, _ = raytuner("ask", run, "How many days of paid leave?")
+    assert code == 0
+    assert out.startswith("(the answer is empty)\n\nSources:\n1. leave.md")

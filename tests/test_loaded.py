@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from llama_index.core.retrievers import BaseRetriever
 
 import raytuner
 from raytuner.calls.handle import own_handle
+from raytuner.documents.find import find_files
 from raytuner.errors import DataError, ModelError, RaytunerError
 from raytuner.loaded import LoadedPipeline, Reply
 from raytuner.testing.openai_server import Behaviour, OpenAIServer
@@ -108,7 +112,8 @@ def test_an_llm_answers_and_what_it_took_is_known(make_run: MakeRun, upstream: O
     assert reply.text == "Thirty  days.\nA year."
     assert reply.prompt_tokens is not None
     assert reply.usd == (reply.prompt_tokens + 2 * 4) / 1e6
-    assert pipeline.ask(QUESTION).text == reply.text
+    again = pipeline.ask(QUESTION)
+    assert (again.text, again.prompt_tokens, again.usd) == (reply.text, reply.prompt_tokens, 0.0)
     assert len(upstream.requests) == 1, "the same question is not asked twice"
 
 
@@ -176,3 +181,41 @@ def test_a_model_or_a_key_that_lacks(make_run: MakeRun, monkeypatch: pytest.Monk
     gone = make_run(BY_LLM.format(url="http://127.0.0.1:9/v1"), TRIALS)
     with pytest.raises(ModelError, match="nothing answers"):
         raytuner.load(gone)
+
+
+def test_the_folder_of_a_run_is_on_the_path_for_its_own_modules_only(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planted_module.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "planted_part.py").write_text(
+        "from llama_index.core.postprocessor import SimilarityPostprocessor\n"
+        "def reranker():\n    look()\n    return SimilarityPostprocessor(similarity_cutoff=0)\n"
+        "def look():\n    try:\n        import planted_module\n    except ImportError:\n        pass\n"
+    )
+
+    def look(*_: object) -> None:  # as libraries do for what may be installed
+        with contextlib.suppress(ImportError):
+            importlib.import_module("planted_module")
+
+    monkeypatch.setattr("raytuner.pipeline.parameters.prepare_splitter", look)
+    monkeypatch.setattr("raytuner.documents.load.find_files", lambda *given: look() or find_files(*given))
+    own = "pipeline: {retriever: bm25, reranker: planted_part.reranker}\nspace: {top_k: [1, 2]}\n"
+    for config in (BM25, own):
+        pipeline = raytuner.load(make_run(config, TRIALS))
+        assert "30 days" in pipeline.ask(QUESTION).text
+        assert str(tmp_path) not in sys.path
+    assert "planted_part" in sys.modules
+
+
+def test_embeddings_cost_too_and_no_account_grows(make_run: MakeRun, upstream: OpenAIServer) -> None:
+    config = BY_LLM.format(url=upstream.base_url).replace("retriever: bm25", "embedding: tiny")
+    pipeline = raytuner.load(make_run(config.replace(", llm: tiny", ""), TRIALS))
+    pipeline.warm()
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), own_handle()._loop).result()  # what was begun there is done
+    assert not own_handle().ledger._rows
+    first, again = pipeline.ask(QUESTION), pipeline.ask(QUESTION)
+    assert first.usd is not None
+    assert first.usd > 0
+    assert again.usd == 0
+    unknown = config.replace(", price: {input: 1, output: 2}", "")
+    assert raytuner.load(make_run(unknown, TRIALS)).ask("What does leave cost?").usd is None

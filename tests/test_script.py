@@ -194,6 +194,75 @@ def test_keys_come_from_the_environment(make_run: MakeRun, monkeypatch: pytest.M
     assert re.search(r'^#   "llama-index-llms-openai==[\d.]+",$', text, re.MULTILINE)
 
 
+def test_texts_of_a_run_are_left_as_they_are(make_run: MakeRun) -> None:
+    prompt = "Say:  # type: ignore[what]\n{context_str}  # type: ignore\n{query_str}"
+    pipeline = {"retriever": "bm25", "llm": "openai:gpt-4o-mini", "prompt": prompt}
+    text, _ = script(make_run, pipeline=pipeline)
+    values = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+    assert prompt in values
+    assert text.count("# type: ignore") == 2, "of the prompt alone"
+
+
+def test_each_model_of_ones_own_has_a_name(make_run: MakeRun) -> None:
+    parts = {"part": {"path": "own.Part", "options": {"llm": "own.First"}}}
+    text, _ = script(
+        make_run, pipeline={"retriever": "bm25", "reranker": "part", "llm": "own.Second"}, components=parts
+    )
+    assert "First as own_llm, " in text
+    assert "Second as own_llm_2" in text
+    assert '"llm": own_llm if' in text
+    assert "llm=own_llm_2 if isinstance(own_llm_2, LLM) else own_llm_2()" in text
+    same, _ = script(make_run, pipeline={"retriever": "bm25", "reranker": "part", "llm": "own.First"}, components=parts)
+    assert "own_llm_2" not in same
+
+
+@pytest.mark.parametrize(
+    "path", ["__future__.annotations", "raytuner.pipeline.standalone.made.made", "raytuner.pipeline.standalone.x"]
+)
+def test_parts_that_a_script_cannot_import_are_refused(make_run: MakeRun, path: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be exported as code"):
+        script(make_run, pipeline={"retriever": "bm25", "reranker": path})
+
+
+def test_options_that_python_cannot_pass_are_refused(make_run: MakeRun) -> None:
+    models = {"m": {"model": "own.Llm", "options": {"class": 1}}}
+    with pytest.raises(ConfigError, match="'class' is no name that Python can pass"):
+        script(make_run, pipeline={"retriever": "bm25", "llm": "m"}, models=models)
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
+def test_openais_models_are_where_the_environment_says(
+    make_run: MakeRun, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("OPENAI_API_BASE", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-never-in-a-file-0123456789")
+    text, _ = script(make_run, pipeline={"embedding": "openai:text-embedding-3-small", "llm": "openai:gpt-4o-mini"})
+    module = module_of(text)
+    assert module.embed_model().api_base == "https://api.openai.com/v1"
+    monkeypatch.setenv(variable, "http://127.0.0.1:9/v1")
+    assert module.make_synthesizer()._llm.api_base == "http://127.0.0.1:9/v1"
+
+
+def test_odd_pages_and_folders_are_read_the_same(
+    make_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, chosen = script(make_run, pipeline={"retriever": "bm25", **SIZES})
+    docs = tmp_path / "docs"
+    for charset, encoding in (("latin1", "cp1252"), ("ISO_8859-1", "cp1252"), ("utf-16", "utf-8"), ("utf8", "utf-8")):
+        page = f'<meta charset="{charset}"><title>T</title><p>A star \u2013 with a café.'
+        (docs / f"{charset}.html").write_bytes(page.encode(encoding))
+    (docs / "empty.html").write_text("<title>What is a star?</title><script>1</script>")
+    (docs / "folder.md").mkdir()
+    (docs / "dangling.md").symlink_to(docs / "nowhere")
+    module = module_of(script_of(chosen))
+    (docs / "table.xyz").write_text("A star.")
+    found = found_by(module, docs)
+    assert caplog.text.count("reads no such files") == 1
+    assert_same(found, expected_of(chosen))
+    assert "utf-16.html" in {one[0] for ones in found for one in ones}
+
+
 # In an environment that has what the scripts ask for, and no raytuner
 
 CASES: dict[str, dict[str, Any]] = {

@@ -12,6 +12,7 @@ from typing import Any
 from raytuner.aio import in_thread
 from raytuner.calls import context
 from raytuner.calls.batch import batches
+from raytuner.calls.call import used
 from raytuner.calls.request import WHOLE, Request, Service
 from raytuner.calls.streamed import Streamed
 
@@ -48,6 +49,7 @@ def through_ledger(client: Any, service: Service) -> Any:
                 if others.get("stream"):
                     return Streamed(found, asking, call, handle)
                 outcome, problem = asking.answered(found)
+            context.charge(used(call, outcome).usd)
             again = await handle.aend(call, outcome)
             if problem is None:
                 context.answered(outcome.seconds, time.perf_counter() - asked - outcome.seconds)
@@ -69,6 +71,7 @@ def through_ledger(client: Any, service: Service) -> Any:
                 outcome, problem = asking.failed(error)
             else:
                 outcome, problem = asking.answered(found)
+            context.charge(used(call, outcome).usd)
             again = handle.end(call, outcome)
             if problem is None:
                 return found

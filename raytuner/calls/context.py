@@ -16,6 +16,7 @@ _trial: ContextVar[int | None] = ContextVar("raytuner_trial", default=None)
 _stage: ContextVar[str] = ContextVar("raytuner_stage", default="other")
 _keep: ContextVar[tuple[Keep, asyncio.AbstractEventLoop] | None] = ContextVar("raytuner_keep", default=None)
 _waits: ContextVar[Waits | None] = ContextVar("raytuner_waits", default=None)
+_bill: ContextVar[Bill | None] = ContextVar("raytuner_bill", default=None)
 _handle: Handle | None = None
 
 
@@ -96,6 +97,38 @@ def answered(seconds: float, waited: float) -> None:
     if found is not None:
         found.seconds += max(waited, 0.0)
         found.longest = max(found.longest, seconds)
+
+
+@dataclass
+class Bill:
+    """What calls cost.
+
+    Attributes:
+        usd: US dollars, those of attempts that failed included; None if a price is not known.
+    """
+
+    usd: float | None = 0.0
+
+
+@contextmanager
+def charged(bill: Bill) -> Iterator[None]:
+    """Add up what the calls of this context, and of tasks and threads that it starts, cost.
+
+    Args:
+        bill: Where it is added.
+    """
+    token = _bill.set(bill)
+    try:
+        yield
+    finally:
+        _bill.reset(token)
+
+
+def charge(usd: float | None) -> None:
+    """Take note of what an attempt cost; None is not known."""
+    bill = _bill.get()
+    if bill is not None:
+        bill.usd = None if usd is None or bill.usd is None else bill.usd + usd
 
 
 def trial() -> int | None:

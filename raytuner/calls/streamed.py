@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from raytuner.calls.call import Call
+from raytuner.calls import context
+from raytuner.calls.call import Call, used
 from raytuner.calls.handle import Handle
 from raytuner.calls.request import Request
 
@@ -38,10 +39,12 @@ class Streamed:
                 yield piece
         except BaseException as error:  # of one that nobody wants any more too: it is to be settled
             outcome, raised = self._asking.failed(error)
+            context.charge(used(self._call, outcome).usd)
             await self._pieces.close()
             await self._handle.aend(self._call, outcome)
             raise raised from None
         outcome, problem = self._asking.streamed(text, told, finish)
+        context.charge(used(self._call, outcome).usd)
         await self._handle.aend(self._call, outcome)
         if problem is not None:
             raise problem

@@ -117,6 +117,13 @@ def _is_trusted(url: str) -> bool:
     return place in (urlsplit(DEFAULT_URL)[:2], urlsplit(environment_url())[:2]) or is_loopback_url(url)
 
 
+def is_openais(spec: ModelSpec) -> bool:
+    """Whether a model is where OpenAI's are: the address that the user's own environment names, or OpenAI's."""
+    if spec.base_url is None:
+        return spec.kind == "openai"
+    return urlsplit(spec.base_url)[:2] == urlsplit(DEFAULT_URL)[:2]
+
+
 def is_loopback_url(url: str) -> bool:
     """Whether an address is on this machine."""
     return is_loopback(urlsplit(url).hostname or "")

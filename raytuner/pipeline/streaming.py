@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from raytuner.calls import labelled
+from raytuner.calls.context import Bill, charged
 from raytuner.errors import TrialError
 from raytuner.models.openai_api import ServiceLLM
 from raytuner.pipeline import usage
@@ -21,7 +22,7 @@ WORDS = re.compile(r"\s*\S+\s*$|\s*\S+")
 
 
 async def streamed(
-    pipeline: Pipeline, params: Mapping[str, Any], question: str, contexts: Sequence[str]
+    pipeline: Pipeline, params: Mapping[str, Any], question: str, contexts: Sequence[str], bill: Bill | None = None
 ) -> AsyncIterator[str | Answer]:
     """Answer a question piece by piece.
 
@@ -30,6 +31,7 @@ async def streamed(
         params: The configuration.
         question: The question.
         contexts: The texts of the retrieved chunks, best first.
+        bill: Where it is added what the calls cost.
 
     Yields:
         Pieces of the answer as the LLM gives them; the words of the whole answer where there is no LLM, it takes
@@ -38,12 +40,14 @@ async def streamed(
     Raises:
         TrialError: The question could not be answered.
     """
+    bill = bill or Bill()
     if contexts and not pipeline.chain(params).is_extractive:
-        async for piece in _given(params, question, contexts):
+        async for piece in _given(params, question, contexts, bill):
             yield piece
             if isinstance(piece, Answer):
                 return
-    (answer,) = await pipeline.answered(params, [question], [contexts])
+    with charged(bill):
+        (answer,) = await pipeline.answered(params, [question], [contexts])
     if isinstance(answer, FailedQuestion):
         raise TrialError(answer.reason)
     for word in WORDS.findall(answer.text):
@@ -51,7 +55,9 @@ async def streamed(
     yield answer
 
 
-async def _given(params: Mapping[str, Any], question: str, contexts: Sequence[str]) -> AsyncIterator[str | Answer]:
+async def _given(
+    params: Mapping[str, Any], question: str, contexts: Sequence[str], bill: Bill
+) -> AsyncIterator[str | Answer]:
     """Pieces from the LLM and then the answer; nothing if it has to be asked for the whole answer."""
     own = generate.own(params)
     model = model_for(asyncio.get_running_loop(), own["llm"], own["temperature"])
@@ -60,7 +66,8 @@ async def _given(params: Mapping[str, Any], question: str, contexts: Sequence[st
         return
     said: asyncio.Queue[str | Answer | None] = asyncio.Queue()
     # In a task of its own: what is noted of calls is of one context, and whoever wants the pieces may be of several.
-    asking = asyncio.create_task(_say(model, template(own["prompt"]), question, packed, said))
+    with charged(bill):
+        asking = asyncio.create_task(_say(model, template(own["prompt"]), question, packed, said))
     try:
         while (piece := await said.get()) is not None:
             yield piece

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from raytuner.errors import DataError, RaytunerError, redact
 from raytuner.loaded import MAX_QUESTION, LoadedPipeline, Reply
-from raytuner.serving.gate import Application, Gate, Limits, too_large
+from raytuner.serving.gate import Application, Gate, Limits
 from raytuner.serving.protocol import (
+    DONE,
     ChatRequest,
     Completion,
     RequestError,
     RetrieveRequest,
+    as_json,
     event,
     explained,
     source,
@@ -43,7 +45,6 @@ def make_app(
         keys: The API keys that open it; without any it answers requests that are meant for this machine only.
         limits: What it takes on.
     """
-    limits = limits or Limits()
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(RaytunerError, _unanswered)
@@ -53,27 +54,26 @@ def make_app(
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        return JSONResponse({"status": "ok"})
+        return _json({"status": "ok"})
 
     @app.get("/v1/models")
     async def models() -> Response:
-        return JSONResponse({"object": "list", "data": [model]})
+        return _json({"object": "list", "data": [model]})
 
     @app.get("/v1/models/{asked}")
     async def one_model(asked: str) -> Response:
         _check_name(asked, name)
-        return JSONResponse(model)
+        return _json(model)
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        asked = await _body(request, ChatRequest, limits)
+        asked = await _body(request, ChatRequest)
         _check_name(asked.model, name)
+        asked.check()
         _check_length(asked.question)
-        if (asked.n or 1) != 1:
-            raise RequestError(400, "unsupported_value", "n is more than 1; one answer is given")
         completion = Completion(name)
         if not asked.stream:
-            return JSONResponse(completion.whole(await pipeline.aask(asked.question)))
+            return _json(completion.whole(await pipeline.aask(asked.question)))
         pieces = pipeline.astream(asked.question)
         begin = await anext(pieces)  # what fails before anything is said has a status of its own
         events = _events(completion, begin, pieces, asked.wants_usage)
@@ -81,11 +81,11 @@ def make_app(
 
     @app.post("/retrieve")
     async def retrieve(request: Request) -> Response:
-        asked = await _body(request, RetrieveRequest, limits)
+        asked = await _body(request, RetrieveRequest)
         _check_length(asked.question)
-        return JSONResponse({"sources": [source(one) for one in await pipeline.aretrieve(asked.question)]})
+        return _json({"sources": [source(one) for one in await pipeline.aretrieve(asked.question)]})
 
-    return Gate(app, keys, limits)
+    return Gate(app, keys, limits or Limits())
 
 
 async def _events(
@@ -96,25 +96,21 @@ async def _events(
         yield _as_event(completion, begin, usage)
         async for piece in rest:
             yield _as_event(completion, piece, usage)
-    except RaytunerError as error:
+    except Exception as error:  # the status is sent already: what fails now can be said in an event only
         yield event(_of(error).body)
+        yield DONE
 
 
 def _as_event(completion: Completion, piece: str | Reply, usage: bool) -> str:
     return completion.piece(piece) if isinstance(piece, str) else completion.last(piece, usage)
 
 
-async def _body(request: Request, form: type[Body], limits: Limits) -> Body:
+async def _body(request: Request, form: type[Body]) -> Body:
     """The body of a request; it has to say that it is JSON, which a page of another origin may not send unasked."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestError(415, "invalid_content_type", "send JSON, with Content-Type: application/json")
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > limits.body_bytes:
-            raise too_large(limits)
     try:
-        return form.model_validate_json(bytes(content))
+        return form.model_validate_json(await request.body())
     except ValidationError as error:
         raise explained(error) from None
 
@@ -133,16 +129,23 @@ def _check_length(question: str) -> None:
         )
 
 
-def _of(error: RaytunerError) -> RequestError:
+def _of(error: Exception) -> RequestError:
     """What a client is told of a failure; the rest, as the address of a service, is for the log."""
+    if not isinstance(error, RaytunerError):
+        logger.error("a request failed: %s: %s", type(error).__name__, redact(" ".join(str(error).split())))
+        return RequestError(500, "internal_error", "the server failed; its log says why")
     if isinstance(error, DataError):
         return RequestError(400, "invalid_request", redact(str(error)))
     logger.warning("a question was not answered: %s", redact(str(error)))
     return RequestError(502, "upstream_error", "a model that the pipeline asks did not answer; try again later")
 
 
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(as_json(content), status, headers, "application/json")
+
+
 def _error(error: RequestError) -> Response:
-    return JSONResponse(error.body, error.status, headers=error.headers)
+    return _json(error.body, error.status, error.headers)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -163,5 +166,5 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    logger.error("a request failed: %s: %s", type(error).__name__, redact(str(error)))
+    # It is raised again, and logged by the gate.
     return _error(RequestError(500, "internal_error", "the server failed; its log says why"))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-import json
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from raytuner.errors import redact
 from raytuner.models.endpoint import is_loopback
-from raytuner.serving.protocol import RequestError
+from raytuner.serving.protocol import RequestError, as_json
+
+logger = logging.getLogger("raytuner")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,6 +25,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = ("/healthz",)
 """What needs no key, and counts for no limit."""
 MINUTE_S = 60.0
+BODY_S = 10.0
+"""So long the body of a request may take; only then it counts among those at once."""
 
 
 @dataclass(frozen=True)
@@ -61,26 +67,66 @@ class Gate:
             return
         try:
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            self._check_host(headers)
-            if scope["path"] in OPEN:
-                await self._inner(scope, receive, send)
+            self._check_place(scope, headers)
+            if scope["path"].removeprefix(scope.get("root_path", "").rstrip("/")) in OPEN:
+                await self._answer(scope, receive, send)
                 return
             self._check_key(headers)
             self._check_size(headers)
+            body = await self._body(receive)
             self._check_rate()
         except RequestError as error:
             await refuse(error, send)
             return
+        except ConnectionError:
+            return
         self._running += 1
         try:
-            await self._inner(scope, receive, send)
+            await self._answer(scope, _again(body, receive), send)
         finally:
             self._running -= 1
 
-    def _check_host(self, headers: dict[str, str]) -> None:
-        """A page in the user's browser may call this machine by a name that leads here; it knows no key."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let it be answered; of a failure, which the client has been told of, the log has one line without keys."""
+        try:
+            await self._inner(scope, receive, send)
+        except Exception as error:  # whatever goes wrong: a server would print all of it
+            said = redact(" ".join(str(error).split()))
+            logger.error("a request failed: %s: %s", type(error).__name__, said)
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The body of a request, which a slow client may not hold back for long.
+
+        Raises:
+            RequestError: It takes too long, or is too large.
+            ConnectionError: The client is gone.
+        """
+        try:
+            return await asyncio.wait_for(self._received(receive), BODY_S)
+        except asyncio.TimeoutError:
+            raise RequestError(
+                408, "request_timeout", f"the body took longer than {BODY_S:g} s; send it anew"
+            ) from None
+
+    async def _received(self, receive: Receive) -> bytes:
+        content = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            content += message.get("body", b"")
+            if len(content) > self._limits.body_bytes:
+                raise too_large(self._limits)
+            if not message.get("more_body", False):
+                return bytes(content)
+
+    def _check_place(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Without keys only this machine is answered, and no page in its browser, which may know a name of it."""
         if self._keys:
             return
+        client = (scope.get("client") or ("",))[0]
+        if not is_loopback(client):
+            raise RequestError(403, "forbidden_client", "only this machine is answered; serve with a key")
         origin = headers.get("origin", "http://localhost")
         for name in (headers.get("host", ""), origin.rpartition("://")[2]):
             if not is_loopback(_without_port(name)):
@@ -113,9 +159,19 @@ class Gate:
             self._last.append(now)
 
 
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What receives a body that was received before, and then what comes after it."""
+    given = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> MutableMapping[str, Any]:
+        return given.pop() if given else await receive()
+
+    return again
+
+
 async def refuse(error: RequestError, send: Send) -> None:
     """Answer with an error."""
-    content = json.dumps(error.body).encode()
+    content = as_json(error.body)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), **error.headers}
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": encoded})

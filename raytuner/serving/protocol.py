@@ -13,6 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 from raytuner.loaded import Reply
 from raytuner.retrieved import Retrieved
 
+DONE = "data: [DONE]\n\n"
+"""The last event of a stream."""
+
 
 class RequestError(Exception):
     """A request that is refused.
@@ -65,6 +68,15 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
+class ResponseFormat(BaseModel):
+    """The form of an answer."""
+
+    type: str
+
+
+TEXT = ResponseFormat(type="text")
+
+
 class ChatRequest(BaseModel):
     """A request for an answer; what it says of sampling is not heeded, the pipeline has its own."""
 
@@ -73,11 +85,36 @@ class ChatRequest(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = None
+    tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    response_format: ResponseFormat | None = None
+
+    def check(self) -> None:
+        """Refuse what the pipeline does not do, rather than to answer something else.
+
+        Raises:
+            RequestError: With the field.
+        """
+        asked = self._asked.content if self._asked is not None else None
+        kinds = {part.type for part in asked} if isinstance(asked, list) else set()
+        refused = {
+            "n": self.n not in (None, 1) and "it is other than 1; one answer is given",
+            "tools": (self.tools or self.functions) and "none are called; leave them out",
+            "response_format": (self.response_format or TEXT).type != "text" and "answers are text; leave it out",
+            "messages": kinds - {"text"} and "only text is read; leave out images, sounds and files",
+        }
+        for field, why in refused.items():
+            if why:
+                raise RequestError(400, "unsupported_value", f"{field}: {why}")
 
     @property
     def question(self) -> str:
         """The last message of the user."""
-        return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
+        return "" if self._asked is None else self._asked.text
+
+    @property
+    def _asked(self) -> Message | None:
+        return next((message for message in reversed(self.messages) if message.role == "user"), None)
 
     @property
     def wants_usage(self) -> bool:
@@ -142,7 +179,7 @@ class Completion:
     def last(self, reply: Reply, usage: bool) -> str:
         """The events after the last piece; the first of them has the sources."""
         told = self._text({"choices": [], "usage": _usage(reply)}) if usage else ""
-        return f"{self._event({}, 'stop', **_own(reply))}{told}data: [DONE]\n\n"
+        return f"{self._event({}, 'stop', **_own(reply))}{told}{DONE}"
 
     def _event(self, delta: dict[str, str], finish: str | None = None, **own: Any) -> str:
         return self._text({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **own})
@@ -153,7 +190,13 @@ class Completion:
 
 def event(content: dict[str, Any]) -> str:
     """An event of a stream."""
-    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
+    return f"data: {as_json(content).decode()}\n\n"
+
+
+def as_json(content: Any) -> bytes:
+    """Content as JSON in UTF-8; half a surrogate pair, which that cannot hold, becomes U+FFFD."""
+    text = json.dumps(content, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _usage(reply: Reply) -> dict[str, int]:

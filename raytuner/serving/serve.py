@@ -12,6 +12,8 @@ from raytuner.models.endpoint import is_loopback, similar
 from raytuner.serving.gate import Limits
 
 SHORTEST_KEY = 16
+CONNECTIONS = 256
+"""So many connections there may be beside those that are answered; beyond them a request gets 503."""
 GRACE_S = 10
 """So long requests in flight may go on after Ctrl-C."""
 
@@ -94,6 +96,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        limit_concurrency=limits.at_once + CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,
     )
     host, port = listens.getsockname()[:2]

@@ -285,3 +285,97 @@ def test_json_of_an_error_is_openais() -> None:
 
     body = RequestError(429, "rate_limit_exceeded", "later").body
     assert json.loads(json.dumps(body))["error"]["type"] == "rate_limit_error"
+
+
+def post(port: int, content: bytes, header: str = "") -> socket.socket:
+    """A connection on which a request was begun."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    head = "POST /retrieve HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+    connection.sendall(f"{head}{header}\r\n".encode() + content)
+    return connection
+
+
+def test_slow_clients_take_no_place_and_are_let_go(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytuner.serving.gate.BODY_S", 1.5)
+    with served(make_run(BM25, TRIALS), limits=Limits(at_once=1)) as url:
+        slow = [post(int(url.rpartition(":")[2]), b"{") for _ in range(5)]
+        assert httpx.post(f"{url}/retrieve", json={"question": QUESTION}).status_code == 200
+        for connection in slow:
+            assert b" 408 " in connection.recv(1000)
+            connection.close()
+
+
+def test_a_failure_is_one_line_without_keys(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", KEY)
+
+    def fail(*_: Any) -> None:
+        raise ValueError(f"with\n{KEY}")
+
+    async def broken(*_: Any) -> Any:
+        yield "Half \ud83d"
+        fail()
+
+    with served(make_run(BM25, TRIALS)) as url:
+        monkeypatch.setattr("raytuner.loaded.LoadedPipeline.aretrieve", fail)
+        answer = httpx.post(f"{url}/retrieve", json={"question": QUESTION})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+        monkeypatch.setattr("raytuner.loaded.LoadedPipeline.astream", broken)
+        asked = {"model": "raytuner", "stream": True, "messages": [{"role": "user", "content": QUESTION}]}
+        events = httpx.post(f"{url}/v1/chat/completions", json=asked).text.split("\n\n")
+    assert "Half \ufffd" in events[1]
+    assert json.loads(events[2].removeprefix("data: "))["error"]["code"] == "internal_error"
+    assert events[3] == "data: [DONE]"
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert KEY not in said
+    assert "Traceback" not in said
+    assert said.count("a request failed: ValueError: with <SOME_API_KEY>") >= 2
+
+
+def asgi(app: Any, path: str = "/v1/models", **given: Any) -> int:
+    """The status of what an application answers."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    common = {"type": "http", "method": "GET", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    asyncio.run(app({**common, "path": path, "client": ("127.0.0.1", 1), **given}, receive, send))
+    return int(sent[0]["status"])
+
+
+def test_without_a_key_the_network_is_not_answered_whatever_it_says(make_run: MakeRun) -> None:
+    pipeline = raytuner.load(make_run(BM25, TRIALS))
+    app = make_app(pipeline)
+    assert asgi(app) == asgi(app, client=("::1", 1)) == 200
+    assert asgi(app, client=("192.0.2.1", 1)) == asgi(app, client=None) == 403
+    keyed = make_app(pipeline, keys=(KEY,))
+    assert asgi(keyed, client=("192.0.2.1", 1)) == 401
+    assert asgi(keyed, "/rag/healthz", root_path="/rag", client=("192.0.2.1", 1)) == 200
+    assert asgi(keyed, "/healthz", root_path="/") == 200
+    assert asgi(keyed, "/rag/healthz") == 401
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"n": 2}, "n: it is other than 1"),
+        ({"n": 0}, "n: it is other than 1"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools: none are called"),
+        ({"response_format": {"type": "json_object"}}, "response_format: answers are text"),
+        ({"content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {}}]}, "only text is read"),
+        ({"response_format": {"type": "text"}, "tools": [], "n": 1}, None),
+    ],
+)
+def test_what_the_pipeline_does_not_do_is_refused(make_run: MakeRun, given: dict[str, Any], said: str | None) -> None:
+    with served(make_run(BM25, TRIALS)) as url:
+        if said is None:
+            assert chat(url, extra_body=given).choices
+            return
+        content = given.pop("content", QUESTION)
+        with pytest.raises(openai.BadRequestError, match=said):
+            chat(url, content, extra_body=given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,14 @@ def read_documents(paths: Sequence[str]) -> list[Document]:
     """Read files, and those in folders; each is a document, named by its path in the folder."""
     documents = []
     for path in map(Path, paths):
-        inside = path.rglob("*") if path.is_dir() else [path]
-        for file in sorted(one for one in inside if one.suffix.lower() in READERS):
-            name = file.relative_to(path) if path.is_dir() else Path(file.name)
-            if not any(part.startswith(".") for part in name.parts):
-                text = READERS[file.suffix.lower()](file)
-                documents.append(Document(text=text, metadata={"document": name.as_posix(), "source": str(file)}))
+        is_folder = path.is_dir()
+        for file in sorted(path.rglob("*")) if is_folder else [path]:
+            name = file.relative_to(path) if is_folder else Path(file.name)
+            if any(part.startswith(".") for part in name.parts) or (is_folder and not file.is_file()):
+                continue
+            reader = READERS.get(file.suffix.lower())
+            if reader is None:
+                logging.getLogger(__name__).warning("skipped, as this script reads no such files: %s", file)
+                continue
+            documents.append(Document(text=reader(file), metadata={"document": name.as_posix(), "source": str(file)}))
     return [document for document in documents if document.text.strip()]

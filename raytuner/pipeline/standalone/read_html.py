@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from bs4 import BeautifulSoup
 from bs4.dammit import EncodingDetector
 
 ENCODING = "utf-8-sig"
+# What browsers take these names for: https://encoding.spec.whatwg.org/#names-and-labels
+BROWSERS = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-16": "utf-8", "utf-16-le": "utf-8", "utf-16-be": "utf-8"}
 WITHOUT_TEXT = ["script", "style", "template", "noscript", "noframes", "iframe", "head", "title"]
 LINES = ["li", "tr", "dt", "dd", "option"]
 BLOCKS = re.compile(
@@ -19,15 +22,22 @@ BLOCKS = re.compile(
 
 
 def read_html(file: Path) -> str:
-    """The title and the text of a page, a line for each block."""
-    raw, mark = EncodingDetector.strip_byte_order_mark(file.read_bytes())
-    encoding = mark or EncodingDetector.find_declared_encoding(raw, is_html=True) or ENCODING
-    encoding = "cp1252" if encoding.lower() in ("iso-8859-1", "latin-1", "ascii", "us-ascii") else encoding
-    soup = BeautifulSoup(raw.decode(encoding), "lxml")
+    """The title and the text of a page, a line for each block; nothing if there is no text."""
+    soup = BeautifulSoup(decoded(file.read_bytes()), "lxml")
     titles = [title for title in soup("title") if title.find_parent("svg") is None]
     title = " ".join(titles[0].get_text().split()) if titles else ""
     text = text_of(soup)
-    return text if text.startswith(title) else f"{title}\n\n{text}"
+    return text if text.startswith(title) or not text else f"{title}\n\n{text}"
+
+
+def decoded(content: bytes) -> str:
+    """A page by its byte order mark, else as it declares, else by `ENCODING`."""
+    raw, mark = EncodingDetector.strip_byte_order_mark(content)
+    declared = EncodingDetector.find_declared_encoding(raw, is_html=True)
+    if mark or not declared:
+        return str(raw.decode(mark or ENCODING))
+    known = codecs.lookup(declared).name
+    return str(raw.decode(BROWSERS.get(known, known)))
 
 
 def text_of(soup: Any) -> str:
