@@ -128,7 +128,7 @@ def _head(folder: Path, run: Mapping[str, Any], study: Study) -> dict[str, Any]:
         "default_trial": run.get("default_trial"),
         "versions": run.get("versions"),
         "notes": list(dict.fromkeys([*run.get("notes", ()), *study.notes])),
-        "own_code": dotted_paths(folder),
+        "own_code": dotted_paths(folder, run, (trial.params for trial in study.trials.values())),
         "has_best_yaml": (folder / "best.yaml").is_file(),
     }
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from raytuner.data_hashes import data_of
 from raytuner.datasets import Question
-from raytuner.errors import RaytunerError, in_a_line, redact
+from raytuner.errors import in_a_line, redact
 from raytuner.going_on import load
 from raytuner.lookup import Lookup
+from raytuner.models.weights import cached
 from raytuner.models.wheels import REGISTRY
 from raytuner.page.named import dotted_paths
+from raytuner.page.untrusted import config_to_look_at
 from raytuner.pipeline import parameters as stages
 from raytuner.pipeline.generate import extract, generate
 from raytuner.rag import RagObjective
@@ -37,10 +39,12 @@ class Anew:
 
     Args:
         objective: That of the run's config, with its documents.
+        trust: Whether errors may be quoted.
     """
 
-    def __init__(self, objective: RagObjective) -> None:
+    def __init__(self, objective: RagObjective, *, trust: bool = True) -> None:
         self._objective = objective
+        self._trust = trust
         self._documents = {document.id: document for document in objective.documents}
         self._questions = {question.id: question for question in objective.questions}
         self._passages: dict[tuple[str, int, int], int] = {}
@@ -74,8 +78,9 @@ class Anew:
                 break
             try:
                 found = [self._found(question, params) for params in leaders]
-            except RaytunerError as error:
-                return {"why_none": f"what was retrieved cannot be had again: {redact(str(error))}", **self._asked()}
+            except Exception as error:  # a configuration in a log may be anything
+                logger.debug("retrieving again failed", exc_info=True)
+                return {"why_none": "what was retrieved cannot be had again" + _why(error, self._trust)}
             shown[name] = {
                 "answer": question.answer,
                 "answers": [answers.get(question.text) for answers in answered],
@@ -150,37 +155,49 @@ def anew(
     Returns:
         They, or why there are none.
     """
-    own = dotted_paths(folder)
+    own = dotted_paths(folder, run, leaders)
     if own and not trust:
         return f"the run names code of its own ({', '.join(own)}), which is not imported; --trust does"
     try:
         return _read(folder, run, leaders, trust)
-    except RaytunerError as error:
-        return f"documents or questions cannot be read again: {redact(str(error))}"
     except Exception as error:  # whatever a file holds now, the rest of the report can be written
         logger.debug("reading the documents of %s again failed", folder, exc_info=True)
-        return f"documents or questions cannot be read again: {redact(in_a_line(error))}"
+        return "documents or questions cannot be read again" + _why(error, trust)
+
+
+def _why(error: Exception, trust: bool) -> str:
+    """What is said of an error; it may quote a file, which a stranger's run may not choose to show."""
+    return f": {redact(in_a_line(error))}" if trust else " (raytuner plan CONFIG says why, or report with --trust)"
 
 
 def _read(folder: Path, run: Mapping[str, Any], leaders: Sequence[Mapping[str, Any]], trust: bool) -> Anew | str:
     from raytuner.plan_objective import make_objective, read_documents
 
-    if "data" not in run:
+    if not {"data", "config", "base"} <= set(run):
         return "the run has no config, or is of an older version: it does not say which documents it was about"
-    config = load(folder)
+    config = load(folder) if trust else config_to_look_at(run, folder)
+    if isinstance(config, str):
+        return config
     objective = make_objective(config, read_documents(config, imports=trust, progress=None))
     if not isinstance(objective, RagObjective):
         return "the objective is the run's own: what it retrieves is not known"
     if data_of(objective) != run["data"]:
         return "documents or questions have changed since the run, so what it retrieved cannot be shown"
-    foreign = _foreign(objective, leaders)
-    if foreign and not trust:
-        return f"retrieving would use {', '.join(foreign)}, which is not built in, maybe with a key; --trust does"
-    return Anew(objective)
+    if not trust:
+        objective.folder = None  # of a stranger, whose modules must not stand in for optional libraries
+        if (why := _needs(objective, leaders)) is not None:
+            return why
+    return Anew(objective, trust=trust)
 
 
-def _foreign(objective: RagObjective, leaders: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The embedding models of configurations that are not built in: services, or what a hub has."""
+def _needs(objective: RagObjective, leaders: Sequence[Mapping[str, Any]]) -> str | None:
+    """What retrieving would take that is neither built in nor here, as a sentence."""
     known = {**stages.defaults(), **objective.fixed}
-    names = {str({**known, **params}["embedding"]) for params in leaders}
-    return sorted(own.name for own in objective.specs(names) if own.kind not in REGISTRY)
+    used = [{**known, **params} for params in leaders]
+    specs = objective.specs({str(params["embedding"]) for params in used})
+    if foreign := sorted(own.name for own in specs if own.kind not in REGISTRY):
+        return f"retrieving would use {', '.join(foreign)}, which is not built in, maybe with a key; --trust does"
+    embedded = {str(p["embedding"]) for p in used if p["retriever"] != "bm25" or p["splitter"] == "semantic"}
+    if missing := sorted({own.kind for own in objective.specs(embedded) if not cached(own.kind)}):
+        return f"the weights of {', '.join(missing)} are not here; raytuner models pull fetches them, as does --trust"
+    return None
