@@ -16,7 +16,7 @@ from raytuner.page.importance import Tried, effects, importances, interactions, 
 from raytuner.page.named import dotted_paths
 from raytuner.page.questions import questions_of
 from raytuner.page.spent import spent
-from raytuner.page.state import state_of
+from raytuner.page.state import DAMAGE, state_of
 from raytuner.results import TunedResult, summary_of
 from raytuner.run_folder import jsonable, read_run, utc_now
 from raytuner.saved_run import load_study, result_of
@@ -66,7 +66,7 @@ def run_data(folder: Path, *, texts: bool = True, trust: bool = False) -> dict[s
     run = read_run(folder)
     try:
         return _run_data(folder, run, texts=texts, trust=trust)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of what it says of itself
+    except DAMAGE as error:  # of what it says of itself
         logger.debug("the report of %s failed", folder, exc_info=True)
         what = in_a_line(error)
         raise DataError(f"{folder}: what the run says of itself is damaged ({what}); restore the folder") from error

@@ -63,5 +63,5 @@ def test_plots_show_themselves_and_can_be_saved(tmp_path: Path) -> None:
 def test_what_cannot_be_plotted_says_why() -> None:
     with pytest.raises(UserError, match="one objective only"):
         made(ONE).plot_pareto()
-    with pytest.raises(UserError, match="it takes 8 trials"):
+    with pytest.raises(UserError, match="it takes 20 trials"):
         made(ONE, count=4).plot_importance()
