@@ -14,7 +14,8 @@ from made_run import CONFIG, make_run
 
 from raytuner.documents.find import BUILTIN
 from raytuner.documents.load import load_documents
-from raytuner.page.data import run_data
+from raytuner.page.data import report_of, run_data
+from raytuner.page.write import embedded
 from raytuner.run_folder import LOG, RUN
 from raytuner.yaml_text import dump
 
@@ -152,7 +153,8 @@ def test_code_that_only_the_log_names_is_listed_and_never_imported(
 LOOK = """
 import sys
 from pathlib import Path
-from raytuner.page.data import run_data
+from raytuner.page.data import report_of, run_data
+from raytuner.page.write import embedded
 
 class Watched(list):
     def append(self, entry):
@@ -236,3 +238,10 @@ def test_a_run_that_is_trusted_may_use_its_own_code(tmp_path: Path) -> None:
     (run / "config.yaml").write_text(config)
     assert "--trust" in texts(run)["why_none"]
     assert texts(run, trust=True)["why_none"] is None
+
+
+def test_texts_of_all_runs_of_a_file_have_one_room(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytuner.page.retrieved_anew.MOST_TEXT", 60_000)
+    found = [one["questions"]["texts"] for one in report_of([run, run, run, run])["runs"]]
+    assert "are shown with what was retrieved: more would be too large" in found[0]["note"]
+    assert len(embedded(found).encode()) < 70_000
