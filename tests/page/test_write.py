@@ -78,7 +78,7 @@ def test_markdown_has_the_answer_first_and_quotes_nothing_as_markup(run: Path) -
     report["runs"][0]["name"] = "x <script>alert(1)</script> [a](http://b) | c"
     text = as_markdown(report)
     lines = text.splitlines()
-    assert lines[0] == "# x \\<script\\>alert(1)\\</script\\> \\[a\\](http://b) \\| c"
+    assert lines[0] == "# x \\<script\\>alert(1)\\</script\\> \\[a\\](http<!-- -->://b) \\| c"
     assert lines[4].startswith("**Take trial ")
     for line in lines:
         if line.startswith("|"):
@@ -88,7 +88,7 @@ def test_markdown_has_the_answer_first_and_quotes_nothing_as_markup(run: Path) -
 
 @pytest.mark.parametrize("text", ["a|b", "<img src=x>", "`code`", "two\nlines", "![](http://x)"])
 def test_markdown_of_a_text_is_that_text(text: str) -> None:
-    found = escaped(text)
+    found = escaped(text).replace("<!-- -->", "")
     assert "\n" not in found
     assert re.sub(r"\\(.)", r"\1", found) == " ".join(text.split())
     assert not re.search(r"(?<!\\)[|<>`\[]", found)
