@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from raytuner.cli_parts import CONFIG, AnyPath
+from raytuner.cli_parts import CONFIG, AnyPath, printable
 from raytuner.cli_tune import set_logging
 
 FAILED = 1
@@ -37,7 +37,7 @@ def compare(
     parent = Path(folder)
     one, other = scored(find_run(before, parent), trial1), scored(find_run(after, parent), trial2)
     found = compared(one, other, metric)
-    click.echo(json.dumps(found.as_json(), ensure_ascii=False) if as_json else str(found))
+    click.echo(json.dumps(found.as_json(), ensure_ascii=False) if as_json else printable(str(found)))
 
 
 @click.command()
@@ -85,7 +85,7 @@ def check(
     with contextlib.redirect_stdout(sys.stderr):  # what documents' readers print is no result
         found = checked(loaded, scored(run, trial), max_drop=max_drop)
     if not as_json or not quiet:
-        click.echo(str(found), err=as_json)
+        click.echo(printable(str(found)), err=as_json)
     if as_json:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False))
     if not found.passed:

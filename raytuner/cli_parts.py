@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,12 @@ def leave_no_escapes() -> None:
     colorama = sys.modules.get("colorama.initialise")
     if colorama is not None and os.environ.get("NO_COLOR"):
         atexit.unregister(colorama.reset_all)
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey; a document or a run may hold anything."""
+    return "".join("\ufffd" if _is_control(letter) else letter for letter in text)
+
+
+def _is_control(letter: str) -> bool:
+    return letter not in "\n\t" and unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import click
 
-from raytuner.cli_parts import PATH, AnyPath
+from raytuner.cli_parts import PATH, AnyPath, printable
 from raytuner.cli_tune import set_logging
 from raytuner.errors import ConfigError, DataError
 
@@ -69,12 +70,20 @@ def report(
     # Not into the run folder, which holds no documents.
     path = out or Path(f"{folders[0].name}.html" if len(folders) == 1 else SEVERAL)
     try:
-        path.write_text(text, encoding="utf-8")
+        with open(path, "w", encoding="utf-8", opener=_own) as file:
+            if path.is_file():  # which may have been there before
+                path.chmod(0o600)
+            file.write(text)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name another file by --out") from None
     click.echo(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if opens and not webbrowser.open(path.resolve().as_uri()):
         click.echo("no browser could be opened; open the file by hand", err=True)
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file for its owner alone: it holds texts of documents."""
+    return os.open(path, flags, mode=0o600)
 
 
 def _written(found: dict[str, Any], form: str) -> str:
@@ -121,4 +130,4 @@ def runs(as_json: bool, folder: str) -> None:
     if not found:
         click.echo(f"{folder}: no runs yet; raytuner quickstart makes one", file=sys.stderr)
         return
-    click.echo(table(found))
+    click.echo(printable(table(found)))

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from raytuner.cli_parts import printable
+
 INTERRUPTED = 130
 
 
@@ -115,7 +117,7 @@ def print_result(result: Any, metric: str, mode: str, as_json: bool, quiet: bool
     """Print a result: as text, or one JSON object to stdout and the text to stderr."""
     from raytuner import report
 
-    text = report.as_text(result, metric, mode)
+    text = printable(report.as_text(result, metric, mode))
     if not as_json:
         click.echo(text)
         return

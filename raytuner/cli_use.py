@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raytuner.cli_parts import PATH, AnyPath
+from raytuner.cli_parts import PATH, AnyPath, printable
 from raytuner.cli_tune import set_logging
 from raytuner.errors import UserError
 
@@ -196,11 +196,6 @@ def _took(reply: Reply, pipeline: LoadedPipeline) -> str:
         parts.append(f"{reply.prompt_tokens:,} + {reply.completion_tokens or 0:,} tokens")
     parts.append("price unknown" if reply.usd is None else f"{dollars(reply.usd)} USD")
     return ", ".join(parts)
-
-
-def printable(text: str) -> str:
-    """A text without what a terminal would obey; a document may hold anything."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in text)
 
 
 @click.command()

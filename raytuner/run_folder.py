@@ -124,7 +124,43 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}: format {found!r} of {RUN} is of a newer raytuner; upgrade: pip install -U raytuner")
     if not {"metric", "mode"} <= set(run):  # which a newer one may lack
         raise _no_run(folder)
+    for name, of in TYPES.items():
+        if name in run and not isinstance(run[name], of):
+            raise _damaged(folder, name)
+    if not all(isinstance(note, str) for note in run.get("notes", ())):
+        raise _damaged(folder, "notes")
+    if not all(isinstance(hashes, dict) for hashes in (run.get("data") or {}).values()):
+        raise _damaged(folder, "data")
     return run
+
+
+TYPES: Mapping[str, Any] = {
+    "name": str,
+    "created": str,
+    "metric": str,
+    "mode": str,
+    "objectives": list,
+    "search": (str, type(None)),
+    "scheduler": (str, type(None)),
+    "trials": (int, type(None)),
+    "seed": (int, type(None)),
+    "default_trial": (int, type(None)),
+    "versions": (dict, type(None)),
+    "base": str,
+    "config": dict,
+    "data": dict,
+    "seconds": (int, float, type(None)),
+    "seconds_before": (int, float),
+    "ended": (str, type(None)),
+    "stopped": (str, type(None)),
+    "notes": list,
+    "interrupted": (bool, type(None)),
+}
+"""What of ``run.json`` is used, and what it has to be where it is there."""
+
+
+def _damaged(folder: Path, what: str) -> DataError:
+    return DataError(f"{folder}: {RUN} is damaged in {what}; restore the file")
 
 
 def goals_of(run: Mapping[str, Any], folder: Path) -> tuple[Goal, ...]:
@@ -137,7 +173,7 @@ def goals_of(run: Mapping[str, Any], folder: Path) -> tuple[Goal, ...]:
         plain = {"metric": run["metric"], "mode": run["mode"]}
         return checked(Goal.model_validate(entry) for entry in run.get("objectives", [plain]))
     except (ValidationError, ConfigError, TypeError):
-        raise DataError(f"{folder}: {RUN} is damaged in metric, mode or objectives; restore the file") from None
+        raise _damaged(folder, "metric, mode or objectives") from None
 
 
 def has_ended(run: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +29,51 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
+@pytest.fixture
+def attacked(tmp_path: Path) -> Path:
+    """A folder in which `runs` has a run as it should be, and three whose files hold something else."""
+    made = make_run(tmp_path / "runs/good", trials=3)
+    for name in ("begun", "metric", "notes", "terminal"):
+        shutil.copytree(made, tmp_path / "runs" / name)
+    for name, more in {"begun": {"created": 5}, "notes": {"notes": [1]}}.items():
+        path = tmp_path / "runs" / name / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    log = tmp_path / "runs/metric/log.jsonl"
+    log.write_text(log.read_text().replace('"metrics": {"span_f4"', '"metrics": {"other"'))
+    log = tmp_path / "runs/terminal/log.jsonl"
+    log.write_text(
+        log.read_text().replace('"sentence"', '"sen\\u001b[2Jtence\\u202e"').replace('"token"', '"t\\u001b"')
+    )
+    return tmp_path
+
+
+def test_damaged_runs_do_not_hide_the_others_and_have_a_reason(attacked: Path) -> None:
+    done = raytuner(attacked, "runs")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert "finished" in lines["good"]
+    assert "run.json is damaged in created; restore the file" in lines["begun"]
+    assert "run.json is damaged in notes; restore the file" in lines["notes"]
+    assert "damaged" in lines["metric"]
+    assert "restore" in lines["metric"]
+
+
+def test_a_terminal_obeys_nothing_of_a_run(attacked: Path) -> None:
+    for args in (("runs",), ("show", "runs/terminal"), ("compare", "runs/good", "runs/terminal")):
+        done = raytuner(attacked, *args)
+        assert done.returncode == 0, done.stderr
+        assert "\ufffd" in done.stdout or "\\u001b" in done.stdout
+        assert not {"\x1b", "\u202e"} & set(done.stdout)
+
+
+@pytest.mark.parametrize("command", ["report", "show"])
+def test_a_damaged_run_is_said_in_a_line_by_every_command(attacked: Path, command: str) -> None:
+    done = raytuner(attacked, command, "runs/notes")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "run.json is damaged in notes; restore the file" in done.stderr
+
+
 def raytuner(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "raytuner", *args]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
@@ -40,6 +86,7 @@ def test_report_writes_one_page_and_nothing_into_the_run_folder(folder: Path) ->
     assert f"written: {page.name}" in done.stdout
     assert not list((folder / "runs").rglob("*.html"))
     assert 500_000 < page.stat().st_size < 5_000_000
+    assert page.stat().st_mode & 0o777 == 0o600  # it holds texts of documents
 
 
 def test_several_runs_go_into_one_page(folder: Path) -> None:

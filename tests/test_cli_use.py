@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raytuner.cli import main
-from raytuner.cli_use import printable
+from raytuner.cli_parts import printable
 from raytuner.testing.openai_server import Behaviour, OpenAIServer
 
 pytestmark = pytest.mark.timeout(120)
@@ -127,7 +127,7 @@ def test_serve_refuses_what_it_lacks(make_run: MakeRun, raytuner: Raytuner, monk
 
 
 def test_a_terminal_obeys_no_document() -> None:
-    assert printable("a\x1b[31mb\x07\u202ec\td\n") == "a [31mb  c\td\n"
+    assert printable("a\x1b[31mb\x07\u202ec\td\n") == "a\ufffd[31mb\ufffd\ufffdc\td\n"
 
 
 def test_export_writes_both_or_none(make_run: MakeRun, raytuner: Raytuner, tmp_path: Path) -> None:

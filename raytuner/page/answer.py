@@ -115,7 +115,7 @@ def _versus(result: TunedResult) -> dict[str, Any] | None:
     better = [
         goal.loss(default.questions[name][goal.metric]) - goal.loss(best.questions[name][goal.metric]) for name in both
     ]
-    low, high = mean_interval(better, [result.documents[name] for name in both] if result.documents else ())
+    low, high = mean_interval(better, [result.documents.get(name, name) for name in both] if result.documents else ())
     mean = sum(better) / len(better)
     return {"mean": mean, "low": low, "high": high, "questions": len(both), "held_out": False, "is_sure": None}
 

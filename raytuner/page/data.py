@@ -15,8 +15,9 @@ from raytuner.page.answer import answer_of, leaders
 from raytuner.page.importance import Tried, effects, importances, interactions, plain
 from raytuner.page.named import dotted_paths
 from raytuner.page.questions import questions_of
+from raytuner.page.retrieved_anew import Room
 from raytuner.page.spent import spent
-from raytuner.page.state import state_of
+from raytuner.page.state import DAMAGE, state_of
 from raytuner.results import TunedResult, summary_of
 from raytuner.run_folder import jsonable, read_run, utc_now
 from raytuner.saved_run import load_study, result_of
@@ -44,17 +45,19 @@ def report_of(folders: Sequence[Path], *, texts: bool = True, trust: bool = Fals
     Raises:
         DataError: One is no run folder, or damaged, or of a newer version.
     """
-    runs = [run_data(folder, texts=texts, trust=trust) for folder in folders]
+    room = Room()
+    runs = [run_data(folder, texts=texts, trust=trust, room=room) for folder in folders]
     return {"format": FORMAT, "raytuner": __version__, "made": utc_now(), "runs": runs}
 
 
-def run_data(folder: Path, *, texts: bool = True, trust: bool = False) -> dict[str, Any]:
+def run_data(folder: Path, *, texts: bool = True, trust: bool = False, room: Room | None = None) -> dict[str, Any]:
     """What there is to say of one run, finished or not; nothing of it is imported unless it is trusted.
 
     Args:
         folder: The run folder.
         texts: See `report_of`.
         trust: See `report_of`.
+        room: How much of texts may be shown.
 
     Returns:
         ``{"name", "folder", "state", "objectives", "answer", "trials": [...], "importance", "effects", "interactions",
@@ -64,15 +67,16 @@ def run_data(folder: Path, *, texts: bool = True, trust: bool = False) -> dict[s
         DataError: See `report_of`.
     """
     run = read_run(folder)
+    room = room or Room()
     try:
-        return _run_data(folder, run, texts=texts, trust=trust)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of what it says of itself
+        return _run_data(folder, run, texts=texts, trust=trust, room=room)
+    except DAMAGE as error:  # of what it says of itself
         logger.debug("the report of %s failed", folder, exc_info=True)
         what = in_a_line(error)
         raise DataError(f"{folder}: what the run says of itself is damaged ({what}); restore the folder") from error
 
 
-def _run_data(folder: Path, run: Mapping[str, Any], *, texts: bool, trust: bool) -> dict[str, Any]:
+def _run_data(folder: Path, run: Mapping[str, Any], *, texts: bool, trust: bool, room: Room) -> dict[str, Any]:
     study = load_study(folder)
     result, why_none = _result(study, run)
     rows = read_log(folder).rows
@@ -90,7 +94,9 @@ def _run_data(folder: Path, run: Mapping[str, Any], *, texts: bool, trust: bool)
             "effects": effects(tried, study.metric),
             "interactions": interactions(tried, study.metric, important),
             "spent": spent(folder, rows, cost),
-            "questions": None if result is None else questions_of(folder, run, study, result, texts=texts, trust=trust),
+            "questions": None
+            if result is None
+            else questions_of(folder, run, study, result, texts=texts, trust=trust, room=room),
         }
     )
     return found
@@ -128,7 +134,7 @@ def _head(folder: Path, run: Mapping[str, Any], study: Study) -> dict[str, Any]:
         "default_trial": run.get("default_trial"),
         "versions": run.get("versions"),
         "notes": list(dict.fromkeys([*run.get("notes", ()), *study.notes])),
-        "own_code": dotted_paths(folder),
+        "own_code": dotted_paths(folder, run, (trial.params for trial in study.trials.values())),
         "has_best_yaml": (folder / "best.yaml").is_file(),
     }
 

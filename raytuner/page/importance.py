@@ -15,22 +15,28 @@ from raytuner.goals import Goal
 from raytuner.run_folder import jsonable
 from raytuner.stats import mean_interval
 
-FEWEST = 8
-"""With fewer trials that were scored nothing is said of importance."""
+FEWEST = 20
+"""With fewer trials that were scored nothing is said of importance: the best tenth would be one trial."""
 MOST_VALUES = 8
 """A parameter with more numbers than this is shown in as many ranges of about equally many trials."""
 PAIRS = 3
 """So many pairs of parameters are shown."""
-FEWEST_FOR_INTERVAL = 3
+FEWEST_FOR_INTERVAL = 10
+"""With fewer trials a value has no interval: it would be many times as wide as the scores differ."""
 
 NO_SAMPLE = (
     "A search chooses its trials, so they are no random sample: good regions are tried more often, and nothing else is "
     "held fixed. An interval (95%) says how much the trials of a value differ, not what the value does by itself."
 )
-HOW = (
-    "PED-ANOVA (Watanabe et al. 2023) by Optuna: how far the best tenth of the trials, in one parameter, is from all "
-    "of them. The shares of an objective add up to 1."
-)
+
+
+def how(trials: int) -> str:
+    """How importance is found, of so many trials."""
+    best = max(2, math.ceil(trials / 10))
+    return (
+        f"PED-ANOVA (Watanabe et al. 2023) by Optuna: how far the best tenth of the trials ({best} of {trials} that "
+        "were scored), in one parameter, is from all of them. The shares of an objective add up to 1."
+    )
 
 
 class Tried(NamedTuple):
@@ -78,9 +84,12 @@ def importances(trials: Sequence[Tried], goals: Sequence[Goal]) -> dict[str, Any
         if (count := sum(name in trial.params for trial in trials)) < len(trials)
     ]
     shown = [name for name in names if all(name != row["parameter"] for row in left_out)]
-    found: dict[str, Any] = {"shares": [], "left_out": left_out, "how": HOW, "why_none": None}
+    found: dict[str, Any] = {"shares": [], "left_out": left_out, "how": how(len(trials)), "why_none": None}
     if len(trials) < FEWEST:
-        return {**found, "why_none": f"it takes {FEWEST} trials that were scored, there are {len(trials)}"}
+        return {
+            **found,
+            "why_none": f"it takes {FEWEST} trials that were scored (not stopped), there are {len(trials)}",
+        }
     if not shown:
         return {**found, "why_none": "no parameter varies over all trials"}
     for goal in goals:
@@ -181,7 +190,7 @@ def effects(trials: Sequence[Tried], metric: str) -> list[dict[str, Any]]:
 
     Returns:
         ``[{"parameter", "levels": [{"value", "trials", "mean", "low", "high"}]}]``; the ends of the interval (see
-        `raytuner.stats.mean_interval`) are None for fewer than three trials.
+        `raytuner.stats.mean_interval`) are None for fewer than `FEWEST_FOR_INTERVAL` trials.
     """
     scored = [trial for trial in trials if math.isfinite(trial.metrics.get(metric, math.nan))]
     return [

@@ -9,6 +9,8 @@ from typing import Any
 from raytuner.page.charts import charts_of
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_LINKED = re.compile(r"@(?=\w)|\bwww(?=\.)|\b(?:https?|ftp|mailto|xmpp)(?=:)", re.IGNORECASE)
+"""Before what GitHub makes a link or a mention of, there comes a comment, which nobody sees."""
 MOST_ROWS = 30
 """So many rows of a table are shown; ``--format json`` and ``csv`` have all."""
 _LEFT_OUT = {"parallel", "stopped", "questions"}
@@ -90,4 +92,5 @@ def _line(cells: Sequence[Any], escape: bool = True) -> str:
 
 def escaped(text: str) -> str:
     """A text in which nothing is Markdown or HTML."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    plain = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _LINKED.sub(lambda found: f"{found.group()}<!-- -->", plain)

@@ -12,7 +12,7 @@ from raytuner.errors import UserError
 from raytuner.page.answer import answer_of
 from raytuner.page.charts import charts_of
 from raytuner.page.importance import FEWEST, Tried, importances, plain
-from raytuner.page.write import chart_page
+from raytuner.page.write import apart, chart_page
 from raytuner.results import FailedTrial, RunResult, TunedResult
 from raytuner.run_folder import jsonable
 
@@ -122,7 +122,13 @@ def to_dataframe(result: TunedResult) -> Any:
         raise UserError("to_dataframe needs pandas; pip install pandas") from None
     return pandas.DataFrame(
         [
-            {"trial": row["trial"], "state": row["state"], **row["params"], **row["metrics"], "seconds": row["seconds"]}
+            {
+                "trial": row["trial"],
+                "state": row["state"],
+                **row["params"],
+                **apart(row["metrics"], {"trial", "state", "seconds", *row["params"]}),
+                "seconds": row["seconds"],
+            }
             for row in sorted(_rows(result), key=lambda row: row["trial"] or 0)
         ]
     )

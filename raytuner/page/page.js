@@ -12,6 +12,9 @@
     return node;
   };
 
+  // Objects without a prototype: a question may be called "constructor", and what is not there is undefined.
+  const parsed = (text) => JSON.parse(text, (_, value) => (value !== null && typeof value === "object" && !Array.isArray(value) ? Object.setPrototypeOf(value, null) : value));
+
   const number = (value) => {
     if (typeof value !== "number") return value === null || value === undefined ? "" : String(value);
     if (Number.isInteger(value)) return value.toLocaleString("en");
@@ -314,15 +317,16 @@
       try {
         const response = await fetch(`data.json?seen=${encodeURIComponent(seen)}`, { cache: "no-store" });
         if (response.status === 200) {
-          const report = await response.json();
+          const report = parsed(await response.text());
           seen = report.seen;
           const place = window.scrollY;
           await build(report);
           window.scrollTo({ top: place, behavior: "instant" });
           if (!report.live) { line.textContent = ""; return; }
         }
-        line.textContent = "";
-        delay = 2000;
+        const isWell = response.status === 200 || response.status === 204;
+        line.textContent = isWell ? "" : `The server cannot make the report: ${await response.text()}`;
+        delay = isWell ? 2000 : Math.min(delay * 2, 30000);
       } catch {
         line.textContent = "The server does not answer: raytuner watch has ended, or is busy.";
         delay = Math.min(delay * 2, 30000);
@@ -330,7 +334,7 @@
     }
   };
 
-  const report = JSON.parse(document.getElementById("data").textContent);
+  const report = parsed(document.getElementById("data").textContent);
   window.raytuner = { failedCharts };
   build(report).then(() => (report.live ? follow(report.seen) : null));
 })();

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raytuner.page.answer import leaders, marks
-from raytuner.page.retrieved_anew import Anew, anew
+from raytuner.page.retrieved_anew import Anew, Room, anew
 from raytuner.results import RunResult, TunedResult
 from raytuner.study import Study
 from raytuner.values import failures
@@ -20,7 +20,7 @@ LOST = 4
 
 
 def questions_of(
-    folder: Path, run: Mapping[str, Any], study: Study, result: TunedResult, *, texts: bool, trust: bool
+    folder: Path, run: Mapping[str, Any], study: Study, result: TunedResult, *, texts: bool, trust: bool, room: Room
 ) -> dict[str, Any] | None:
     """The leaders question by question.
 
@@ -31,6 +31,7 @@ def questions_of(
         result: Those that were scored.
         texts: Whether texts are read anew.
         trust: Whether code and services that the config names may be used for that.
+        room: How much of texts may be shown.
 
     Returns:
         ``{"metric", "leaders": [{"trial", "marks"}], "rows": [{"id", "held_out", "document", "scores", "mean", "top"}],
@@ -48,7 +49,7 @@ def questions_of(
         "leaders": [{"trial": found.trial, "marks": marks(result, found)} for found in chosen],
         "rows": rows,
         "worst": worst,
-        "texts": _texts(folder, run, chosen, worst, texts=texts, trust=trust),
+        "texts": _texts(folder, run, chosen, worst, texts=texts, trust=trust, room=room),
     }
 
 
@@ -99,12 +100,19 @@ def _worst(rows: list[dict[str, Any]], result: TunedResult, trials: list[int | N
 
 
 def _texts(
-    folder: Path, run: Mapping[str, Any], chosen: list[RunResult], worst: list[str], *, texts: bool, trust: bool
+    folder: Path,
+    run: Mapping[str, Any],
+    chosen: list[RunResult],
+    worst: list[str],
+    *,
+    texts: bool,
+    trust: bool,
+    room: Room,
 ) -> dict[str, Any]:
     """The texts of the questions, and what was retrieved for the worst; or why there are none."""
     if not texts:
         return {"why_none": "texts were left out, as asked (--no-texts)"}
-    source = anew(folder, run, [found.params for found in chosen], trust=trust)
+    source = anew(folder, run, [found.params for found in chosen], trust=trust, room=room)
     if not isinstance(source, Anew):
         return {"why_none": source}
     return source.texts([found.params for found in chosen], worst)

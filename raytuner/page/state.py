@@ -8,6 +8,9 @@ from typing import Any
 
 from raytuner.run_folder import is_held
 
+DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a run raises whose files hold something else than what was written."""
+
 
 def state_of(folder: Path, run: Mapping[str, Any]) -> str:
     """How a run stands: ``running``, ``finished``, ``interrupted`` by Ctrl-C, or ``cut off`` without an end.

@@ -95,7 +95,7 @@ def application(watched: Watched, token: str) -> web.Application:
 @web.middleware
 async def _guarded(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
     """Answer only whoever knows this server by its own name, and say what a browser may do with it."""
-    if request.url.host not in NAMES:
+    if _called(request) not in NAMES:
         raise web.HTTPForbidden(text="this server is asked by 127.0.0.1 or localhost only\n")
     try:
         response: web.StreamResponse = await handler(request)
@@ -111,6 +111,14 @@ async def _guarded(request: web.Request, handler: Callable[[web.Request], Any]) 
         }
     )
     return response
+
+
+def _called(request: web.Request) -> str | None:
+    """The name by which the server was asked; None if that is none."""
+    try:
+        return request.url.host
+    except ValueError:
+        return None
 
 
 def serve(

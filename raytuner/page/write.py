@@ -8,7 +8,7 @@ import hashlib
 import html
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -97,18 +97,24 @@ def as_json(report: Report) -> str:
 def as_csv(report: Report) -> str:
     """A line for each trial; what begins like a formula is quoted, since spreadsheets would run it."""
     rows = [_line(run, row) for run in report["runs"] for row in run["trials"]]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = list(dict.fromkeys(name for row in rows for name in row)) or ["run"]
     written = io.StringIO()
-    writer = csv.DictWriter(written, columns or ["run"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(map(_harmless, columns))
+    writer.writerows([_harmless(row.get(name)) for name in columns] for row in rows)
     return written.getvalue()
 
 
 def _line(run: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    own = {"run": run["folder"], "trial": row["trial"]}
     said = {name: row.get(name) for name in ("state", "questions", "seconds", "usd", "reason", "error")}
     params = {f"params.{name}": value for name, value in row["params"].items()}
-    return {"run": run["folder"], "trial": row["trial"], **params, **row["metrics"], **said}
+    return {**own, **params, **apart(row["metrics"], {*own, *said, *params}), **said}
+
+
+def apart(metrics: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
+    """Metrics as columns; one with the name of another column is called ``metrics.NAME``."""
+    return {f"metrics.{name}" if name in taken else name: value for name, value in metrics.items()}
 
 
 def _harmless(value: Any) -> Any:

@@ -70,7 +70,8 @@ def make_run(
     objective = make_objective(loaded, load_documents(["builtin:quickstart"]))
     names = [question.id for question in objective.questions]
     searched, kept = names[: len(names) - held_out], names[len(names) - held_out :]
-    run = _run_json(folder, goals, trials) | {"data": data_of(objective), "base": str(folder), "config": {}}
+    run = _run_json(folder, goals, trials) | {"data": data_of(objective), "base": str(folder)}
+    run["config"] = loaded.settings
     write_json(folder / RUN, run)
     documents = dict(getattr(objective, "question_documents", {}))
     write_json(folder / QUESTIONS, {"documents": documents})

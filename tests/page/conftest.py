@@ -18,7 +18,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with stopped, failed and confirmed trials."""
     from made_run import make_run
 
-    return make_run(tmp_path_factory.mktemp("runs") / "made", trials=16, stopped=[3, 9], failed=[5])
+    return make_run(tmp_path_factory.mktemp("runs") / "made", trials=26, stopped=[3, 9], failed=[5])
 
 
 @pytest.fixture(scope="module")

@@ -46,10 +46,10 @@ def test_a_parameter_that_depends_on_another_is_left_out_and_said_so() -> None:
 @pytest.mark.parametrize(
     ("some", "said"),
     [
-        (trials(7), "it takes 8 trials"),
-        ([Tried({"size": 1}, {"score": n / 10}) for n in range(9)], "no parameter varies"),
-        ([Tried({"size": n}, {"score": 0.5}) for n in range(9)], "scored the same"),
-        ([], "it takes 8 trials"),
+        (trials(19), "it takes 20 trials"),
+        ([Tried({"size": 1}, {"score": n / 10}) for n in range(20)], "no parameter varies"),
+        ([Tried({"size": n}, {"score": 0.5}) for n in range(20)], "scored the same"),
+        ([], "it takes 20 trials"),
     ],
 )
 def test_it_says_why_there_is_nothing_to_say(some: list[Tried], said: str) -> None:
@@ -81,6 +81,20 @@ def test_a_single_trial_has_no_interval_and_is_not_hidden() -> None:
     some = [Tried({"size": 1}, {"score": 0.5}), Tried({"size": 2}, {"score": 0.7})]
     (row,) = effects(some, "score")
     assert [(level["mean"], level["low"]) for level in row["levels"]] == [(0.5, None), (0.7, None)]
+
+
+@pytest.mark.parametrize(("count", "has"), [(3, False), (9, False), (10, True)])
+def test_few_trials_have_no_interval_instead_of_a_meaningless_one(count: int, has: bool) -> None:
+    some = [Tried({"size": n % 2}, {"score": 0.5 + 0.04 * (n // 2 % 3)}) for n in range(2 * count)]
+    for level in effects(some, "score")[0]["levels"]:
+        assert (level["low"] is not None) == (level["high"] is not None) == has
+        if has:
+            assert 0 < level["low"] < level["mean"] < level["high"] < 1
+
+
+def test_it_is_said_how_many_trials_the_best_tenth_is() -> None:
+    assert "the best tenth of the trials (3 of 24 that were scored)" in importances(trials(24), [MAX])["how"]
+    assert "(2 of 20 " in importances(trials(20), [MAX])["how"]
 
 
 def test_interactions_have_a_cell_for_each_pair_of_values_that_was_tried() -> None:

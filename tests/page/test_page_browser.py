@@ -156,12 +156,12 @@ def test_it_can_be_used_by_the_keyboard(opened: Callable[..., Seen], address: st
     seen = opened(address)
     seen.page.keyboard.press("Tab")
     assert seen.page.evaluate("document.activeElement.textContent") == "Skip to the report"
-    summary = seen.page.locator("summary", has_text="All 16 trials")
+    summary = seen.page.locator("summary", has_text="All 26 trials")
     summary.focus()
     seen.page.keyboard.press("Enter")
     table = seen.page.locator("[aria-label=Trials] table")
     table.wait_for(timeout=10_000)
-    assert table.locator("tbody tr").count() == 16
+    assert table.locator("tbody tr").count() == 26
     table.locator("th button", has_text="span_f4").focus()
     seen.page.keyboard.press("Enter")
     shown = [text for text in table.locator("tbody tr td:nth-child(3)").all_inner_texts() if text != "–"]

@@ -46,7 +46,7 @@ def test_the_answer_is_that_of_the_result(run: Path) -> None:
 def test_every_trial_is_there_with_its_state(run: Path) -> None:
     found = run_data(run, texts=False)
     states = {row["trial"]: row["state"] for row in found["trials"]}
-    assert len(states) == 16
+    assert len(states) == 26
     assert (states[3], states[5], states[9], states[1]) == ("stopped", "failed", "stopped", "scored")
     assert next(row for row in found["trials"] if row["trial"] == 5)["error"] == "ValueError: <b>broken</b>"
 

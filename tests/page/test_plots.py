@@ -32,8 +32,8 @@ def made(goals: list[Goal], count: int = 12) -> TunedResult:
 
 def test_a_data_frame_has_a_line_for_each_trial(run: Path) -> None:
     frame = result_of(load_study(run), read_run(run)).to_dataframe()
-    assert len(frame) == 16
-    assert list(frame["trial"]) == list(range(1, 17))
+    assert len(frame) == 26
+    assert list(frame["trial"]) == list(range(1, 27))
     assert set(frame["state"]) == {"scored", "stopped", "failed"}
     assert {"chunk_size", "top_k", "span_f4", "seconds"} <= set(frame.columns)
 
@@ -45,7 +45,7 @@ def test_without_pandas_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_plots_show_themselves_and_can_be_saved(tmp_path: Path) -> None:
-    result = made(TWO)
+    result = made(TWO, count=24)
     for name in ("history", "importance", "pareto"):
         plot = getattr(result, f"plot_{name}")()
         shown = plot._repr_html_()
@@ -57,11 +57,11 @@ def test_plots_show_themselves_and_can_be_saved(tmp_path: Path) -> None:
         assert path.read_text(encoding="utf-8") == html.unescape(source)
         json.dumps(plot.spec)
     values = result.plot_history().spec["data"]["values"]
-    assert [row["trial"] for row in values] == list(range(1, 13))
+    assert [row["trial"] for row in values] == list(range(1, 25))
 
 
 def test_what_cannot_be_plotted_says_why() -> None:
     with pytest.raises(UserError, match="one objective only"):
         made(ONE).plot_pareto()
-    with pytest.raises(UserError, match="it takes 8 trials"):
+    with pytest.raises(UserError, match="it takes 20 trials"):
         made(ONE, count=4).plot_importance()

@@ -53,7 +53,9 @@ def test_nothing_is_sent_while_nothing_has_changed(run: Path) -> None:
     assert (status, text, other) == (204, "", 200)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "localhost.evil.example", "10.0.0.1", "127.0.0.1:abc"]
+)
 def test_other_names_of_this_server_get_nothing(run: Path, host: str) -> None:
     ((status, text),) = asked(run, (f"/{TOKEN}/", {"Host": host}))
     assert status == 403

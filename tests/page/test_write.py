@@ -66,7 +66,7 @@ def test_csv_has_a_line_for_each_trial_and_no_formula(run: Path) -> None:
     report = report_of([run], texts=False)
     report["runs"][0]["trials"][0]["params"]["prompt"] = '=HYPERLINK("http://x")'
     rows = list(csv.DictReader(io.StringIO(as_csv(report))))
-    assert len(rows) == 16
+    assert len(rows) == 26
     assert rows[0]["params.prompt"] == '\'=HYPERLINK("http://x")'
     assert {row["state"] for row in rows} == {"scored", "stopped", "failed"}
     first = next(row for row in rows if row["trial"] == "1")
@@ -78,7 +78,7 @@ def test_markdown_has_the_answer_first_and_quotes_nothing_as_markup(run: Path) -
     report["runs"][0]["name"] = "x <script>alert(1)</script> [a](http://b) | c"
     text = as_markdown(report)
     lines = text.splitlines()
-    assert lines[0] == "# x \\<script\\>alert(1)\\</script\\> \\[a\\](http://b) \\| c"
+    assert lines[0] == "# x \\<script\\>alert(1)\\</script\\> \\[a\\](http<!-- -->://b) \\| c"
     assert lines[4].startswith("**Take trial ")
     for line in lines:
         if line.startswith("|"):
@@ -88,7 +88,35 @@ def test_markdown_has_the_answer_first_and_quotes_nothing_as_markup(run: Path) -
 
 @pytest.mark.parametrize("text", ["a|b", "<img src=x>", "`code`", "two\nlines", "![](http://x)"])
 def test_markdown_of_a_text_is_that_text(text: str) -> None:
-    found = escaped(text)
+    found = escaped(text).replace("<!-- -->", "")
     assert "\n" not in found
     assert re.sub(r"\\(.)", r"\1", found) == " ".join(text.split())
     assert not re.search(r"(?<!\\)[|<>`\[]", found)
+
+
+def test_metrics_do_not_overwrite_columns_and_no_header_is_a_formula(run: Path) -> None:
+    report = report_of([run], texts=False)
+    for row in report["runs"][0]["trials"]:
+        row["metrics"] |= {"trial": 0.5, "run": 0.25, "usd": 0.75, "=HYPERLINK(1)": 1.0}
+    header, first, *_ = csv.reader(io.StringIO(as_csv(report)))
+    found = dict(zip(header, first, strict=True))
+    assert len(set(header)) == len(header)
+    assert (found["metrics.trial"], found["metrics.run"], found["metrics.usd"]) == ("0.5", "0.25", "0.75")
+    assert found["run"] == report["runs"][0]["folder"]
+    assert found["trial"] == str(report["runs"][0]["trials"][0]["trial"])
+    assert "span_f4" in found
+    assert "'=HYPERLINK(1)" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ask @somebody", "ask @<!-- -->somebody"),
+        ("www.evil.example", "www<!-- -->.evil.example"),
+        ("see https://evil.example", "see https<!-- -->://evil.example"),
+        ("a@b.example", "a@<!-- -->b.example"),
+        ("5 @ 3", "5 @ 3"),
+    ],
+)
+def test_nobody_is_mentioned_and_nothing_is_linked(text: str, found: str) -> None:
+    assert escaped(text) == found

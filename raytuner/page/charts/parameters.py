@@ -25,7 +25,7 @@ from raytuner.page.charts.parts import (
     scored,
     value_of,
 )
-from raytuner.page.importance import Tried, levels, varied
+from raytuner.page.importance import FEWEST_FOR_INTERVAL, Tried, levels, varied
 
 MOST_LINES = 150
 """So many trials at the most are lines of the parallel coordinates."""
@@ -81,6 +81,7 @@ def effects(run: Run) -> Iterator[Chart]:
     metric, _ = goal_of(run)
     by_name = {row["parameter"]: row["levels"] for row in run["effects"]}
     values = [value for row in scored(run) if (value := value_of(row, metric)) is not None]
+    values += [row[end] for rows in by_name.values() for row in rows for end in ("low", "high") if row[end] is not None]
     for name in _most_important(run, list(by_name), MOST_EFFECTS):
         yield _effect(name, by_name[name], metric, (min(values), max(values)))
 
@@ -93,20 +94,9 @@ def _most_important(run: Run, names: Sequence[str], most: int) -> list[str]:
 
 
 def _effect(name: str, rows: Sequence[Mapping[str, Any]], metric: str, ends: tuple[float, float]) -> Chart:
-    """One parameter; all have the scale of the scores, where an interval of a few trials may be far wider."""
+    """One parameter; all have the same scale, which holds scores and intervals."""
     low, high = ends
     margin = (high - low) * 0.05 or 0.05
-    shown_rows = [
-        {
-            **row,
-            **(
-                {}
-                if row["low"] is None
-                else {"from": max(row["low"], low - margin), "to": min(row["high"], high + margin)}
-            ),
-        }
-        for row in rows
-    ]
     scale = {"domain": [low - margin, high + margin], "nice": False, "zero": False}
     sort = [row["value"] for row in rows]
     x = {
@@ -119,13 +109,13 @@ def _effect(name: str, rows: Sequence[Mapping[str, Any]], metric: str, ends: tup
     tips = [{"field": field} for field in ("value", "mean", "low", "high", "trials")]
     spec = {
         "height": 170,
-        "data": {"values": shown_rows},
+        "data": {"values": list(rows)},
         "encoding": {"x": x},
         "layer": [
             {
-                "transform": [{"filter": "isValid(datum.from)"}],
+                "transform": [{"filter": "isValid(datum.low)"}],
                 "mark": {"type": "rule", "strokeWidth": 2, "color": BLUE},
-                "encoding": {"y": quantity("from", metric, scale=scale), "y2": {"field": "to"}},
+                "encoding": {"y": quantity("low", metric, scale=scale), "y2": {"field": "high"}},
             },
             {
                 "mark": {"type": "point", "filled": True, "size": 80, "color": BLUE},
@@ -137,7 +127,10 @@ def _effect(name: str, rows: Sequence[Mapping[str, Any]], metric: str, ends: tup
             },
         ],
     }
-    about = f"Mean {metric} by {name} with its 95% interval; the number is that of the trials."
+    about = (
+        f"Mean {metric} by {name}, with its 95% interval where {FEWEST_FOR_INTERVAL} trials or more have the value; "
+        "the number is that of the trials."
+    )
     table = [
         (name, f"mean {metric}", "low", "high", "trials"),
         *((r["value"], r["mean"], r["low"], r["high"], r["trials"]) for r in rows),
