@@ -90,12 +90,10 @@ def _check_complete(run: Mapping[str, Any], folder: Path) -> None:
     Raises:
         DataError: With what is missing.
     """
-    data = run.get("data")
     there = {
         "name": isinstance(run.get("name"), str),
         "base": isinstance(run.get("base"), str),
         "config": isinstance(run["config"], dict),
-        "data": isinstance(data, dict) and all(isinstance(data.get(kind), dict) for kind in DATA),
         "trials": isinstance(run.get("trials"), (int, type(None))),
     }
     if damaged := [name for name, is_there in there.items() if not is_there]:
@@ -128,6 +126,9 @@ def check_unchanged(plan: Plan, run: Mapping[str, Any], force: bool = False) -> 
     Raises:
         UserError: With the difference.
     """
+    data = run.get("data")
+    if not isinstance(data, dict) or not all(isinstance(data.get(kind), dict) for kind in DATA):
+        raise DataError(f"{RUN} lacks data, or it is damaged there; restore the file, or begin a new run")
     now = identity(plan)
     found = [line for line in changes(run["config"], now["config"]) if not line.startswith(FREE)]
     for kind in DATA:

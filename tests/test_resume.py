@@ -174,7 +174,8 @@ def test_a_second_driver_is_refused(run: Path) -> None:
         ({"data": None}, r"run\.json lacks data, or it is damaged there; restore the file"),
         ({"data": {"documents": {}}}, r"run\.json lacks data"),
         ({"base": None, "name": None}, r"run\.json lacks name, base"),
-        ({"config": "rag.yaml", "trials": "many"}, r"run\.json lacks config, trials"),
+        ({"config": "rag.yaml"}, r"run\.json (lacks|is damaged in) config"),
+        ({"trials": "many"}, r"run\.json is damaged in trials"),
     ],
 )
 def test_runs_that_cannot_go_on(run: Path, change: dict[str, Any], said: str) -> None:
