@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,23 +45,41 @@ from raytuner.warm_start import NONE, WarmStart
 from raytuner.work import work
 
 
+@dataclass(frozen=True)
+class Start:
+    """With what a search begins.
+
+    Attributes:
+        parent: Where the run folder is made.
+        name: The name of the run.
+        files: Texts to store in the run folder by file name.
+        known: What else ``run.json`` is to say, for a search that goes on later.
+        notes: What is known already that has to be said of the search.
+        past: The log of the search that goes on; its folder is held by the caller.
+        warm: What earlier runs tell.
+        track: Which trackers are told of it.
+    """
+
+    parent: Path
+    name: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Any] = field(default_factory=dict)
+    notes: Iterable[str] = ()
+    past: Past | None = None
+    warm: WarmStart = NONE
+    track: TrackConfig = field(default_factory=TrackConfig)
+
+
 def search(
     objective: Objective,
     space: SearchSpace,
     options: SearchOptions,
+    start: Start,
     *,
-    parent: Path,
-    name: str,
+    log: RunLog,
     default: Params | None = None,
     listeners: tuple[Listener, ...] = (),
-    files: Mapping[str, str] | None = None,
     verbose: bool = False,
-    notes: Iterable[str] = (),
-    log: RunLog,
-    known: Mapping[str, Any] | None = None,
-    past: Past | None = None,
-    warm: WarmStart = NONE,
-    track: TrackConfig | None = None,
 ) -> TunedResult:
     """Connect to Ray, search, and record everything in a new run folder, or in that of a search that goes on.
 
@@ -68,18 +87,11 @@ def search(
         objective: What is evaluated.
         space: The search space.
         options: How it is searched.
-        parent: Where the run folder is made.
-        name: The name of the run.
+        start: With what it begins.
+        log: What was logged so far; it goes on in the run folder.
         default: The default configuration; if given, it is trial 1.
         listeners: Called after each change of the study.
-        files: Texts to store in the run folder by file name.
         verbose: Whether what workers print is shown.
-        notes: What is known already that has to be said of the search.
-        log: What was logged so far; it goes on in the run folder.
-        known: What else ``run.json`` is to say, for a search that goes on later.
-        past: The log of the search that goes on; its folder is held by the caller.
-        warm: What earlier runs tell.
-        track: Which trackers are told of it.
 
     Returns:
         The results, best first.
@@ -93,51 +105,35 @@ def search(
     """
     begin_run()
     head.check_address(options.address)  # before all that takes longer
-    tracking = Tracking.of(track or TrackConfig())
+    tracking = Tracking.of(start.track)
     check_scheduler(options.scheduler, options.scheduler_options, options.goals)
-    points = [*([space.encode(default)] if default is not None else []), *warm.first]
-    searcher = make_searcher(
-        options.algorithm,
-        space,
-        objective.metric,
-        options.mode,
-        options.seed,
-        trials=options.trials,
-        points=points,
-        objectives=options.goals,
-        work=work(objective),
-        known=warm.known,
-        **options.algorithm_options,
-    )
+    searcher = _searcher(objective, space, options, default, start.warm)
     objective.prepare(space)
     goals = options.goals or [Goal.model_validate({"metric": objective.metric, "mode": options.mode})]
     rule = _rule(objective, options, searcher, goals, kept=[] if default is None else [1])
-    if past is None:
-        check_parent(parent)
+    if start.past is None:
+        check_parent(start.parent)
     runtime.connect(options.address, verbose=verbose)
-    run = {
-        **_description(name, objective.metric, options, default_trial=None if default is None else 1),
-        **(known or {}),
-    }
-    if past is not None:
-        run |= _of_before(past.folder)
+    run = _description(start, objective.metric, options, default_trial=None if default is None else 1)
     with contextlib.ExitStack() as held:
-        folder = past.folder if past is not None else new_folder(parent, name)
-        if past is None:
+        if start.past is None:
+            folder = new_folder(start.parent, start.name)
             held.enter_context(holding(folder))
-        _open_folder(folder, run, objective, files or {})
+        else:
+            folder = start.past.folder
+        _open_folder(folder, run, objective, start.files)
         log.open(folder)
         changed = (*listeners, log.on_change, tracking.on_change)
         study = Study(objective.metric, options.mode, folder, changed, space.names, goals=goals)
         how = f"{options.algorithm}, {options.scheduler}, seed {options.seed}"
         log.note(f"{how}; {described(study.goals)}; {run['versions']}")
-        for note in notes:
+        for note in start.notes:
             study.note(note)
-        before = past or Past(folder, [], {}, [])
-        find_points(before, space)
-        take_up(study, before, objective.total)
-        tracking.begin(study, space, run, (files or {}).get("config.yaml", ""), before)
-        searcher = _around(searcher, rule, study, objective, options, run["default_trial"], before)
+        past = start.past or Past(folder, [], {}, [])
+        find_points(past, space)
+        take_up(study, past, objective.total)
+        tracking.begin(study, space, run, start.files.get("config.yaml", ""), past)
+        searcher = _around(searcher, rule, study, objective, options, run["default_trial"], past)
         spent = spent_of(read_calls(folder))
         job = runtime.Job(objective, space, searcher, rule, study, options, log, searcher.losses, spent)
         held.callback(tracking.end, study, None, None, finished=False)  # of what is not told of its end below
@@ -146,6 +142,25 @@ def search(
         finally:
             study.close()
         return _concluded(job, run, finished, tracking)
+
+
+def _searcher(
+    objective: Objective, space: SearchSpace, options: SearchOptions, default: Params | None, warm: WarmStart
+) -> Any:
+    """The search algorithm; the default configuration comes first, then the leaders of earlier runs."""
+    return make_searcher(
+        options.algorithm,
+        space,
+        objective.metric,
+        options.mode,
+        options.seed,
+        trials=options.trials,
+        points=[*([] if default is None else [space.encode(default)]), *warm.first],
+        objectives=options.goals,
+        work=work(objective),
+        known=warm.known,
+        **options.algorithm_options,
+    )
 
 
 def _of_before(folder: Path) -> dict[str, Any]:
@@ -265,11 +280,11 @@ def _record_end(
             log.once(remark)
 
 
-def _description(name: str, metric: str, options: SearchOptions, default_trial: int | None) -> dict[str, Any]:
+def _description(start: Start, metric: str, options: SearchOptions, default_trial: int | None) -> dict[str, Any]:
     """What ``run.json`` says of a run before it starts."""
     return {
         "format": FORMAT,
-        "name": name,
+        "name": start.name,
         "created": utc_now(),
         "metric": metric,
         "mode": options.mode,
@@ -282,6 +297,8 @@ def _description(name: str, metric: str, options: SearchOptions, default_trial: 
         "seed": options.seed,
         "default_trial": default_trial,
         "versions": versions(),
+        **start.known,
+        **({} if start.past is None else _of_before(start.past.folder)),
     }
 
 

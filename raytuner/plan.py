@@ -220,7 +220,7 @@ def run_plan(
         verbose: See there.
         past: The log of a run of this plan that goes on.
     """
-    from raytuner.driver import search
+    from raytuner.driver import Start, search
     from raytuner.going_on import identity
     from raytuner.objective import Objective
 
@@ -228,7 +228,38 @@ def run_plan(
     if not plan.complete:
         raise ConfigError("the plan was made without reading the documents; use make_plan(config, imports=True)")
     config.with_best(plan.default)  # an error in this would be a pity after the search
-    options = SearchOptions(
+    start = Start(
+        Path(config.run.folder or "runs").expanduser(),
+        config.run.name or "run",
+        {"config.yaml": config.text, **plan.warm.files},
+        identity(plan),
+        plan.notes,
+        past,
+        plan.warm,
+        config.track,
+    )
+    others = [goal.metric for goal in plan.goals[1:]]
+    with config.named_in_errors():
+        result = search(
+            Objective(plan.objective, metric=plan.objective.metric, others=others),
+            plan.space,
+            _options_of(plan),
+            start,
+            log=log,
+            default=plan.default,
+            listeners=listeners,
+            verbose=verbose,
+        )
+    best = config.with_best(result.best.params)
+    assert result.run is not None  # a search from a config always has a folder
+    (Path(result.run) / "best.yaml").write_text(best, encoding="utf-8")
+    return result
+
+
+def _options_of(plan: Plan) -> SearchOptions:
+    """How a plan is searched."""
+    config = plan.config
+    return SearchOptions(
         plan.search,
         plan.mode,
         plan.trials,
@@ -246,29 +277,6 @@ def run_plan(
         resources=config.run.resources,
         cache=config.run.cache,
     )
-    others = [goal.metric for goal in plan.goals[1:]]
-    with config.named_in_errors():
-        result = search(
-            Objective(plan.objective, metric=plan.objective.metric, others=others),
-            plan.space,
-            options,
-            parent=Path(config.run.folder or "runs").expanduser(),
-            name=config.run.name or "run",
-            default=plan.default,
-            listeners=listeners,
-            files={"config.yaml": config.text, **plan.warm.files},
-            verbose=verbose,
-            notes=plan.notes,
-            log=log,
-            known=identity(plan),
-            past=past,
-            warm=plan.warm,
-            track=config.track,
-        )
-    best = config.with_best(result.best.params)
-    assert result.run is not None  # a search from a config always has a folder
-    (Path(result.run) / "best.yaml").write_text(best, encoding="utf-8")
-    return result
 
 
 def _places(specs: Sequence[ModelSpec]) -> dict[str, str]:

@@ -243,7 +243,7 @@ class RayTuneParamTuner(BaseParamTuner):
             SpaceError: The algorithm cannot express the space.
             AllTrialsFailedError: No configuration could be scored.
         """
-        from raytuner.driver import search
+        from raytuner.driver import Start, search
         from raytuner.run_log import RunLog
 
         functions = [function for function in (self.param_fn, self.aparam_fn) if function is not None]
@@ -274,12 +274,10 @@ class RayTuneParamTuner(BaseParamTuner):
                 objective,
                 space,
                 options,
-                parent=Path(parent).expanduser(),
-                name=name,
+                Start(Path(parent).expanduser(), name, track=self.track),
+                log=log,
                 listeners=(bar(_total(space, options.trials)),) if self.show_progress else (),
                 verbose=True,
-                log=log,
-                track=self.track,
             )
 
     async def atune(self) -> TunedResult:
