@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from raytuner.components import is_dotted
-from raytuner.errors import ConfigError
 from raytuner.folders import MAX_PART, is_path
 from raytuner.search.task import MAX_SEED
 from raytuner.storage import checked_storage
@@ -251,12 +250,7 @@ class RunSection(Section):
     @field_validator("cache")
     @classmethod
     def _is_a_storage(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            return checked_storage(value, "run.cache")
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+        return None if value is None else checked_storage(value, "run.cache")
 
     @field_validator("name")
     @classmethod
