@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.experimental import internal_kv
 
 from raytuner import RagObjective, RayTuneParamTuner, RunResult
 from raytuner.documents.document import Document
@@ -39,6 +40,16 @@ def test_full_grid(tmp_path: Path) -> None:
     assert [run.score for run in result.run_results] == [23, 22, 21, 13, 12, 11]
     assert result.best_run_result.params == {"a": 3, "b": 20}
     assert [run.trial for run in result.run_results] == [6, 4, 2, 5, 3, 1]
+
+
+def test_it_ends_well_where_another_cluster_has_ended_in_the_process(tmp_path: Path) -> None:
+    """Ray's `Cluster`, made for tests, takes the key-value store from its whole process when it is shut down."""
+    kept = internal_kv.internal_kv_get_gcs_client()
+    internal_kv._internal_kv_reset()
+    try:
+        assert len(tuner(tmp_path, total, {"a": [1, 2], "b": [10]}).tune().run_results) == 2
+    finally:
+        internal_kv._initialize_internal_kv(kept)
 
 
 def test_all_slots_are_used_and_workers_reused(tmp_path: Path, local_ray: int) -> None:

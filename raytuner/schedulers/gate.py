@@ -6,7 +6,6 @@ import time
 import uuid
 from dataclasses import dataclass
 
-import ray
 from ray.experimental import internal_kv
 
 LATER_S = 60.0
@@ -74,7 +73,7 @@ class Gate:
 
     def close(self) -> None:
         """Forget the workers; for the driver, when the run has ended."""
-        if ray.is_initialized():
+        if internal_kv._internal_kv_initialized():  # not after Ray has ended, nor where a `Cluster` of tests has
             internal_kv._internal_kv_del(f"raytuner:{self.run}:".encode(), del_by_prefix=True)
 
     def _seen(self) -> int:
