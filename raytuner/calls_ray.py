@@ -18,7 +18,7 @@ from raytuner.calls.budget import Budget
 from raytuner.calls.call import Call, Outcome
 from raytuner.calls.handle import Handle
 from raytuner.calls.ledger import Ledger
-from raytuner.cost import CallLog
+from raytuner.cost import CallLog, spent_of
 from raytuner.errors import EndpointDownError, RaytunerError
 from raytuner.nodes_ray import beside_the_driver
 from raytuner.objective import Objective
@@ -31,8 +31,8 @@ logger = logging.getLogger("raytuner")
 MOST_WAITING = 100_000
 """So many calls of all workers may wait for their turn."""
 TAKE_TIMEOUT_S = 10.0
-EACH_S = 1.0
-"""What was logged is written down each second."""
+EACH_S = 0.5
+"""What was logged is written down, and counted for those who look at what is left of a budget, so often."""
 
 
 class _Actor:
@@ -139,7 +139,7 @@ class Accounts(tune.Callback):  # type: ignore[misc]
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look, at most each second."""
+        """Look, if it is time to."""
         if not self._closed and time.monotonic() >= self._next:
             self._next = time.monotonic() + EACH_S
             self._take(finally_=False)
@@ -157,9 +157,11 @@ class Accounts(tune.Callback):  # type: ignore[misc]
         assert self.ledger is not None
         try:
             rows, notes = self.ledger.take(self._known, finally_=finally_)
-        except ray.exceptions.RayError:  # it is slow, and asked again in a second; or gone, and what it told is written
+        except ray.exceptions.RayError:  # it is slow, and asked again soon; or gone, and what it told is written
             return
         self._known += len(rows)
+        (usd, tokens, calls), more = self._study.spent, spent_of(rows)
+        self._study.spent = usd + more[0], tokens + more[1], calls + more[2]
         for note in notes:
             logger.warning("%s", note)
         if self._log is not None:
@@ -184,6 +186,7 @@ def open_accounts(
     """
     if options.budget == Budget() and not objective.calls_services(space):
         return Accounts(None, study)
+    study.spent = spent
     seconds = options.time_budget_s
     deadline = None if seconds is None else time.time() + seconds
     return Accounts(_start(replace(options.budget, deadline=deadline), spent), study)

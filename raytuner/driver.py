@@ -261,9 +261,9 @@ def _rule(objective: Objective, options: SearchOptions, searcher: Any, goals: Go
     """The rule of the scheduler: all configurations at once if that can be, since it takes fewer questions.
 
     It can where the search does not learn, there are not too many of them, and an objective goes on from any block.
-    With a time budget they come one by one, so that some are complete when it ends.
+    With a budget of time or calls they come one by one, so that some are complete when it ends.
     """
-    can_go_on = objective.resumable and objective.total is not None and options.time_budget_s is None
+    can_go_on = objective.resumable and objective.total is not None and not options.is_bounded
     known = searcher.at_most is not None and searcher.at_most <= MAX_AT_ONCE
     at_once = can_go_on and known and not algorithm(options.algorithm).models
     return make_rule(options.scheduler, goals, objective.total, kept, options.scheduler_options, at_once=at_once)

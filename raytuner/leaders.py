@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raytuner.confirm import LEADERS, LEVEL, Confirmation, Values, confirm
@@ -14,9 +14,9 @@ from raytuner.stats import p_above_zero
 from raytuner.study import Study, Trial
 
 MOST = 1 / 3
-"""No more than this share of a time budget is kept to confirm."""
+"""No more than this share of a budget is kept to confirm."""
 SPARE = 1.5
-"""So many times the time that confirming should take is kept of a time budget."""
+"""So many times what confirming should take is kept of a budget."""
 
 
 class Leaders:
@@ -32,7 +32,8 @@ class Leaders:
     def __init__(self, study: Study, objective: Objective, options: SearchOptions, default: int | None) -> None:
         self._study = study
         self._objective = objective
-        self._budget = options.time_budget_s
+        self._time_s = options.time_budget_s
+        self._budget = options.budget
         self._default = default
 
     def after(self, searcher: Any, begun: Mapping[str, dict[str, Any]]) -> Any:
@@ -58,13 +59,35 @@ class Leaders:
         return [number for number in dict.fromkeys(open_ones) if number in points]
 
     def is_late(self) -> bool:
-        """Whether the rest of the time budget is needed to confirm."""
+        """Whether the rest of a budget is needed to confirm."""
         ended = [trial for trial in self._study.trials.values() if trial.finished and trial.questions]
-        if self._budget is None or not ended:
+        return bool(ended) and (self._is_short_of_time(ended) or self._is_short_of_calls())
+
+    def _is_short_of_time(self, ended: Sequence[Trial]) -> bool:
+        if self._time_s is None:
             return False
         each = sum(trial.seconds for trial in ended) / sum(len(trial.questions) for trial in ended)
-        needed = SPARE * each * self._objective.holdout * (LEADERS + 1) / max(1, len(self._study.running))
-        return self._study.seconds + min(needed, MOST * self._budget) > self._budget
+        needed = SPARE * each * self._questions / max(1, len(self._study.running))
+        return self._study.seconds + min(needed, MOST * self._time_s) > self._time_s
+
+    def _is_short_of_calls(self) -> bool:
+        """Whether what is left of dollars, tokens or calls is needed, beside what trials in flight will yet take."""
+        answered = sum(len(trial.questions) for trial in self._study.trials.values())
+        total = self._objective.total or 0
+        open_ones = sum(max(0, total - len(trial.questions)) for trial in self._study.running)
+        own, spent = self._budget, self._study.spent
+        for limit, taken in zip((own.usd, own.tokens, own.llm_calls), spent, strict=True):
+            if limit is None:
+                continue
+            each = taken / answered
+            if taken + each * open_ones + min(SPARE * each * self._questions, MOST * limit) > limit:
+                return True
+        return False
+
+    @property
+    def _questions(self) -> int:
+        """How many held-out questions are answered in all, if there are as many leaders as there may be."""
+        return self._objective.holdout * (LEADERS + 1)
 
 
 def leading(study: Study, default: int | None) -> list[int]:

@@ -14,12 +14,12 @@ from raytuner.config import TuneConfig
 from raytuner.datasets.blocks import AUTO, FEWEST_TO_SPLIT
 from raytuner.documents.load import Progress, progress_bar
 from raytuner.errors import ConfigError, SpaceError, UserError, quoted
-from raytuner.goals import Goal, are_plain
+from raytuner.goals import Goal
 from raytuner.models import Missing, ModelSpec
 from raytuner.own_objective import OwnObjective
 from raytuner.pipeline import parameters as stages
 from raytuner.plan_budget import budget_of
-from raytuner.plan_objective import goals_of, make_objective, read_documents
+from raytuner.plan_objective import goals_of, make_objective, read_documents, warn_of_metric
 from raytuner.rag import RagObjective
 from raytuner.results import TunedResult
 from raytuner.schedulers import FEWEST, FIFO, RACING, check_one_by_one, check_scheduler
@@ -145,10 +145,11 @@ def _make_plan(config: TuneConfig, imports: bool, progress: Progress | None, war
     scheduler = _scheduler(config, objective)
     check_scheduler(config.search.scheduler or scheduler, config.search.scheduler_options, goals)
     budget = budget_of(config, objective.specs(embeddings), objective.specs(llms))
-    if not isinstance(objective, RagObjective) or algorithm(search).models or config.budget.minutes is not None:
+    ends_early = config.budget.minutes is not None or budget != Budget()
+    if ends_early or not isinstance(objective, RagObjective) or algorithm(search).models:
         check_one_by_one(scheduler)
     if isinstance(objective, RagObjective):
-        _warn_of_metric(goals, space)
+        warn_of_metric(goals, space)
     objective.warn(embeddings)
     return Plan(
         config=config,
@@ -375,23 +376,6 @@ def _scheduler(config: TuneConfig, objective: RagObjective | OwnObjective) -> st
             "%s needs %d questions, there are %d: every trial runs to its end", asked, FEWEST, objective.total
         )
     return FIFO
-
-
-_MORE = ("top_k", "chunk_size")
-GROWING = {"recall": _MORE, "hit_rate": _MORE, "span_recall": _MORE, "mrr": ("top_k",)}
-"""Metrics that never fall, or hardly, with more of these parameters."""
-
-
-def _warn_of_metric(goals: Sequence[Goal], space: SearchSpace) -> None:
-    """Warn of a metric that prefers whatever retrieves most."""
-    sizes = [name for name in GROWING.get(goals[0].metric, ()) if name in space.parameters]
-    if are_plain(goals) and sizes:
-        logger.warning(
-            "%s never falls with more context: alone it prefers the largest %s; use span_f1 or span_iou, or limit "
-            "chunk_tokens in objectives",
-            goals[0].metric,
-            " and ".join(sizes),
-        )
 
 
 def _skipped(space: SearchSpace) -> int | None:

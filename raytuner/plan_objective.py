@@ -16,9 +16,10 @@ from raytuner.documents.reader import check_reading
 from raytuner.errors import ConfigError
 from raytuner.generation.draft import as_question
 from raytuner.generation.extractive import extracted
-from raytuner.goals import Goal, with_modes
+from raytuner.goals import Goal, are_plain, with_modes
 from raytuner.own_objective import OwnObjective
 from raytuner.rag import DEFAULT_METRIC, RagObjective
+from raytuner.space import SearchSpace
 
 logger = logging.getLogger("raytuner")
 
@@ -64,6 +65,28 @@ def goals_of(config: TuneConfig, objective: RagObjective | OwnObjective) -> tupl
     """
     plain = [Goal(metric=objective.metric, mode=config.objective.mode)]
     return with_modes(config.objectives or plain, objective.modes)
+
+
+_MORE = ("top_k", "chunk_size")
+GROWING = {"recall": _MORE, "hit_rate": _MORE, "span_recall": _MORE, "mrr": ("top_k",)}
+"""Metrics that never fall, or hardly, with more of these parameters."""
+
+
+def warn_of_metric(goals: Sequence[Goal], space: SearchSpace) -> None:
+    """Warn of a metric that prefers whatever retrieves most.
+
+    Args:
+        goals: What is optimised.
+        space: The search space.
+    """
+    sizes = [name for name in GROWING.get(goals[0].metric, ()) if name in space.parameters]
+    if are_plain(goals) and sizes:
+        logger.warning(
+            "%s never falls with more context: alone it prefers the largest %s; use span_f1 or span_iou, or limit "
+            "chunk_tokens in objectives",
+            goals[0].metric,
+            " and ".join(sizes),
+        )
 
 
 def _rag_objective(config: TuneConfig, documents: Sequence[Document] | None) -> RagObjective:

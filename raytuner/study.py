@@ -105,6 +105,7 @@ class Study:
         self.folder = folder
         self.trials: dict[int, Trial] = {}
         self.notes: list[str] = []
+        self.spent: tuple[float, int, int] = (0.0, 0, 0)  # dollars, tokens and calls of LLMs, as a budget counts them
         self.failure: RaytunerError | None = None
         self.halted: str | None = None
         self._listeners = listeners

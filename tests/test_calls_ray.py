@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from raytuner import TuneConfig, tune
+from raytuner import TuneConfig, resume, tune
 from raytuner.cost import read_calls
 from raytuner.report import as_json, as_text
 from raytuner.results import TunedResult
@@ -102,6 +102,27 @@ def test_a_budget_ends_a_search_and_the_next_one_goes_on(tmp_path: Path) -> None
         assert len(server.requests) > spent
         assert second.cost is not None
         assert second.cost.total.attempts == len(server.requests) - spent
+
+
+def test_the_winner_is_confirmed_within_a_budget_and_more_of_it_goes_on(tmp_path: Path) -> None:
+    """Racing with a budget brings trials to their end, whatever it is, and keeps what the held-out questions take."""
+    with OpenAIServer(Behaviour(latency_s=0.1)) as server:
+        space = {"chunk_size": [64, 96, 128, 192, 256, 320], "top_k": [1, 2, 3, 4]}
+        how: dict[str, Any] = {"scheduler": "racing", "name": "grid"}
+        first = search(tmp_path, server, space=space, search=how, budget={"llm_calls": 700})
+        assert first.ended == "the budget is used up but for what it takes to confirm the winner"
+        assert 400 < len(server.requests) <= 700
+        assert first.trials < 24
+        assert first.confirmation is not None
+        assert first.held_out is not None
+        assert first.confirmation.questions == 20
+        assert first.best.trial in {found.trial for found in first.confirmation.results}
+        again = resume(str(first.run), overrides=["budget.llm_calls=5000"])
+        assert again.trials == 24
+        assert again.confirmation is not None
+        assert again.cost is not None
+        assert again.cost.llm_calls == len(server.requests)
+        assert set(server.answered.values()) == {1}, "nothing is paid for twice"
 
 
 def test_an_endpoint_that_refuses_the_key_ends_it_at_once(tmp_path: Path) -> None:

@@ -371,7 +371,8 @@ def test_a_metric_that_prefers_the_largest_is_pointed_out(metric: str, caplog: p
 
 
 def test_schedulers_are_checked_before_anything_runs() -> None:
-    for section in ({"search": {"scheduler": "halving", "name": "optuna"}}, {"budget": {"minutes": 5}}):
+    budgets = [{"budget": {"minutes": 5}}, {"budget": {"llm_calls": 5}}]
+    for section in ({"search": {"scheduler": "halving", "name": "optuna"}}, *budgets):
         asked = {"search": {"scheduler": "halving"}, **section}
         with pytest.raises(ConfigError, match="scheduler 'halving' compares all configurations at once"):
             plan(space={"top_k": [1, 2]}, **asked)

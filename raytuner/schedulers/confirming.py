@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 
 from raytuner.schedulers.around import Around
 
-LATE = "the time budget is used up but for what it takes to confirm the winner"
+LATE = "the budget is used up but for what it takes to confirm the winner"
 
 
 class ConfirmingSearcher(Around):
@@ -20,7 +20,7 @@ class ConfirmingSearcher(Around):
         inner: `raytuner.search.guard.Guard`, or `RoundSearcher`.
         start: The first block of the held-out questions.
         leaders: Says which trials are to be confirmed, with their raw samples, when the search has ended.
-        is_late: Whether no more trials should begin, so that there is time left to confirm.
+        is_late: Whether no more trials should begin, so that enough of the budget is left to confirm.
         begun: What an earlier driver has begun, by what the search calls it: ``number`` and ``point``, and
             ``unfinished`` if it has not ended.
     """

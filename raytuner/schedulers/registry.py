@@ -86,7 +86,7 @@ def check_one_by_one(name: str) -> None:
     if SCHEDULERS[name].only_at_once:
         raise ConfigError(
             f"scheduler {name!r} compares all configurations at once: it needs a search that does not learn (grid, "
-            "random or sobol), a RAG pipeline and no time budget; use racing"
+            "random or sobol), a RAG pipeline and no budget but of trials; use racing"
         )
 
 

@@ -51,3 +51,8 @@ class SearchOptions:
     trial_timeout_s: float | None = None
     max_retries: int = 3
     cache: str | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a budget of time or of calls may end the search before its trials do."""
+        return self.time_budget_s is not None or self.budget != Budget()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
+from raytuner.calls.budget import Budget
 from raytuner.goals import Goal
 from raytuner.leaders import Leaders, confirmed, leading
 from raytuner.objective import Block, Objective, Report
@@ -80,6 +81,44 @@ def test_the_time_to_confirm_is_kept_of_a_budget() -> None:
         options = SearchOptions("grid", time_budget_s=budget)
         assert Leaders(study, Objective(Asked()), options, 1).is_late() is is_late
     assert not Leaders(Study("score", "max"), Objective(Asked()), SearchOptions("grid", time_budget_s=1.0), 1).is_late()
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent", "is_late"),
+    [
+        (Budget(), (9.0, 9_000, 9), False),
+        (
+            Budget(usd=3.0),
+            (0.04, 0, 0),
+            False,
+        ),  # 0.02 a question: 1.44 for eight questions of six trials, but 1 at most
+        (Budget(usd=1.0), (0.6, 0, 0), False),
+        (Budget(usd=1.0), (0.7, 0, 0), True),
+        (Budget(usd=1.0, tokens=1_000_000), (0.01, 800_000, 0), True),
+        (Budget(llm_calls=300), (0.0, 0, 4), False),  # two a question: 144, but 100 at most
+        (Budget(llm_calls=300), (0.0, 0, 201), True),
+    ],
+)
+def test_what_it_costs_to_confirm_is_kept_of_a_budget(
+    budget: Budget, spent: tuple[float, int, int], is_late: bool
+) -> None:
+    study = study_of({1: 0.5, 2: 0.6})
+    study.spent = spent
+    assert Leaders(study, Objective(Asked()), SearchOptions("grid", budget=budget), 1).is_late() is is_late
+
+
+def test_what_trials_in_flight_will_take_counts_too() -> None:
+    study = study_of({1: 0.5, 2: 0.6})
+    study.spent = (0.0, 0, 20)
+    leaders = Leaders(study, Objective(Asked()), SearchOptions("grid", budget=Budget(llm_calls=400)), 1)
+    assert not leaders.is_late()
+    study.start(3, {"a": 3})  # 20 questions of ten calls
+    assert not leaders.is_late()
+    study.start(4, {"a": 4})
+    assert leaders.is_late()
+    assert not Leaders(
+        Study("score", "max"), Objective(Asked()), SearchOptions("grid", budget=Budget(usd=1.0)), 1
+    ).is_late()
 
 
 def test_the_default_is_compared_and_only_a_leader_if_it_won() -> None:
