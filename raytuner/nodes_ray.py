@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import ray
+from ray._private import worker
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytuner.errors import ConfigError
@@ -32,8 +33,12 @@ GONE_S = 30.0
 FETCH_S = 300.0
 """An artefact may take so long from one node to another."""
 
-Place = tuple[list[Any], int]
-"""Where an artefact is: the reference to a list of contents, itself in a list so that Ray does not follow it; which."""
+INLINE_BYTES = 16_384
+"""What is built together and is no larger lies on the board itself: Ray takes longer to keep it elsewhere."""
+
+Place = tuple[list[Any], int] | bytes
+"""Where an artefact is: the reference to a list of contents, itself in a list so that Ray does not follow it, and
+which; or its content."""
 
 
 class _Board:
@@ -78,11 +83,11 @@ class _Board:
             except asyncio.TimeoutError:
                 return
 
-    async def publish(self, keys: Sequence[str], contents: list[Any], who: str) -> None:
+    async def publish(self, places: Mapping[str, Place], who: str) -> None:
         """What somebody has built; not of keys that another one builds by now, since it was taken to be gone."""
-        for at, key in enumerate(keys):
+        for key, place in places.items():
             if self._freed(key, who):
-                self._places[key] = contents, at
+                self._places[key] = place
 
     async def abandon(self, keys: Sequence[str], who: str) -> None:
         """Somebody does not build some keys any more."""
@@ -139,11 +144,11 @@ class Sharing:
         names = [keys[at] for at in mine]
         try:
             made = build(mine)
-            contents = ray.put([b"".join(map(bytes, codec.encode(value))) for value in made])
+            places = _kept([b"".join(map(bytes, codec.encode(value))) for value in made])
         except BaseException:
             self._board.abandon.remote(names, self._who)
             raise
-        self._board.publish.remote(names, [contents], self._who)
+        self._board.publish.remote(dict(zip(names, places, strict=True)), self._who)
         return dict(zip(mine, made, strict=True))
 
     def _ping(self) -> None:
@@ -155,16 +160,27 @@ class Sharing:
                 return
 
 
+def _kept(contents: list[bytes]) -> Sequence[Place]:
+    """Keep what was built, and say where."""
+    if sum(map(len, contents)) <= INLINE_BYTES:
+        return contents
+    reference = [ray.put(contents)]
+    return [(reference, at) for at in range(len(contents))]
+
+
 def _fetched(there: Mapping[int, Place], codec: Codec[T]) -> dict[int, T]:
     """What can be had of some places, each list of contents brought here once."""
-    batches: dict[Any, list[int]] = {}
-    for at, (contents, _) in there.items():
-        batches.setdefault(contents[0], []).append(at)
+    batches: dict[Any, dict[int, int]] = {}
     found: dict[int, T] = {}
+    for at, place in there.items():
+        if isinstance(place, bytes):
+            found[at] = codec.decode(place)
+        else:
+            batches.setdefault(place[0][0], {})[at] = place[1]
     for reference, which in batches.items():
         with contextlib.suppress(ray.exceptions.RayError):  # its node is gone
             batch = ray.get(reference, timeout=FETCH_S)
-            found |= {at: codec.decode(batch[there[at][1]]) for at in which}
+            found |= {at: codec.decode(batch[index]) for at, index in which.items()}
     return found
 
 
@@ -217,6 +233,11 @@ class Shelves:
         """Nothing: the board says where it is."""
 
 
+def may_grow() -> bool:
+    """Whether nodes may join while a search runs: not where this process has started Ray for itself."""
+    return not worker._global_node.is_head()
+
+
 def beside_the_driver() -> dict[str, Any]:
     """Options of an actor that no other node takes with it when it is lost; called in the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -231,13 +252,13 @@ class Shared:
         files: For each built-in model where Ray keeps its files.
         board: See `Sharing`.
         cache: A storage of artefacts, as a URL.
-        shelves: See `Shelves`.
+        shelves: See `Shelves`; by the ids of their nodes.
     """
 
     files: Mapping[str, Any] = field(default_factory=dict)
     board: Any = None
     cache: str | None = None
-    shelves: Sequence[Any] = ()
+    shelves: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def pack(cls, models: Iterable[str], cache: str | None = None, grows: bool = False) -> Shared:
@@ -261,7 +282,7 @@ class Shared:
             return cls(cache=cache)
         board = ray.remote(**beside_the_driver(), max_concurrency=10_000)(_Board).remote()
         shelf = ray.remote(num_cpus=0)(_Shelf)
-        shelves = [on_node(shelf, node["NodeID"]).remote() for node in nodes]
+        shelves = {node["NodeID"]: on_node(shelf, node["NodeID"]).remote() for node in nodes}
         return cls({name: ray.put(weights.contents(name)) for name in sorted(models)}, board, cache, shelves)
 
     def unpack(self) -> None:
@@ -275,13 +296,14 @@ class Shared:
                 others = Stored(Remote(Storage(self.cache)), others)
             except ConfigError as error:  # it has worked on the nodes that were there at the start
                 logger.warning("%s; this worker goes on without it", error)
-        if self.shelves:  # asked after the storage, which so gets what they have
-            others = Stored(Shelves(self.shelves), others)
+        here = ray.get_runtime_context().get_node_id()
+        if shelves := [shelf for node, shelf in self.shelves.items() if node != here]:
+            others = Stored(Shelves(shelves), others)  # asked after the storage, which so gets what they have
         share_with(others)
 
     def close(self) -> None:
         """End its actors; in the driver."""
-        for actor in (self.board, *self.shelves) if ray.is_initialized() else ():
+        for actor in (self.board, *self.shelves.values()) if ray.is_initialized() else ():
             if actor is not None:
                 with contextlib.suppress(ray.exceptions.RayError):
                     ray.kill(actor)

@@ -142,11 +142,6 @@ def _fitting(node: Mapping[str, float], resources: Mapping[str, float]) -> int:
     return min((int(node.get(name, 0) / amount + 1e-9) for name, amount in needed.items()), default=1)
 
 
-def _may_grow(address: str | None) -> bool:
-    """Whether nodes may join while a search runs: not where raytuner has started Ray for this process."""
-    return address not in (None, "local") or not _started_here
-
-
 def _nodes() -> list[dict[str, float]]:
     """The resources of each node that is alive, the names of its own left out."""
     import ray
@@ -200,7 +195,7 @@ def run_trials(job: Job) -> bool:
     from ray.tune.error import TuneError
 
     from raytuner.calls_ray import open_accounts
-    from raytuner.nodes_ray import Shared
+    from raytuner.nodes_ray import Shared, may_grow
     from raytuner.schedulers.gate import Gate
 
     study, options = job.study, job.options
@@ -208,7 +203,7 @@ def run_trials(job: Job) -> bool:
     if options.concurrency is not None and options.concurrency > share.number:
         study.note(f"concurrency {options.concurrency} is more than fits: {share.number} trials run at once")
     workers = min(share.number, job.searcher.at_most or share.number)
-    grows = _may_grow(options.address)
+    grows = may_grow()
     gate = Gate(uuid.uuid4().hex, workers, limit_s=max(20.0, 2.0 * workers), grows=grows)
     shared = Shared.pack(job.objective.built_in(job.space), options.cache, grows)
     accounts = open_accounts(job.objective, job.space, job.options, study, job.spent)

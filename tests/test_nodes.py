@@ -27,7 +27,7 @@ def test_each_key_has_one_builder_and_then_a_place() -> None:
         waiting = asyncio.create_task(board.wait("b"))
         await asyncio.sleep(0)
         assert not waiting.done()
-        await board.publish(["a", "b"], ["contents"], "one")
+        await board.publish({"a": (["contents"], 0), "b": (["contents"], 1)}, "one")
         await asyncio.wait_for(waiting, 1)
         assert await board.claim(["a", "b", "c"], "three", {}) == [(["contents"], 0), (["contents"], 1), False]
 
@@ -39,7 +39,7 @@ def test_what_failed_or_is_lost_is_built_by_another() -> None:
         board = _Board()
         await board.claim(["a", "b"], "one", {})
         await board.abandon(["a"], "one")
-        await board.publish(["b"], ["contents"], "one")
+        await board.publish({"b": (["contents"], 0)}, "one")
         assert await board.claim(["a", "b"], "two", {}) == [True, (["contents"], 0)]
         assert await board.claim(["b"], "two", {"b": (["contents"], 0)}) == [True]
 
@@ -50,14 +50,14 @@ def test_what_is_lost_or_does_not_serve_is_built_once() -> None:
     async def play() -> None:
         board = _Board()
         await board.claim(["a"], "one", {})
-        await board.publish(["a"], ["old"], "one")
+        await board.publish({"a": (["old"], 0)}, "one")
         useless = {"a": (["old"], 0)}
         assert await board.claim(["a"], "two", useless) == [True]
         assert await board.claim(["a"], "three", useless) == [False], "the second to look there in vain"
         assert await board.claim(["a"], "four", {}) == [(["old"], 0)], "it may serve another"
         await board.abandon(["a"], "three")
         assert await board.claim(["a"], "three", useless) == [False], "the claim is not its own"
-        await board.publish(["a"], ["new"], "two")
+        await board.publish({"a": (["new"], 0)}, "two")
         assert await board.claim(["a"], "three", useless) == [(["new"], 0)]
 
     asyncio.run(play())
@@ -70,9 +70,9 @@ def test_who_was_taken_to_be_gone_disturbs_nobody(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(nodes_ray, "GONE_S", 0.0)
         assert await board.claim(["a"], "two", {}) == [True]
         monkeypatch.setattr(nodes_ray, "GONE_S", 30.0)
-        await board.publish(["a"], ["late"], "one")
+        await board.publish({"a": (["late"], 0)}, "one")
         assert await board.claim(["a"], "three", {}) == [False]
-        await board.publish(["a"], ["contents"], "two")
+        await board.publish({"a": (["contents"], 0)}, "two")
         assert await board.claim(["a"], "three", {}) == [(["contents"], 0)]
 
     asyncio.run(play())
@@ -94,8 +94,8 @@ class Batches:
 def test_each_batch_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = Batches(one=[b"0", b"1", b"2"], lost=None)
     monkeypatch.setattr(nodes_ray.ray, "get", batches.get)
-    places = {0: (["one"], 2), 1: (["lost"], 0), 2: (["one"], 0), 3: (["lost"], 1)}
-    assert nodes_ray._fetched(places, JSON) == {0: 2, 2: 0}
+    places = {0: (["one"], 2), 1: (["lost"], 0), 2: (["one"], 0), 3: (["lost"], 1), 4: b"4"}
+    assert nodes_ray._fetched(places, JSON) == {0: 2, 2: 0, 4: 4}
     assert batches.fetched == ["one", "lost"]
 
 
@@ -125,7 +125,7 @@ def test_shelves_do_without_a_node_that_two_threads_find_gone(monkeypatch: pytes
 def test_what_a_node_had_is_stored_for_later_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shelves, "get_many", lambda _, keys, codec: dict.fromkeys(keys, "of the node"))
     try:
-        Shared(cache=f"file://{tmp_path}/shared", shelves=["a node"]).unpack()
+        Shared(cache=f"file://{tmp_path}/shared", shelves={"other": "a node"}).unpack()
         StageCache(Store(tmp_path / "own")).get_or_build_many(["0" * 32], lambda _: ["built"], codec=JSON, stage="test")
     finally:
         share_with(None)

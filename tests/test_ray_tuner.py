@@ -16,6 +16,7 @@ from ray.experimental import internal_kv
 from raytuner import RagObjective, RayTuneParamTuner, RunResult
 from raytuner.documents.document import Document
 from raytuner.errors import AllTrialsFailedError, ConfigError, SearchError
+from raytuner.nodes_ray import Shared, may_grow
 from raytuner.saved_run import load_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240), pytest.mark.usefixtures("local_ray")]
@@ -50,6 +51,13 @@ def test_it_ends_well_where_another_cluster_has_ended_in_the_process(tmp_path: P
         assert len(tuner(tmp_path, total, {"a": [1, 2], "b": [10]}).tune().run_results) == 2
     finally:
         internal_kv._initialize_internal_kv(kept)
+
+
+def test_alone_workers_ask_no_board() -> None:
+    """It costs milliseconds for each answer of an LLM, and no node joins a Ray that is this process's own."""
+    assert not may_grow()
+    alone = Shared.pack([], grows=may_grow())
+    assert (alone.board, alone.shelves) == (None, {})
 
 
 def test_all_slots_are_used_and_workers_reused(tmp_path: Path, local_ray: int) -> None:
