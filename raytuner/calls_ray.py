@@ -18,7 +18,7 @@ from raytuner.calls.budget import Budget
 from raytuner.calls.call import Call, Outcome
 from raytuner.calls.handle import Handle
 from raytuner.calls.ledger import Ledger
-from raytuner.cost import CallLog, spent_of
+from raytuner.cost import CallLog
 from raytuner.errors import EndpointDownError, RaytunerError
 from raytuner.nodes_ray import beside_the_driver
 from raytuner.objective import Objective
@@ -160,8 +160,7 @@ class Accounts(tune.Callback):  # type: ignore[misc]
         except ray.exceptions.RayError:  # it is slow, and asked again soon; or gone, and what it told is written
             return
         self._known += len(rows)
-        (usd, tokens, calls), more = self._study.spent, spent_of(rows)
-        self._study.spent = usd + more[0], tokens + more[1], calls + more[2]
+        self._study.taken.add(rows)
         for note in notes:
             logger.warning("%s", note)
         if self._log is not None:
@@ -173,7 +172,6 @@ def open_accounts(
     space: SearchSpace,
     options: SearchOptions,
     study: Study,
-    spent: tuple[float, int, int] = (0.0, 0, 0),
 ) -> Accounts:
     """Start what all calls of a search go through, if it makes any.
 
@@ -181,15 +179,13 @@ def open_accounts(
         objective: What is evaluated.
         space: The search space.
         options: With the budget.
-        study: The search.
-        spent: What an earlier driver has spent of the budget: dollars, tokens and calls of LLMs.
+        study: The search, and what an earlier driver has taken of the budget.
     """
     if options.budget == Budget() and not objective.calls_services(space):
         return Accounts(None, study)
-    study.spent = spent
     seconds = options.time_budget_s
     deadline = None if seconds is None else time.time() + seconds
-    return Accounts(_start(replace(options.budget, deadline=deadline), spent), study)
+    return Accounts(_start(replace(options.budget, deadline=deadline), study.taken.all), study)
 
 
 @contextlib.contextmanager

@@ -140,11 +140,39 @@ def dollars(usd: float) -> str:
     return f"{usd:.{max(2, 1 - math.floor(math.log10(usd)))}f}"
 
 
-def spent_of(rows: Sequence[Mapping[str, Any]]) -> tuple[float, int, int]:
+Amounts = tuple[float, int, int]
+"""Dollars, tokens and calls of LLMs, as a budget counts them."""
+
+
+def spent_of(rows: Sequence[Mapping[str, Any]]) -> Amounts:
     """Dollars, tokens and calls of LLMs of some attempts, as a budget counts them."""
     usd = math.fsum(row["usd"] or 0.0 for row in rows)
     tokens = sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)
     return usd, tokens, sum(row["stage"] != EMBEDDINGS for row in rows)
+
+
+class Taken:
+    """What the calls of a search have taken so far.
+
+    Attributes:
+        all: All of them together.
+        trials: Those of each trial, without embeddings, which are paid once for several trials.
+    """
+
+    def __init__(self) -> None:
+        self.all: Amounts = (0.0, 0, 0)
+        self.trials: dict[int, Amounts] = {}
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Further calls, as they are logged."""
+        self.all = _plus(self.all, spent_of(rows))
+        for row in rows:
+            if row["trial"] is not None and row["stage"] != EMBEDDINGS:
+                self.trials[row["trial"]] = _plus(self.trials.get(row["trial"], (0.0, 0, 0)), spent_of([row]))
+
+
+def _plus(one: Amounts, other: Amounts) -> Amounts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 class CallLog:

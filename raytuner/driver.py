@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any
 from raytuner import head, runtime
 from raytuner.components import begin_run
 from raytuner.confirm import Confirmation
-from raytuner.cost import cost_of, read_calls, spent_of
-from raytuner.goals import Goal, Goals, described
+from raytuner.cost import cost_of, read_calls
+from raytuner.goals import Goal, described
 from raytuner.leaders import Leaders, confirmed
 from raytuner.objective import Objective
 from raytuner.past import Past
@@ -38,7 +38,7 @@ from raytuner.search import algorithm, make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import Params, SearchSpace
 from raytuner.study import Listener, Study
-from raytuner.take_up import begun, find_points, left_of, take_up
+from raytuner.take_up import begun, find_points, left_of, take_up, would_suggest
 from raytuner.tracking.config import TrackConfig
 from raytuner.tracking.tracking import Tracking
 from raytuner.warm_start import NONE, WarmStart
@@ -107,10 +107,18 @@ def search(
     head.check_address(options.address)  # before all that takes longer
     tracking = Tracking.of(start.track)
     check_scheduler(options.scheduler, options.scheduler_options, options.goals)
-    searcher = _searcher(objective, space, options, default, start.warm)
+
+    def new_searcher() -> Any:
+        return _searcher(objective, space, options, default, start.warm)
+
+    searcher = new_searcher()
     objective.prepare(space)
+    past = start.past or Past(start.parent, [], {}, [])
+    find_points(past, space)
     goals = options.goals or [Goal.model_validate({"metric": objective.metric, "mode": options.mode})]
-    rule = _rule(objective, options, searcher, goals, kept=[] if default is None else [1])
+    at_once = _can_race_at_once(objective, options, searcher) and would_suggest(past, space, new_searcher)
+    kept = [] if default is None else [1]
+    rule = make_rule(options.scheduler, goals, objective.total, kept, options.scheduler_options, at_once=at_once)
     if start.past is None:
         check_parent(start.parent)
     runtime.connect(options.address, verbose=verbose)
@@ -129,13 +137,11 @@ def search(
         log.note(f"{how}; {described(study.goals)}; {run['versions']}")
         for note in start.notes:
             study.note(note)
-        past = start.past or Past(folder, [], {}, [])
-        find_points(past, space)
         take_up(study, past, objective.total)
+        study.taken.add(read_calls(folder))
         tracking.begin(study, space, run, start.files.get("config.yaml", ""), past)
         searcher = _around(searcher, rule, study, objective, options, run["default_trial"], past)
-        spent = spent_of(read_calls(folder))
-        job = runtime.Job(objective, space, searcher, rule, study, options, log, searcher.losses, spent)
+        job = runtime.Job(objective, space, searcher, rule, study, options, log, searcher.losses)
         held.callback(tracking.end, study, None, None, finished=False)  # of what is not told of its end below
         try:
             finished = runtime.run_trials(job)
@@ -220,11 +226,14 @@ def _around(
     else:
         searcher.take_up(past.events(objective.total), past.last)
         rule.restore(past.rows)
-    if objective.holdout:
-        searcher = Leaders(study, objective, options, default).after(searcher, known)
     unfinished = [(name, one) for name, one in known.items() if one["unfinished"]]
     losses = Losses(options.max_retries, lambda number: study.is_over(number, options.trial_timeout_s))
-    searcher = UnfinishedSearcher(searcher, losses, left_of(study, objective), unfinished)
+    left = left_of(study, objective)
+    if objective.holdout:
+        confirming = Leaders(study, objective, options, default).after(searcher, known)
+        searcher = UnfinishedSearcher(confirming, losses, left, unfinished, confirming.goes_on)
+    else:
+        searcher = UnfinishedSearcher(searcher, losses, left, unfinished)
     return HaltingSearcher(searcher, lambda: study.halted, losses)
 
 
@@ -257,16 +266,15 @@ MAX_AT_ONCE = 10_000
 """So many configurations at the most race all at once; each is kept in memory from the beginning."""
 
 
-def _rule(objective: Objective, options: SearchOptions, searcher: Any, goals: Goals, kept: Collection[int]) -> Rule:
-    """The rule of the scheduler: all configurations at once if that can be, since it takes fewer questions.
+def _can_race_at_once(objective: Objective, options: SearchOptions, searcher: Any) -> bool:
+    """Whether all configurations can race at once, which takes fewer questions.
 
-    It can where the search does not learn, there are not too many of them, and an objective goes on from any block.
+    They can where the search does not learn, there are not too many of them, and an objective goes on from any block.
     With a budget of time or calls they come one by one, so that some are complete when it ends.
     """
     can_go_on = objective.resumable and objective.total is not None and not options.is_bounded
     known = searcher.at_most is not None and searcher.at_most <= MAX_AT_ONCE
-    at_once = can_go_on and known and not algorithm(options.algorithm).models
-    return make_rule(options.scheduler, goals, objective.total, kept, options.scheduler_options, at_once=at_once)
+    return can_go_on and known and not algorithm(options.algorithm).models
 
 
 def _record_end(

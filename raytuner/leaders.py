@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from raytuner.confirm import LEADERS, LEVEL, Confirmation, Values, confirm
 from raytuner.goals import Goal
 from raytuner.objective import Objective
+from raytuner.reserve import Reserve
 from raytuner.search.options import SearchOptions
 from raytuner.stats import p_above_zero
 from raytuner.study import Study, Trial
-
-MOST = 1 / 3
-"""No more than this share of a budget is kept to confirm."""
-SPARE = 1.5
-"""So many times what confirming should take is kept of a budget."""
 
 
 class Leaders:
@@ -32,9 +28,8 @@ class Leaders:
     def __init__(self, study: Study, objective: Objective, options: SearchOptions, default: int | None) -> None:
         self._study = study
         self._objective = objective
-        self._time_s = options.time_budget_s
-        self._budget = options.budget
         self._default = default
+        self._reserve = Reserve(study, objective, options, self.chosen)
 
     def after(self, searcher: Any, begun: Mapping[str, dict[str, Any]]) -> Any:
         """A searcher that hands out the leaders once more, when another one has ended.
@@ -46,48 +41,20 @@ class Leaders:
         from raytuner.schedulers.confirming import ConfirmingSearcher
 
         first = math.ceil((self._objective.total or 0) / self._objective.block_size)
-        return ConfirmingSearcher(searcher, first, self.numbers, self.is_late, begun)
+        return ConfirmingSearcher(searcher, first, self.numbers, self._reserve.is_needed, begun)
+
+    def chosen(self) -> list[int]:
+        """The numbers of the trials to confirm: the best, the default, to which it is compared, and the others."""
+        default = self._study.trials.get(self._default) if self._default is not None else None
+        leaders = leading(self._study, self._default)
+        compared = [default.number] if default is not None and default.finished and default.error is None else []
+        return list(dict.fromkeys([*leaders[:1], *compared, *leaders[1:]]))
 
     def numbers(self, points: Mapping[int, Any]) -> list[int]:
-        """The numbers of the trials to confirm, of those with a point that are not confirmed."""
-        default = self._study.trials.get(self._default) if self._default is not None else None
-        chosen = leading(self._study, self._default)
-        if default is not None and default.finished and default.error is None:
-            chosen.append(default.number)
+        """Those of them with a point that are not confirmed."""
         held_out = self._objective.holdout
-        open_ones = [number for number in chosen if len(self._study.trials[number].held_out) < held_out]
-        return [number for number in dict.fromkeys(open_ones) if number in points]
-
-    def is_late(self) -> bool:
-        """Whether the rest of a budget is needed to confirm."""
-        ended = [trial for trial in self._study.trials.values() if trial.finished and trial.questions]
-        return bool(ended) and (self._is_short_of_time(ended) or self._is_short_of_calls())
-
-    def _is_short_of_time(self, ended: Sequence[Trial]) -> bool:
-        if self._time_s is None:
-            return False
-        each = sum(trial.seconds for trial in ended) / sum(len(trial.questions) for trial in ended)
-        needed = SPARE * each * self._questions / max(1, len(self._study.running))
-        return self._study.seconds + min(needed, MOST * self._time_s) > self._time_s
-
-    def _is_short_of_calls(self) -> bool:
-        """Whether what is left of dollars, tokens or calls is needed, beside what trials in flight will yet take."""
-        answered = sum(len(trial.questions) for trial in self._study.trials.values())
-        total = self._objective.total or 0
-        open_ones = sum(max(0, total - len(trial.questions)) for trial in self._study.running)
-        own, spent = self._budget, self._study.spent
-        for limit, taken in zip((own.usd, own.tokens, own.llm_calls), spent, strict=True):
-            if limit is None:
-                continue
-            each = taken / answered
-            if taken + each * open_ones + min(SPARE * each * self._questions, MOST * limit) > limit:
-                return True
-        return False
-
-    @property
-    def _questions(self) -> int:
-        """How many held-out questions are answered in all, if there are as many leaders as there may be."""
-        return self._objective.holdout * (LEADERS + 1)
+        open_ones = [number for number in self.chosen() if len(self._study.trials[number].held_out) < held_out]
+        return [number for number in open_ones if number in points]
 
 
 def leading(study: Study, default: int | None) -> list[int]:

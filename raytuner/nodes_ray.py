@@ -296,9 +296,9 @@ class Shared:
                 others = Stored(Remote(Storage(self.cache)), others)
             except ConfigError as error:  # it has worked on the nodes that were there at the start
                 logger.warning("%s; this worker goes on without it", error)
-        here = ray.get_runtime_context().get_node_id()
-        if shelves := [shelf for node, shelf in self.shelves.items() if node != here]:
-            others = Stored(Shelves(shelves), others)  # asked after the storage, which so gets what they have
+        if self.shelves:  # asked after the storage, which so gets what they have
+            here = ray.get_runtime_context().get_node_id()
+            others = Stored(Shelves([shelf for node, shelf in self.shelves.items() if node != here]), others)
         share_with(others)
 
     def close(self) -> None:

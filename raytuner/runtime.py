@@ -165,7 +165,6 @@ class Job(NamedTuple):
         options: How it is searched.
         log: Takes in what workers log and warn of.
         losses: Says which trials go on whose worker was lost.
-        spent: What an earlier driver has spent, in dollars, tokens and calls of LLMs.
     """
 
     objective: Objective
@@ -176,7 +175,6 @@ class Job(NamedTuple):
     options: SearchOptions
     log: RunLog
     losses: Losses
-    spent: tuple[float, int, int] = (0.0, 0, 0)
 
 
 def run_trials(job: Job) -> bool:
@@ -206,7 +204,7 @@ def run_trials(job: Job) -> bool:
     grows = may_grow()
     gate = Gate(uuid.uuid4().hex, workers, limit_s=max(20.0, 2.0 * workers), grows=grows)
     shared = Shared.pack(job.objective.built_in(job.space), options.cache, grows)
-    accounts = open_accounts(job.objective, job.space, job.options, study, job.spent)
+    accounts = open_accounts(job.objective, job.space, job.options, study)
     # Tune insists on files of its own; they hold nothing that is needed and go when it ends.
     with (
         tempfile.TemporaryDirectory(prefix="raytuner-", ignore_cleanup_errors=True) as scratch,

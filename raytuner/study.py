@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from raytuner.cost import Taken
 from raytuner.errors import AllTrialsFailedError, InfeasibleError, RaytunerError, UserError, redact
 from raytuner.goals import Goal, Goals, are_plain, shown
 from raytuner.objective import Block, Report
@@ -105,7 +106,7 @@ class Study:
         self.folder = folder
         self.trials: dict[int, Trial] = {}
         self.notes: list[str] = []
-        self.spent: tuple[float, int, int] = (0.0, 0, 0)  # dollars, tokens and calls of LLMs, as a budget counts them
+        self.taken = Taken()
         self.failure: RaytunerError | None = None
         self.halted: str | None = None
         self._listeners = listeners

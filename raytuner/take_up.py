@@ -43,6 +43,26 @@ def find_points(past: Past, space: SearchSpace) -> None:
                 trial.point = space.encode(trial.params)
 
 
+def would_suggest(past: Past, space: SearchSpace, make: Callable[[], Any]) -> bool:
+    """Whether a search suggests what an earlier one did, each under the same number; so all can go on at once.
+
+    Args:
+        past: The log of the earlier search.
+        space: The search space.
+        make: Makes the search anew.
+    """
+    if not past.trials:
+        return True
+    searcher = make()
+    for number in range(1, max(past.trials) + 1):
+        found, trial = searcher.suggest(str(number)), past.trials.get(number)
+        if not isinstance(found, dict):
+            return False
+        if trial is not None and (trial.point is None or space.key(trial.point) != space.key(found["point"])):
+            return False
+    return True
+
+
 def _trial(found: PastTrial) -> Trial:
     trial = Trial(found.number, dict(found.params), paused=found.end is None)
     for values in found.blocks:

@@ -7,6 +7,7 @@ import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -124,6 +125,7 @@ def test_shelves_do_without_a_node_that_two_threads_find_gone(monkeypatch: pytes
 
 def test_what_a_node_had_is_stored_for_later_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shelves, "get_many", lambda _, keys, codec: dict.fromkeys(keys, "of the node"))
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "this"))
     try:
         Shared(cache=f"file://{tmp_path}/shared", shelves={"other": "a node"}).unpack()
         StageCache(Store(tmp_path / "own")).get_or_build_many(["0" * 32], lambda _: ["built"], codec=JSON, stage="test")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raytuner.goals import Goal
 from raytuner.leaders import Leaders
 from raytuner.objective import Block, Objective, Report
-from raytuner.past import PastTrial, id_of, read_past
+from raytuner.past import Past, PastTrial, id_of, read_past
 from raytuner.run_folder import LOG
 from raytuner.schedulers.batch import BatchRace
 from raytuner.schedulers.rounds import RoundSearcher
@@ -22,7 +22,7 @@ from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
 from raytuner.study import Study
-from raytuner.take_up import begun, changes, find_points, left_of, take_up
+from raytuner.take_up import begun, changes, find_points, left_of, take_up, would_suggest
 from raytuner.values import FailedQuestion
 
 SPACE = SearchSpace.from_dict({"a": list(range(12))})
@@ -271,6 +271,21 @@ def test_no_number_is_given_twice(folder: Path) -> None:
     past = read_past(folder)
     assert 5 not in past.trials
     assert past.last == 5
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [("grid", "grid", True), ("random", "random", True), ("random", "grid", False), ("grid", "sobol", False)],
+)
+def test_all_go_on_at_once_only_if_each_number_is_the_same_configuration(before: str, now: str, expected: bool) -> None:
+    """The blocks of one configuration are not those of another that has its number in another search."""
+    earlier = make_searcher(before, SPACE, "score", "max", trials=6)
+    points = [earlier.suggest(str(number))["point"] for number in range(1, 7)]
+    trials = {at: PastTrial(at, dict(point), point) for at, point in enumerate(points, start=1) if at != 3}
+    past = Past(Path(), [], trials, [])
+    assert would_suggest(past, SPACE, lambda: make_searcher(now, SPACE, "score", "max", trials=9)) is expected
+    assert not would_suggest(past, SPACE, lambda: make_searcher(now, SPACE, "score", "max", trials=5))
+    assert would_suggest(Past(Path(), [], {}, []), SPACE, lambda: pytest.fail("there is nothing to compare"))
 
 
 def test_what_came_before_a_later_start_of_a_number_is_of_another_trial(folder: Path) -> None:

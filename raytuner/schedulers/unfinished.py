@@ -81,6 +81,8 @@ class UnfinishedSearcher(Around):
         losses: Says which trials go on.
         left: What is left of a trial, from what was handed out of it.
         begun: What an earlier driver has begun: what the searcher inside calls a trial, and what was handed out.
+        goes_on: Whether one of those, by what the searcher inside calls it, goes on; None while that depends on what
+            runs.
     """
 
     def __init__(
@@ -89,19 +91,25 @@ class UnfinishedSearcher(Around):
         losses: Losses,
         left: Callable[[dict[str, Any]], dict[str, Any]],
         begun: Iterable[tuple[str, dict[str, Any]]] = (),
+        goes_on: Callable[[str], bool | None] = lambda trial_id: True,
     ) -> None:
         super().__init__(inner)
         self._losses = losses
         self._left = left
         self._queue = deque(begun)
+        self._goes_on = goes_on
         self._running: dict[str, tuple[str, dict[str, Any]]] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """What is left of a trial, or a new one; None while that depends on what runs."""
-        if self._queue:
-            inner_id, handed = self._queue.popleft()
-            self._running[trial_id] = inner_id, handed
-            return self._left(handed)
+        while self._queue:
+            inner_id, handed = self._queue[0]
+            if (goes_on := self._goes_on(inner_id)) is None:
+                return None
+            self._queue.popleft()
+            if goes_on:
+                self._running[trial_id] = inner_id, handed
+                return self._left(handed)
         found = self._inner.suggest(trial_id)
         if isinstance(found, dict):
             self._running[trial_id] = trial_id, found
@@ -119,6 +127,6 @@ class UnfinishedSearcher(Around):
         """A trial has ended, or its worker was lost."""
         inner_id, handed = self._running.pop(trial_id, (trial_id, {}))
         if error and handed and self._losses.goes_on(trial_id, handed["number"]):
-            self._queue.append((inner_id, handed))
+            self._queue.appendleft((inner_id, handed))  # before those that may have to wait for it
         else:
             self._inner.on_trial_complete(inner_id, result, error)

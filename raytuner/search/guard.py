@@ -99,6 +99,7 @@ class Guard(Searcher):  # type: ignore[misc]
         self._budgets: Sequence[float] = getattr(inner, "budgets", ())
         self._passed: dict[str, int] = {}  # Ray's trial id -> how many of the budgets it has reached
         self._failure: SearchError | None = None
+        self._taken_back: Raw | None = None
         self._replays = True  # whether a restored algorithm has suggested the same so far
         self._events: list[tuple[str, str, Any]] = []  # Ray's trial id, what happened, and the point or the scores
         self.ended: str | None = None
@@ -127,11 +128,12 @@ class Guard(Searcher):  # type: ignore[misc]
         """
         if self._failure is not None:
             raise self._failure
-        if self._trials is not None and self.started >= self._trials:
+        if self.at_most is not None and self.started >= self.at_most:
+            if self._trials is None or self.started < self._trials:
+                self.ended = f"the space is exhausted: all {self._size} configurations were tried"
             return Searcher.FINISHED
-        if self._size is not None and self.started >= self._size:
-            self.ended = f"the space is exhausted: all {self._size} configurations were tried"
-            return Searcher.FINISHED
+        if self._taken_back is not None and self._is_unseen(self._taken_back):  # it may be suggested only once
+            return self._hand_out_drawn(trial_id, self._taken_back)
         for _ in range(self._patience):
             inner_id = self._next_id()
             raw = self._ask(inner_id)
@@ -143,8 +145,7 @@ class Guard(Searcher):  # type: ignore[misc]
                 self._inner_ids[trial_id] = inner_id
                 return self._hand_out(trial_id, raw)
         else:
-            unseen = self._draw_unseen(raw)
-            if unseen is not None:
+            if (unseen := self._draw_unseen(raw)) is not None:
                 return self._hand_out_drawn(trial_id, unseen)
         self.ended = f"the search has nothing new to suggest after {self.started} configurations{self._rejected()}"
         return Searcher.FINISHED
@@ -343,7 +344,7 @@ class Guard(Searcher):  # type: ignore[misc]
 
     def _take_back(self, trial_id: str) -> None:
         """Undo that a point was handed out; to the algorithm it is a failure."""
-        self._events.pop()
+        *_, self._taken_back = self._events.pop()
         self._last -= 1
         del self._waiting[self._keys.pop(trial_id)]
         if trial_id in self._drawn:
@@ -371,9 +372,8 @@ class Guard(Searcher):  # type: ignore[misc]
             if scores is None:
                 self._inner.on_trial_complete(inner_id, error=True)
             else:
-                self._inner.on_trial_complete(
-                    inner_id, result={**(self._by_metric(scores) or {}), "training_iteration": 1}
-                )
+                told = {**(self._by_metric(scores) or {}), "training_iteration": 1}
+                self._inner.on_trial_complete(inner_id, result=told)
 
     def _draw_unseen(self, near: Raw) -> Raw | None:
         """A new valid configuration at random, if possible near a given one; None if there seems to be none."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
 
-from raytuner.calls.budget import Budget
 from raytuner.goals import Goal
 from raytuner.leaders import Leaders, confirmed, leading
 from raytuner.objective import Block, Objective, Report
 from raytuner.schedulers.batch import BatchRace
 from raytuner.schedulers.confirming import LATE, ConfirmingSearcher
 from raytuner.schedulers.rounds import RoundSearcher
+from raytuner.schedulers.unfinished import Losses, UnfinishedSearcher
 from raytuner.search import make_searcher
 from raytuner.search.options import SearchOptions
 from raytuner.space import SearchSpace
@@ -64,61 +65,56 @@ def test_leaders_follow_when_all_trials_have_ended() -> None:
 
 
 def test_no_trial_begins_when_it_is_late() -> None:
-    late = [False, False, True]
-    searcher = ConfirmingSearcher(make_searcher("grid", SPACE, "score", "max"), 3, sorted, lambda: late.pop(0))
+    asked: list[list[int | None]] = []
+
+    def is_late(begun: Sequence[int | None]) -> bool:
+        asked.append(list(begun))
+        return len(asked) not in (1, 2, 4)
+
+    searcher = ConfirmingSearcher(make_searcher("grid", SPACE, "score", "max"), 3, sorted, is_late)
     assert [searcher.suggest(f"t{at}")["number"] for at in (1, 2)] == [1, 2]
     assert searcher.suggest("t3") is None
-    for at in (1, 2):
+    searcher.on_trial_complete("t1", {"score": 0.5})
+    assert searcher.ended is None, "what is in flight may take less than it might"
+    assert searcher.suggest("t3")["number"] == 3
+    assert searcher.suggest("t4") is None
+    for at in (2, 3):
         searcher.on_trial_complete(f"t{at}", {"score": 0.5})
+    assert asked == [[None], [1, None], [1, 2, None], [2, None], [2, 3, None]]
+    assert searcher.suggest("t4")["number"] == 1
     assert searcher.ended == LATE
-    assert [searcher.suggest(f"t{at}")["number"] for at in (3, 4)] == [1, 2]
+    assert [searcher.suggest(f"t{at}")["number"] for at in (5, 6)] == [2, 3]
 
 
-def test_the_time_to_confirm_is_kept_of_a_budget() -> None:
-    study = study_of({1: 0.5, 2: 0.6})  # two seconds a question, so 144 for eight questions of six trials with spare
-    study._started -= 80
-    for budget, is_late in ((None, False), (10_000.0, False), (200.0, False), (121.0, False), (119.0, True)):
-        options = SearchOptions("grid", time_budget_s=budget)
-        assert Leaders(study, Objective(Asked()), options, 1).is_late() is is_late
-    assert not Leaders(Study("score", "max"), Objective(Asked()), SearchOptions("grid", time_budget_s=1.0), 1).is_late()
+def test_that_all_were_tried_is_no_lack_of_budget() -> None:
+    searcher = ConfirmingSearcher(make_searcher("grid", SPACE, "score", "max"), 3, sorted, lambda begun: len(begun) > 4)
+    for at in range(1, 5):
+        assert searcher.suggest(f"t{at}")["number"] == at
+    assert searcher.suggest("t5") is None
+    for at in range(1, 5):
+        searcher.on_trial_complete(f"t{at}", {"score": 0.5})
+    assert searcher.suggest("t5")["number"] == 1
+    assert searcher.ended == "the space is exhausted: all 4 configurations were tried"
 
 
-@pytest.mark.parametrize(
-    ("budget", "spent", "is_late"),
-    [
-        (Budget(), (9.0, 9_000, 9), False),
-        (
-            Budget(usd=3.0),
-            (0.04, 0, 0),
-            False,
-        ),  # 0.02 a question: 1.44 for eight questions of six trials, but 1 at most
-        (Budget(usd=1.0), (0.6, 0, 0), False),
-        (Budget(usd=1.0), (0.7, 0, 0), True),
-        (Budget(usd=1.0, tokens=1_000_000), (0.01, 800_000, 0), True),
-        (Budget(llm_calls=300), (0.0, 0, 4), False),  # two a question: 144, but 100 at most
-        (Budget(llm_calls=300), (0.0, 0, 201), True),
-    ],
-)
-def test_what_it_costs_to_confirm_is_kept_of_a_budget(
-    budget: Budget, spent: tuple[float, int, int], is_late: bool
-) -> None:
-    study = study_of({1: 0.5, 2: 0.6})
-    study.spent = spent
-    assert Leaders(study, Objective(Asked()), SearchOptions("grid", budget=budget), 1).is_late() is is_late
-
-
-def test_what_trials_in_flight_will_take_counts_too() -> None:
-    study = study_of({1: 0.5, 2: 0.6})
-    study.spent = (0.0, 0, 20)
-    leaders = Leaders(study, Objective(Asked()), SearchOptions("grid", budget=Budget(llm_calls=400)), 1)
-    assert not leaders.is_late()
-    study.start(3, {"a": 3})  # 20 questions of ten calls
-    assert not leaders.is_late()
-    study.start(4, {"a": 4})
-    assert leaders.is_late()
-    assert not Leaders(
-        Study("score", "max"), Objective(Asked()), SearchOptions("grid", budget=Budget(usd=1.0)), 1
-    ).is_late()
+def test_what_an_earlier_driver_began_waits_too_when_it_is_late() -> None:
+    """All that raced at once are unfinished; a budget that it goes on with may not reach for all of them."""
+    begun = {f"past-{at}": {"number": at, "point": {"a": at}, "unfinished": at > 1} for at in range(1, 5)}
+    inner = make_searcher("grid", SPACE, "score", "max")
+    inner.take_up([(name, "began", one["point"]) for name, one in begun.items()])
+    inner.on_trial_complete("past-1", {"score": 0.5})
+    confirming = ConfirmingSearcher(inner, 3, sorted, lambda numbers: numbers not in ([2], [2, 3]), begun)
+    unfinished = [(name, one) for name, one in begun.items() if one["unfinished"]]
+    searcher = UnfinishedSearcher(confirming, Losses(), dict, unfinished, confirming.goes_on)
+    assert [searcher.suggest(name)["number"] for name in "ab"] == [2, 3]
+    assert searcher.suggest("c") is None, "the others may take less"
+    searcher.on_trial_complete("a", {"score": 0.6})
+    searcher.on_trial_complete("b", error=True)
+    assert searcher.suggest("c")["number"] == 3, "what was lost goes on"
+    assert searcher.suggest("d") is None
+    searcher.on_trial_complete("c", {"score": 0.7})
+    assert searcher.suggest("d") == {"number": 1, "point": {"a": 1}, "start": 3, "held_out": True}, "not the fourth"
+    assert searcher.ended == LATE
 
 
 def test_the_default_is_compared_and_only_a_leader_if_it_won() -> None:
@@ -126,7 +122,7 @@ def test_the_default_is_compared_and_only_a_leader_if_it_won() -> None:
     assert leading(study, 1) == [2, 4, 3]
     assert leading(study_of({1: 0.95, 2: 0.9}), 1) == [1, 2]
     numbers = Leaders(study, Objective(Asked()), SearchOptions("grid"), 1).numbers({1: {}, 2: {}, 3: {}})
-    assert numbers == [2, 3, 1], "of those that have a point"
+    assert numbers == [2, 1, 3], "of those that have a point, the default second: it is what the best is compared to"
 
 
 def test_only_those_that_answered_all_are_compared() -> None:

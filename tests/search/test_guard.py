@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from raytuner.errors import ConfigError, SearchError
+from raytuner.search import make_searcher
 from raytuner.search.guard import MAX_REJECTED, MAX_WAITS, Guard
 from raytuner.space import Params, Raw, SearchSpace
 
@@ -379,6 +380,20 @@ def test_restoring_another_stream_tells_it_what_is_known(tmp_path: Path) -> None
         ["t2", "ended", None],
         ["t3", "ended", {"score": 0.25}],
     ]
+
+
+def test_a_configuration_that_was_lost_before_it_began_is_tried_yet() -> None:
+    """The driver was killed while the third trial waited for its worker, and the fourth had begun."""
+    space = SearchSpace.from_dict({"a": [1, 2, 3], "b": ["x", "y"]})
+    unbroken = make_searcher("grid", space, "score", "max")
+    points = [unbroken.suggest(str(at))["point"] for at in range(6)]
+    searcher = make_searcher("grid", space, "score", "max")
+    searcher.take_up([(f"past-{at}", "began", points[at - 1]) for at in (1, 2, 4)], last=4)
+    found = [searcher.suggest(str(at)) for at in range(3)]
+    assert [one["number"] for one in found] == [5, 6, 7]
+    assert [one["point"] for one in found] == [points[2], points[4], points[5]]
+    assert searcher.suggest("end") == Searcher.FINISHED
+    assert searcher.ended == "the space is exhausted: all 6 configurations were tried"
 
 
 class Partial(Script):
