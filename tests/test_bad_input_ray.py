@@ -121,7 +121,9 @@ def test_ctrl_c_at_every_stage_ends_quietly(tmp_path: Path, seconds: float) -> N
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     code, said = ended(process)
-    assert code == 130, said
+    # One that comes while a module is imported that calls `exec`, as that of dataclasses, ends Python by the signal
+    # itself, though it was caught. A shell says 130 of both.
+    assert code in (130, -signal.SIGINT), said
 
 
 BROKEN = """

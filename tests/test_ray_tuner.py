@@ -316,9 +316,9 @@ def test_time_budget(tmp_path: Path) -> None:
         time.sleep(0.3)
         return float(params["a"])
 
-    result = tuner(tmp_path, objective, {"a": list(range(200))}, time_budget_s=8).tune()
-    assert 0 < len(result.run_results) < 60
-    assert result.ended == "the time budget of 8 s is used up"
+    result = tuner(tmp_path, objective, {"a": list(range(200))}, time_budget_s=20).tune()
+    assert 0 < len(result.run_results) < 140
+    assert result.ended == "the time budget of 20 s is used up"
 
 
 def test_relative_paths_mean_the_users_folder(tmp_path: Path) -> None:
