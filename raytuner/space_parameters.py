@@ -173,13 +173,16 @@ class Range(Parameter):
         return self._at(min(max(round(position), 0), (self.size() or 1) - 1))
 
     def encode(self, value: Any) -> Any:
-        """The number of the nearest step, or the value itself where searchers see values."""
+        """The number of the nearest step, or the value on it where searchers see values."""
         value = plain_value(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise SpaceError(f"{quoted(value)} is not a number")
         if not self.low <= value <= self.high:
             raise SpaceError(f"{quoted(value)} is outside {self.low:g}..{self.high:g}")
-        return round(self._position(value)) if self.indexed else value
+        if self.step is None:
+            return value
+        position = round(self._position(value))
+        return position if self.indexed else self._at(position)
 
     def exact(self, value: Any) -> Any:
         """See `Parameter.exact`; numbers between the steps are refused."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from raytuner.errors import ConfigError, SpaceError
@@ -131,7 +131,15 @@ def test_exactly_the_parameters_whose_conditions_hold_are_in_a_configuration(spe
     assert set(space.resolve(values)) == {name for name in spec if is_active(name)}
 
 
+OFF_BY_A_ROUNDING = {
+    "b": {"int": [0, 1]},
+    "a": {"float": [0.1, 23 / 30], "step": 1 / 3, "log": True, "default": 0.1 + 1 / 3, "when": {"b": [0]}},
+}
+"""Its default is not the float that the step is, so that one value had two names."""
+
+
 @quick
+@example(OFF_BY_A_ROUNDING, None)
 @given(specs(finite=True), constraints)
 def test_points_are_distinct_valid_and_in_order(spec: dict[str, Any], constraint: Any) -> None:
     space = SearchSpace.from_dict(spec, constraint)
