@@ -246,6 +246,7 @@ def test_aim(tmp_path: Path, whole_search: Callable[..., None]) -> None:
     whole_search(tmp_path / "run", lambda: tracking(aim={}))
     repo = Repo.from_path(str(tmp_path / "run"))
     found, said = {}, {}
+    time.sleep(0.6)  # Aim takes its list of runs for the truth for half a second, whatever was written
     for key in repo.list_all_runs():
         run = Run(key, repo=repo, system_tracking_interval=None, capture_terminal_logs=False, log_system_params=False)
         said[run.name] = {name: run.get(name) for name in ("params", "values", "state", "reason")}
