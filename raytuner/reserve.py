@@ -68,5 +68,7 @@ class Reserve:
     def _questions(self) -> int:
         """How many held-out questions are to be answered yet, if there will be as many leaders as there may be."""
         most = 2 if len(self._study.goals) > 1 else LEADERS + 1  # with the default
-        answered = sum(len(self._study.trials[number].held_out) for number in self._chosen())
-        return max(0, most * self._holdout - answered)
+        trials = self._study.trials
+        # To choose them compares all trials, and there are answers only where a search goes on that was confirmed.
+        chosen = self._chosen() if any(trial.held_out for trial in trials.values()) else ()
+        return max(0, most * self._holdout - sum(len(trials[number].held_out) for number in chosen))
